@@ -1,0 +1,137 @@
+"""Every error that a user can cause, as one tree.
+
+StarError                   exit code 1: a bug, unless a branch below says better
+├── UsageError              2: the command line asks for what cannot be done
+│   ├── RecipeError         2: a value in the recipe
+│   ├── DatasetError        2: a root, list, label or split of the data set
+│   └── WeightsError        2: a weights file that is refused or belongs to another network
+├── VideoError              3: one video; it goes to the ledger and the run goes on
+│   ├── UnreadableVideo        no decoder makes sense of it
+│   ├── TruncatedVideo         decoding breaks off in the middle
+│   ├── NoVideoStream          a file without pictures, an empty folder, not a file at all
+│   ├── VideoTimeout           the time limit ran out; its process was killed
+│   ├── VideoCrash             its process died (abort, segmentation fault, out of memory)
+│   └── AnnotationError        its joints cannot be read or do not fit its frames
+├── CacheError              4: the cache lacks what was asked for
+│   ├── MissingFeatures        not extracted yet
+│   ├── FormatError            another format version, or not a segment of star's
+│   └── CorruptSegment         its bytes are not those that were written
+├── MachineError            5: this machine lacks something
+│   ├── MissingPackage         a package that is not installed
+│   ├── DownloadError          weights that could not be fetched
+│   └── StorageError           a full disk, a read-only or vanished folder
+└── Interrupted             130: Ctrl-C or SIGTERM; what was finished is kept
+
+A message names the value that is wrong and what to do about it, in one line.
+"""
+
+from __future__ import annotations
+
+
+class StarError(Exception):
+    """The root: whatever star raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(StarError):
+    """A command line that cannot be obeyed."""
+
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """A value in a recipe that cannot be used."""
+
+
+class DatasetError(UsageError):
+    """A data set that is not where, or not what, the recipe says."""
+
+
+class WeightsError(UsageError):
+    """A weights file that is refused or that belongs to another network."""
+
+
+class VideoError(StarError):
+    """One video failed; `kind` is its class in the ledger."""
+
+    exit_code = 3
+    kind = "failed"
+
+
+class UnreadableVideo(VideoError):
+    """No decoder makes sense of the file."""
+
+    kind = "unreadable"
+
+
+class TruncatedVideo(VideoError):
+    """Decoding breaks off before the end."""
+
+    kind = "truncated"
+
+
+class NoVideoStream(VideoError):
+    """Nothing there has pictures: an audio file, an empty folder, a device."""
+
+    kind = "no_video"
+
+
+class VideoTimeout(VideoError):
+    """The time limit ran out and the process was killed."""
+
+    kind = "timeout"
+
+
+class VideoCrash(VideoError):
+    """The process that worked on the video died."""
+
+    kind = "crashed"
+
+
+class AnnotationError(VideoError):
+    """The annotated joints cannot be read or do not fit the frames."""
+
+    kind = "annotation"
+
+
+class CacheError(StarError):
+    """The cache lacks, or cannot give, what was asked for."""
+
+    exit_code = 4
+
+
+class MissingFeatures(CacheError):
+    """The features were not extracted yet."""
+
+
+class FormatError(CacheError):
+    """A file of another format version, or none of star's."""
+
+
+class CorruptSegment(CacheError):
+    """A segment whose bytes are not those that were written."""
+
+
+class MachineError(StarError):
+    """This machine lacks something that the command needs."""
+
+    exit_code = 5
+
+
+class MissingPackage(MachineError):
+    """A package that is not installed."""
+
+
+class DownloadError(MachineError):
+    """Weights that could not be fetched."""
+
+
+class StorageError(MachineError):
+    """A full disk, a read-only folder, a folder that vanished."""
+
+
+class Interrupted(StarError):
+    """Ctrl-C or SIGTERM; everything finished before it is kept."""
+
+    exit_code = 130

@@ -1,0 +1,59 @@
+"""What every data set gives: a catalogue of videos, and the annotated joints of one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ...stages.skeleton import Skeleton
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One video of a data set.
+
+    id: its path relative to the data set's root, with "/" and without "..": unique, and the same on every machine.
+    label: index into the catalogue's classes; -1 where it has none.
+    split: "train" or "test" under the protocol that the recipe names.
+    media: the video file, or the folder of its frames.
+    annotation: the file with its joints, None where the data set has none.
+    groups: what results can be broken down by: (("subject", "P001"), ("camera", "C001")).
+    """
+
+    id: str
+    label: int
+    split: str
+    media: Path
+    annotation: Path | None = None
+    groups: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The videos of a data set under one protocol, in a fixed order.
+
+    skeleton: the joints that its annotations hold; None where it has no annotations.
+    left_out: (video id, reason) of what the data set has but a run cannot use.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    videos: Sequence[Video]
+    skeleton: Skeleton | None = None
+    left_out: Sequence[tuple[str, str]] = field(default=())
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The annotated joints of one video, frame by frame, in the pixels of the frames as they are stored.
+
+    keypoints: (frames, people, joints, 3) float32: x px, y px, score; score 0 (and x = y = 0) for a joint that is
+        invisible, missing or not finite. Pixel centres are whole numbers: the first pixel's centre is x = 0.
+    boxes: (frames, people, 4) float32 x0 y0 x1 y1 px, NaN where there is nobody; None without boxes.
+    """
+
+    keypoints: np.ndarray
+    boxes: np.ndarray | None = None

@@ -1,0 +1,60 @@
+"""Skeletons: which joints a pose has, and which of them change places in a mirror."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Joint names in order, left-right pairs (0-based), and the limbs to draw between them.
+
+    name: what the data set or pose model calls it ("penn_action", "ntu", "coco").
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    flip_pairs: tuple[tuple[int, int], ...]
+    limbs: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def mirrored(self) -> np.ndarray:
+        """(N,) int: `keypoints[..., mirrored, :]` puts every joint where its mirror image's name belongs."""
+        order = np.arange(len(self.joints))
+        for left, right in self.flip_pairs:
+            order[[left, right]] = right, left
+        return order
+
+    def flip(self, keypoints: np.ndarray, width: int) -> np.ndarray:
+        """Mirror keypoints (..., N, 3) with x in px of a frame `width` px wide: x -> width - 1 - x, sides swapped."""
+        flipped = keypoints[..., self.mirrored, :].copy()
+        flipped[..., 0] = width - 1 - flipped[..., 0]
+        return flipped
+
+
+PENN_ACTION = Skeleton(
+    "penn_action",
+    (
+        "head", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+        "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    ),
+    ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12)),
+    ((0, 1), (0, 2), (1, 2), (1, 3), (3, 5), (2, 4), (4, 6), (1, 7), (2, 8), (7, 8), (7, 9), (9, 11), (8, 10), (10, 12)),
+)  # fmt: skip
+
+NTU = Skeleton(
+    "ntu",
+    (
+        "spine_base", "spine_middle", "neck", "head", "left_shoulder", "left_elbow", "left_wrist", "left_hand",
+        "right_shoulder", "right_elbow", "right_wrist", "right_hand", "left_hip", "left_knee", "left_ankle",
+        "left_foot", "right_hip", "right_knee", "right_ankle", "right_foot", "spine", "left_hand_tip", "left_thumb",
+        "right_hand_tip", "right_thumb",
+    ),
+    ((4, 8), (5, 9), (6, 10), (7, 11), (12, 16), (13, 17), (14, 18), (15, 19), (21, 23), (22, 24)),
+    (
+        (0, 1), (1, 20), (20, 2), (2, 3), (20, 4), (4, 5), (5, 6), (6, 7), (7, 21), (7, 22), (20, 8), (8, 9), (9, 10),
+        (10, 11), (11, 23), (11, 24), (0, 12), (12, 13), (13, 14), (14, 15), (0, 16), (16, 17), (17, 18), (18, 19),
+    ),
+)  # fmt: skip
