@@ -1,0 +1,75 @@
+"""Joint map tokens: the local map joined with each joint's heat map (METHOD.md, "Tokens").
+
+With F (c, y, x) the local map and h_n (y, x) the heat map of joint n:
+    pool         sum_yx F h_n / sum_yx h_n                   c numbers
+    pool_map     the pooled channels, then the flat h_n      c + y x
+    map          mean_c F h_n, flattened                     y x
+    concat_conv  [F; h_n] -> 1x1 convolution -> h_n-weighted pool: learned, so nothing is cached
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from .stage import Array, Settings
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The form of the joint map tokens; `concat_conv` is computed by the network, from what the other stages cached."""
+
+    name: ClassVar[str] = "tokens"
+    version: ClassVar[int] = 1
+    arrays: ClassVar[dict[str, Array]] = {
+        "joint_map": Array(
+            "t n c", "float16", "1", "one token per joint: local map and heat map joined; zero if absent"
+        ),
+    }
+
+    form: str = "map"
+
+    @property
+    def cached(self) -> bool:
+        """Whether this form has anything to store."""
+        return self.form != "concat_conv"
+
+    def settings(self) -> Settings:
+        """What stands in the key."""
+        return {"form": self.form}
+
+    def compute(self, local_map: np.ndarray, joint_heatmap: np.ndarray) -> np.ndarray:
+        """Tokens (T, N, C) float16 of a local map (T, c, y, x) and heat maps (T, N, y, x), both float16.
+
+        Summed in float32. An absent joint (heat map all zero) gives zeros. C is that of `channels`.
+        """
+        local = local_map.reshape(*local_map.shape[:2], -1).astype(np.float32)
+        heat = joint_heatmap.reshape(*joint_heatmap.shape[:2], -1).astype(np.float32)
+        return _FORMS[self.form](local, heat).astype(np.float16)
+
+
+def channels(form: str, local_channels: int, cells: int) -> int:
+    """The numbers C in one cached token, for a local map of so many channels and cells (y x)."""
+    return {"pool": local_channels, "pool_map": local_channels + cells, "map": cells}[form]
+
+
+def _pool(local: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """(T, c, p), (T, n, p) -> (T, n, c): the mean of the local map under each joint's heat map."""
+    total = heat.sum(axis=-1, keepdims=True)
+    weights = np.divide(heat, total, out=np.zeros_like(heat), where=total > 0)
+    return weights @ local.swapaxes(-1, -2)
+
+
+def _pool_map(local: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """(T, c, p), (T, n, p) -> (T, n, c + p): what is there, and where it is."""
+    return np.concatenate([_pool(local, heat), heat], axis=-1)
+
+
+def _map(local: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """(T, c, p), (T, n, p) -> (T, n, p): the mean channel of F h_n, which is h_n times the mean channel of F."""
+    return heat * local.mean(axis=1, keepdims=True)
+
+
+_FORMS = {"pool": _pool, "pool_map": _pool_map, "map": _map}
