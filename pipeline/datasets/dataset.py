@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...cache.errors import DatasetError
 from ...stages.skeleton import Skeleton
 
 
@@ -57,3 +58,18 @@ class Annotation:
 
     keypoints: np.ndarray
     boxes: np.ndarray | None = None
+
+
+def open_root(root: Path) -> Path:
+    """The data set's folder; raises DatasetError where it is none."""
+    if not root.exists():
+        raise DatasetError(f"dataset.root: {root} does not exist; give the folder that holds the data set")
+    if not root.is_dir():
+        raise DatasetError(f"dataset.root: {root} is not a folder; give the folder that holds the data set")
+    return root
+
+
+def official_only(split: str, kind: str) -> None:
+    """Refuse a protocol that this kind of data set does not have."""
+    if split != "official":
+        raise DatasetError(f"dataset.split: {split!r} is a protocol of kind 'ntu'; for {kind!r} leave it 'official'")

@@ -1,0 +1,139 @@
+"""NTU RGB+D 60 and 120: clips named SsssCcccPpppRrrrAaaa_rgb.avi (or .mp4) anywhere below ROOT.
+
+The name says setup, camera, performer, replication and action, and with them label and split. Joints come from
+.skeleton files of the same name, below ROOT too or below `dataset.skeletons`; see ntu_skeleton.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...cache.errors import DatasetError
+from ...stages.skeleton import NTU
+from .dataset import Annotation, Catalogue, Video, open_root
+from .ntu_classes import CLASSES
+
+if TYPE_CHECKING:
+    from ..recipe import Dataset
+
+SAMPLE = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+CLIP = re.compile(SAMPLE.pattern + r"(?:_rgb)?\.(?:avi|mp4)", re.IGNORECASE)
+
+SUBJECTS_60 = frozenset((1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38))
+SUBJECTS_120 = SUBJECTS_60 | {45, 46, 47, 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87), 89, *range(91, 96)}
+SUBJECTS_120 |= {97, 98, 100, 103}
+TRAIN_CAMERAS = frozenset((2, 3))
+
+PROTOCOLS = {60: ("xsub", "xview"), 120: ("xsub", "xset")}
+
+
+def load(settings: Dataset) -> Catalogue:
+    """All clips below ROOT with the split of `dataset.split`; those on the list `dataset.missing` are left out.
+
+    A clip without a .skeleton file stays, without annotation: a pose estimator can serve it. Raises DatasetError for
+    a split that this version does not have, and where nothing below ROOT is named like a sample.
+    """
+    version = settings.version
+    if settings.split not in PROTOCOLS[version]:
+        choice = " or ".join(PROTOCOLS[version])
+        raise DatasetError(f"dataset.split: {settings.split!r} is no protocol of NTU RGB+D {version}; choose {choice}")
+    root = open_root(settings.root)
+    files = dict(_files(root))
+    skeletons = _skeletons(files if settings.skeletons is None else dict(_files(_folder(settings.skeletons))))
+    missing = frozenset() if settings.missing is None else read_missing(settings.missing)
+    clips = [(name, path) for name, path in sorted(files.items()) if CLIP.fullmatch(path.name)]
+    if not clips:
+        raise DatasetError(f"dataset.root: no file below {root} is named like S001C001P001R001A001_rgb.avi")
+    left_out: list[tuple[str, str]] = []
+    videos = []
+    taken: dict[str, str] = {}
+    for name, path in clips:
+        sample = path.name[:20].upper()
+        reason = _unusable(sample, version, missing) or _twice(sample, name, taken)
+        if reason:
+            left_out.append((name, reason))
+        else:
+            videos.append(_video(name, path, settings, skeletons.get(sample)))
+    return Catalogue(settings.name or root.name, CLASSES[:version], videos, NTU, left_out)
+
+
+def _video(name: str, path: Path, settings: Dataset, skeleton: Path | None) -> Video:
+    sample = path.name[:20].upper()
+    groups = (("subject", sample[8:12]), ("camera", sample[4:8]), ("setup", sample[:4]))
+    split = split_of(sample, settings.version, settings.split)
+    return Video(name, int(sample[17:]) - 1, split, path, skeleton, groups)
+
+
+def read_annotation(path: Path) -> Annotation:
+    """The joints in one .skeleton file, see `ntu_skeleton.read_skeleton`."""
+    from .ntu_skeleton import read_skeleton
+
+    return Annotation(read_skeleton(path))
+
+
+def split_of(sample: str, version: int, protocol: str) -> str:
+    """ "train" or "test" for a sample's name under a protocol (METHOD.md, "Data sets")."""
+    setup, camera, subject = int(sample[1:4]), int(sample[5:8]), int(sample[9:12])
+    if protocol == "xsub":
+        train = subject in (SUBJECTS_60 if version == 60 else SUBJECTS_120)
+    elif protocol == "xview":
+        train = camera in TRAIN_CAMERAS
+    else:
+        train = setup % 2 == 0
+    return "train" if train else "test"
+
+
+def read_missing(path: Path) -> frozenset[str]:
+    """The samples in a list of missing skeletons; lines that name none are prose. Raises DatasetError."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DatasetError(f"dataset.missing: {path}: {error.strerror}; give the list of missing skeletons") from None
+    samples = frozenset(line.strip() for line in text.splitlines() if SAMPLE.fullmatch(line.strip()))
+    if not samples:
+        raise DatasetError(f"dataset.missing: {path} names no sample; expected lines like S001C002P005R002A008")
+    return samples
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise DatasetError(f"dataset.skeletons: {path} is not a folder; give the folder of the .skeleton files")
+    return path
+
+
+def _files(root: Path) -> Iterator[tuple[str, Path]]:
+    """(path relative to root with "/", path) of every file below root."""
+    seen = set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        here = Path(folder)
+        identity = (here.stat().st_dev, here.stat().st_ino)
+        if identity in seen:  # a link that leads back
+            below.clear()
+            continue
+        seen.add(identity)
+        prefix = here.relative_to(root).as_posix()
+        prefix = "" if prefix == "." else f"{prefix}/"
+        for name in names:
+            yield prefix + name, here / name
+
+
+def _skeletons(files: dict[str, Path]) -> dict[str, Path]:
+    """Sample -> its .skeleton file."""
+    found = ((path.name, path) for path in files.values() if path.name.endswith(".skeleton"))
+    return {name[:20].upper(): path for name, path in found if SAMPLE.match(name)}
+
+
+def _unusable(sample: str, version: int, missing: frozenset[str]) -> str:
+    if sample in missing:
+        return "on the list of missing skeletons"
+    action = int(sample[17:20])
+    return "" if 1 <= action <= version else f"action {action} is not one of NTU RGB+D {version}'s {version}"
+
+
+def _twice(sample: str, name: str, taken: dict[str, str]) -> str:
+    first = taken.setdefault(sample, name)
+    return "" if first == name else f"the same sample as {first}"

@@ -1,0 +1,134 @@
+"""Penn Action (Zhang, Zhu, Derpanis, ICCV 2013): ROOT/frames/0001/000001.jpg and ROOT/labels/0001.mat.
+
+The label files' traps are listed in METHOD.md, "Data sets": coordinates are stored in whatever integer type they fit,
+boxes may have a row more or less than there are frames, joints that nobody saw lie at (<= 1, <= 1), MATLAB counts
+from 1, and some actions go by two names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...cache.errors import AnnotationError, DatasetError
+from ...stages.skeleton import PENN_ACTION
+from .dataset import Annotation, Catalogue, Video, official_only, open_root
+
+if TYPE_CHECKING:
+    from ..recipe import Dataset
+
+CLASSES = (
+    "baseball_pitch", "baseball_swing", "bench_press", "bowl", "clean_and_jerk", "golf_swing", "jump_rope",
+    "jumping_jacks", "pullup", "pushup", "situp", "squat", "strum_guitar", "tennis_forehand", "tennis_serve",
+)  # fmt: skip
+
+SPELLINGS = {
+    "bowling": "bowl",
+    "pull_ups": "pullup",
+    "push_ups": "pushup",
+    "sit_ups": "situp",
+    "squats": "squat",
+    "strumming_guitar": "strum_guitar",
+}  # the data set's README has these, its label files the others
+
+SPLITS = {1: "train", -1: "test"}
+
+
+def load(settings: Dataset) -> Catalogue:
+    """The 2,326 sequences with the official split; a sequence without frames or label is left out and says so.
+
+    Raises DatasetError where ROOT has no `frames` and `labels`.
+    """
+    official_only(settings.split, settings.kind)
+    root = open_root(settings.root)
+    labels = {name[:-4] for name in _names(root, "labels") if name.endswith(".mat")}
+    frames = set(_names(root, "frames"))
+    videos, left_out = [], []
+    for name in sorted(labels | frames):
+        reason = _unpaired(name, labels, frames)
+        found = reason or _read_label(root, name)
+        if isinstance(found, str):
+            left_out.append((f"frames/{name}", found))
+        else:
+            videos.append(found)
+    return Catalogue(settings.name or root.name, CLASSES, videos, PENN_ACTION, left_out)
+
+
+def _names(root: Path, folder: str) -> list[str]:
+    try:
+        return [path.name for path in (root / folder).iterdir() if not path.name.startswith(".")]
+    except OSError:
+        raise DatasetError(
+            f"dataset.root: {root} has no folder {folder!r}; Penn Action has frames/ and labels/"
+        ) from None
+
+
+def _unpaired(name: str, labels: set[str], frames: set[str]) -> str:
+    if name not in frames:
+        return f"labels/{name}.mat has no folder frames/{name}"
+    return "" if name in labels else f"frames/{name} has no labels/{name}.mat"
+
+
+def _read_label(root: Path, name: str) -> Video | str:
+    """The sequence, or why it cannot be used."""
+    path = root / "labels" / f"{name}.mat"
+    try:
+        fields = _fields(path, ["action", "train", "pose"])
+        action, train, view = str(fields["action"][0]), int(fields["train"].flat[0]), str(fields["pose"][0])
+    except AnnotationError as error:
+        return str(error)
+    except (KeyError, IndexError, ValueError):
+        return f"labels/{name}.mat: action, train or pose is missing"
+    action = SPELLINGS.get(action, action)
+    if action not in CLASSES or train not in SPLITS:
+        return f"labels/{name}.mat: action {action!r} and train {train} are not Penn Action's"
+    media, groups = root / "frames" / name, (("viewpoint", view),)
+    return Video(f"frames/{name}", CLASSES.index(action), SPLITS[train], media, path, groups)
+
+
+def _fields(path: Path, names: list[str]) -> dict[str, Any]:
+    """Fields of a label file by name; only those are unpacked, which makes reading all files five times as fast."""
+    from scipy.io import loadmat
+
+    try:
+        return loadmat(path, variable_names=names)
+    except Exception as error:  # scipy raises whatever its parser trips over
+        raise AnnotationError(f"{path}: not a MATLAB file ({type(error).__name__}); copy it anew") from None
+
+
+def read_annotation(path: Path) -> Annotation:
+    """The 13 joints and the box of every frame of one label file, one person.
+
+    Returns keypoints (F, 1, 13, 3) and boxes (F, 1, 4). Joints that are invisible or placeholders have score 0.
+    Raises AnnotationError where the file is broken or its fields do not fit each other.
+    """
+    fields = _fields(path, ["x", "y", "visibility", "bbox"])
+    try:
+        x, y, seen = (np.asarray(fields[name], np.float64) for name in ("x", "y", "visibility"))
+        box = np.asarray(fields["bbox"], np.float64).reshape(-1, 4)
+    except (KeyError, ValueError, TypeError):
+        raise AnnotationError(
+            f"{path}: x, y, visibility or bbox is missing or no array of numbers; copy it anew"
+        ) from None
+    if x.ndim != 2 or x.shape[1] != len(PENN_ACTION.joints) or not x.shape == y.shape == seen.shape:
+        raise AnnotationError(f"{path}: x {x.shape}, y {y.shape}, visibility {seen.shape}: expected (frames, 13) each")
+    return Annotation(_keypoints(x, y, seen)[:, None], _boxes(box, len(x))[:, None])
+
+
+def _keypoints(x: np.ndarray, y: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(F, 13, 3) float32, counted from 0."""
+    with np.errstate(invalid="ignore"):
+        present = (seen > 0) & np.isfinite(x) & np.isfinite(y) & ~((x <= 1) & (y <= 1))
+    stacked = np.stack([x - 1, y - 1, np.ones_like(x)], axis=-1)
+    return np.where(present[..., None], stacked, 0).astype(np.float32)
+
+
+def _boxes(box: np.ndarray, frames: int) -> np.ndarray:
+    """(F, 4) float32, counted from 0: the last row serves on where rows are missing, a box without area is none."""
+    if not len(box):
+        return np.full((frames, 4), np.nan, np.float32)
+    box = box[np.minimum(np.arange(frames), len(box) - 1)] - 1
+    box[~((box[:, 2:] - box[:, :2]) > 0).all(axis=1)] = np.nan
+    return box.astype(np.float32)

@@ -1,0 +1,108 @@
+"""The CSV that lists videos: `video,label,split` and, on request, further columns that results are grouped by."""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from ...cache.errors import DatasetError
+
+SPLITS = ("train", "test")
+COLUMNS = ("video", "label", "split")
+
+
+class Entry(NamedTuple):
+    """One listed video.
+
+    split: "train", "test", or "" where the list leaves it open. where: the row, for messages.
+    """
+
+    video: str
+    label: str
+    split: str
+    groups: tuple[tuple[str, str], ...]
+    where: str
+
+
+def read_csv(path: Path) -> list[Entry]:
+    """The rows of a CSV, in its order; the header is required, the separator is a comma, semicolon or tab.
+
+    Raises DatasetError with the row for: a video given twice, an absolute path or one with "..", an empty label, a
+    split other than train and test, a row longer than the header.
+    """
+    text = _text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True)
+    entries: list[Entry] = []
+    rows: dict[str, int] = {}
+    try:
+        header = _header(path, next(reader, []))
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                entries.append(_entry(f"{path.name}, row {reader.line_num}", header, row))
+                first = rows.setdefault(entries[-1].video, reader.line_num)
+                if len(rows) < len(entries):
+                    raise DatasetError(f"{entries[-1].where}: {entries[-1].video} stands in row {first} already")
+    except csv.Error as error:
+        raise DatasetError(f"{path.name}, row {reader.line_num}: {error}; check the quotes") from None
+    if not entries:
+        raise DatasetError(f"{path}: the list is empty; add one row per video")
+    return entries
+
+
+def video_id(text: str, where: str) -> str:
+    """A path below the root in the one spelling that star uses; raises DatasetError where it leads elsewhere."""
+    name = text.replace("\\", "/")
+    if not name:
+        raise DatasetError(f"{where}: no video")
+    if name.startswith(("/", "~")) or re.match(r"[A-Za-z]:", name):
+        raise DatasetError(f"{where}: {text} is an absolute path; give it relative to the folder of the list")
+    if ".." in name.split("/"):
+        raise DatasetError(f"{where}: {text} climbs out with '..'; give a path below the folder of the list")
+    if not name.isprintable() or posixpath.normpath(name) == ".":
+        raise DatasetError(f"{where}: {text!r} is not the path of a video")
+    return posixpath.normpath(name)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8 (byte {error.start}); save the list as CSV UTF-8") from None
+
+
+def _separator(text: str) -> str:
+    """The separator that the header uses most; spreadsheets of some countries write semicolons."""
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
+
+
+def _header(path: Path, row: list[str]) -> list[str]:
+    header = [name.strip().lower() for name in row]
+    lacking = [name for name in COLUMNS[:2] if name not in header]
+    if lacking:
+        found = ",".join(row)[:60]
+        raise DatasetError(f"{path}: no column {lacking[0]!r} in its first row {found!r}; expected video,label,split")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DatasetError(f"{path}: two columns are called {twice[0]!r}")
+    return header
+
+
+def _entry(where: str, header: list[str], row: list[str]) -> Entry:
+    if len(row) > len(header):
+        raise DatasetError(f"{where}: {len(row)} values for {len(header)} columns; quote a value that has a comma")
+    cells = dict(zip(header, [cell.strip() for cell in row], strict=False))
+    video = video_id(cells.get("video", ""), where)
+    label, split = cells.get("label", ""), cells.get("split", "").lower()
+    if not label:
+        raise DatasetError(f"{where}: {video} has no label")
+    if split and split not in SPLITS:
+        raise DatasetError(f"{where}: split {split!r} is neither 'train' nor 'test'")
+    groups = tuple((name, value) for name, value in cells.items() if name and name not in COLUMNS and value)
+    return Entry(video, label, split, groups, where)
