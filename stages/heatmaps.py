@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -24,7 +25,7 @@ class Heatmaps:
 
     name: ClassVar[str] = "heatmaps"
     version: ClassVar[int] = 1
-    arrays: ClassVar[dict[str, Array]] = {
+    arrays: ClassVar[Mapping[str, Array]] = {
         "joint_heatmap": Array(
             "t n y x", "float16", "1", "a Gaussian with peak 1 at each joint; zero for an absent one"
         ),

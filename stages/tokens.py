@@ -9,6 +9,7 @@ With F (c, y, x) the local map and h_n (y, x) the heat map of joint n:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ class Tokens:
 
     name: ClassVar[str] = "tokens"
     version: ClassVar[int] = 1
-    arrays: ClassVar[dict[str, Array]] = {
+    arrays: ClassVar[Mapping[str, Array]] = {
         "joint_map": Array(
             "t n c", "float16", "1", "one token per joint: local map and heat map joined; zero if absent"
         ),

@@ -1,0 +1,218 @@
+"""The video network: ResNet-MC18, cut off after the last layer that is wanted (METHOD.md, "From a video to cached
+tensors", 2 to 4; torchvision `mc3_18`, Tran et al., "A Closer Look at Spatiotemporal Convolutions", CVPR 2018).
+
+Nothing in it strides over time, so all T frames keep a grid of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..cache.errors import MachineError, WeightsError
+from .crop import Crop
+from .stage import Array, Settings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
+STRIDES = {"stem": 2, "layer1": 2, "layer2": 4, "layer3": 8, "layer4": 16}  # pixels of a cell's side
+CHANNELS = {"stem": 64, "layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
+MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, for pixels in [0, 1], as torchvision's weights expect
+DEVIATION = (0.22803, 0.22145, 0.216989)
+FLOAT16_MAX = 65504.0
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Which network, on which part of the picture, and which of its layers are kept.
+
+    weights: "kinetics400", "random" (drawn from `seed`), or the sha256 of a file.
+    size: side of the square input, px, a multiple of 16. crop, margin, jitter_scale, jitter_shift, crop_seed: see Crop.
+    precision: "bfloat16", "float16" or "float32": the type of its convolutions' inputs; sums are float32.
+    """
+
+    name: ClassVar[str] = "backbone"
+    version: ClassVar[int] = 1
+    arrays: ClassVar[Mapping[str, Array]] = {
+        "global_grid": Array("t c y x", "float16", "1", "activations of the last layer, one grid per frame"),
+        "local_map": Array("t c y x", "float16", "1", "activations of a middle layer, one map per frame"),
+    }
+
+    model: str = "mc3_18"
+    weights: str = "kinetics400"
+    seed: int = 0
+    size: int = 112
+    crop: str = "frame"
+    margin: float = 0.15
+    jitter_scale: float = 0.0
+    jitter_shift: float = 0.0
+    crop_seed: int = 0
+    global_layer: str = "layer4"
+    local_layer: str = "layer2"
+    precision: str = "bfloat16"
+
+    @property
+    def cropping(self) -> Crop:
+        """The choice of region, shared with the heat maps."""
+        return Crop(self.crop, self.margin, self.jitter_scale, self.jitter_shift, self.crop_seed)
+
+    def grid(self, layer: str) -> int:
+        """Cells on each side of a layer's maps."""
+        return self.size // STRIDES[layer]
+
+    def geometry(self) -> Settings:
+        """What heat maps share with this stage: the region, and the cells of the local map; not the weights."""
+        return {"grid": self.grid(self.local_layer), "crop": self.cropping.settings()}
+
+    def settings(self) -> Settings:
+        """What stands in the key; the seed only where it draws the weights."""
+        return {
+            "model": self.model,
+            "weights": self.weights,
+            **({"seed": self.seed} if self.weights == "random" else {}),
+            "size": self.size,
+            "crop": self.cropping.settings(),
+            "global_layer": self.global_layer,
+            "local_layer": self.local_layer,
+            "precision": self.precision,
+        }
+
+
+class Network:
+    """The network of one `Backbone`, ready on a device.
+
+    Every forward pass has the same shape: `batch` clips, filled up with black ones. Kernels are chosen by shape, so a
+    clip's features do not depend on which clips, or how many, it shares a pass with. (Another `batch`, device, number
+    of threads or version of torch may move them by rounding.)
+    """
+
+    def __init__(self, stage: Backbone, *, file: Path | None = None, device: str = "cpu", batch: int = 8) -> None:
+        """Build it and load its weights.
+
+        file: the weights' file, where `stage.weights` is a sha256. Raises WeightsError for a file that is not the one
+        in the key, or of another network; DownloadError where official weights cannot be fetched.
+        """
+        import torch
+
+        self.stage, self.batch, self.device = stage, batch, torch.device(device)
+        model = load(stage, file).to(self.device).to(memory_format=torch.channels_last_3d)
+        depth = max(LAYERS.index(stage.global_layer), LAYERS.index(stage.local_layer)) + 1
+        self._layers = [(name, getattr(model, name)) for name in LAYERS[:depth]]
+        # (x / 255 - mean) / deviation, in one multiplication and one addition
+        self._scale = 1 / (255 * torch.tensor(DEVIATION, device=self.device))
+        self._shift = -torch.tensor(MEAN, device=self.device) / torch.tensor(DEVIATION, device=self.device)
+
+    def __call__(self, frames: np.ndarray) -> dict[str, np.ndarray]:
+        """Features of clips (b, T, size, size, 3) uint8 RGB, any b, each passing in batches of `batch`.
+
+        Returns global_grid (b, T, c, y, x) and local_map (b, T, c, y, x), float16; activations beyond float16's range
+        are cut to its largest number. Raises MachineError if the device's memory does not hold a batch.
+        """
+        parts = [self._pass(frames[start : start + self.batch]) for start in range(0, len(frames), self.batch)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in Backbone.arrays}
+
+    def _pass(self, frames: np.ndarray) -> dict[str, np.ndarray]:
+        import torch
+
+        missing = self.batch - len(frames)
+        full = np.concatenate([frames, np.zeros((missing, *frames.shape[1:]), np.uint8)]) if missing else frames
+        try:
+            outputs = self._forward(torch.from_numpy(np.ascontiguousarray(full)))
+            return {name: _store(output[: len(frames)]) for name, output in outputs.items()}
+        except torch.OutOfMemoryError:
+            raise MachineError(
+                f"backbone.batch: {self.batch} clips of {frames.shape[1]} frames do not fit into the memory of "
+                f"{self.device}; lower backbone.batch"
+            ) from None
+
+    def _forward(self, frames: Tensor) -> dict[str, Tensor]:
+        """(b, T, y, x, 3) uint8 -> the two layers' activations (b, c, T, y, x)."""
+        stage = self.stage
+        outputs = {}
+        with _numerics(stage.precision, self.device):
+            x = frames.to(self.device).float() * self._scale + self._shift
+            x = x.permute(0, 4, 1, 2, 3)  # b c t y x: in memory this is channels_last_3d already
+            for name, layer in self._layers:
+                x = layer(x)
+                outputs[name] = x
+        return {"global_grid": outputs[stage.global_layer], "local_map": outputs[stage.local_layer]}
+
+
+def load(stage: Backbone, file: Path | None = None) -> nn.Module:
+    """The network on the CPU, float32, in evaluation mode, without its classifier, with the weights of the stage."""
+    import torch
+    from torchvision.models.video import mc3_18
+
+    with torch.device("meta"):
+        model = mc3_18(weights=None)
+    del model.fc
+    model = model.to_empty(device="cpu").eval().requires_grad_(False)
+    if stage.weights == "random":
+        model.load_state_dict(random_state(model, stage.seed))
+    else:
+        _load_file(model, stage.weights, file)
+    return model
+
+
+def random_state(model: nn.Module, seed: int) -> dict[str, Tensor]:
+    """Weights for `weights: random`: those of an untrained network, but the same on every machine and in every version.
+
+    Each convolution is drawn by itself, from (seed, its name), normal with deviation sqrt(2 / (outputs * kernel)) (He
+    et al., ICCV 2015, fan-out, as torchvision does); every batch norm passes its input on unchanged.
+    """
+    import torch
+
+    state = {name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}
+    for name, tensor in state.items():
+        if tensor.ndim == 5:
+            digest = hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=16).digest()
+            draw = np.random.default_rng(int.from_bytes(digest, "little")).standard_normal(tensor.shape, np.float32)
+            deviation = (2 / (tensor.shape[0] * tensor[0, 0].numel())) ** 0.5
+            state[name] = torch.from_numpy(draw * np.float32(deviation))
+        elif name.endswith((".weight", ".running_var")):
+            tensor.fill_(1)
+    return state
+
+
+def _load_file(model: nn.Module, weights: str, file: Path | None) -> None:
+    """Load the official weights, or the file whose sha256 is `weights`."""
+    from .weights import fetch, load_into, load_state_dict, sha256
+
+    if weights == "kinetics400":
+        from torchvision.models.video import MC3_18_Weights
+
+        file = fetch(MC3_18_Weights.KINETICS400_V1.url, "backbone.weights: kinetics400")
+    elif file is None or sha256(file) != weights:
+        raise WeightsError(f"backbone.weights: {file} is not the file with sha256 {weights}; give that file")
+    state = {name: tensor for name, tensor in load_state_dict(file).items() if not name.startswith("fc.")}
+    load_into(model, state, file, "backbone.weights")
+
+
+def _store(output: Tensor) -> np.ndarray:
+    """(b, c, T, y, x) of any float type -> (b, T, c, y, x) float16 in main memory."""
+    import torch
+
+    finite = output.float().clamp(-FLOAT16_MAX, FLOAT16_MAX).permute(0, 2, 1, 3, 4)
+    return finite.to(torch.float16).contiguous().cpu().numpy()
+
+
+def _numerics(precision: str, device: torch.device) -> ExitStack:
+    """A context in which `precision` means the same on every device: no TF32, no kernel chosen by a stopwatch."""
+    import torch
+
+    stack = ExitStack()
+    stack.enter_context(torch.inference_mode())
+    stack.enter_context(torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False))
+    if precision != "float32":
+        dtype: Any = getattr(torch, precision)
+        stack.enter_context(torch.autocast(device.type, dtype))
+    return stack
