@@ -1,0 +1,57 @@
+"""What makes one clip's row provable by itself (FORMAT.md "Checksums"), and what a row is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+
+CHECKSUM_BYTES = 8
+
+
+class Row(NamedTuple):
+    """One clip of one video: the video's path relative to its root, the digest of its bytes, the number of the view."""
+
+    video_id: str
+    source: str
+    view: int
+
+
+def row_head(row: Row) -> bytes:
+    """The bytes that stand for a row's name: two texts with their lengths, then the view."""
+    return _text(row.video_id) + _text(row.source) + row.view.to_bytes(8, "little", signed=True)
+
+
+def row_checksums(rows: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The checksum of every row: (n, 8) uint8. arrays: each (n, ...), little-endian."""
+    heads = [(_text(array_head(name, arrays[name])), as_bytes(arrays[name])) for name in sorted(arrays)]
+    sums = np.empty((len(rows), CHECKSUM_BYTES), np.uint8)
+    for number, row in enumerate(rows):
+        digest = blake2b(row_head(row), digest_size=CHECKSUM_BYTES)
+        for head, content in heads:
+            digest.update(head)
+            digest.update(content[number].data)
+        sums[number] = np.frombuffer(digest.digest(), np.uint8)
+    return sums
+
+
+def array_head(name: str, array: np.ndarray) -> str:
+    """What an array is, in one line: its name, type and the shape of one row."""
+    return f"{name} {array.dtype.name} {shape_text(array.shape[1:])}"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape as it stands in the attributes: numbers separated by spaces."""
+    return " ".join(map(str, shape))
+
+
+def as_bytes(array: np.ndarray) -> np.ndarray:
+    """The bytes of each row: (n, bytes) uint8, a view where possible."""
+    return np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)
+
+
+def _text(text: str) -> bytes:
+    content = text.encode(errors="surrogateescape")
+    return len(content).to_bytes(8, "little") + content

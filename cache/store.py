@@ -1,0 +1,201 @@
+"""The cache as a whole: shelves, one for every stage and key, each a folder of segments (FORMAT.md "Folders")."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .checksum import Row
+from .errors import FormatError, StorageError
+from .files import partial, read_whole, remove_leftovers, replace, reporting
+from .index import SEGMENT_NAME, Index, Place, load_index, segment_names
+from .safe import NAME
+from .segment import Compression, Segment, write_segment
+
+__all__ = ["Index", "Place", "Shelf", "Store"]
+
+KEY = re.compile(r"[0-9a-f]{32}")
+DESCRIPTION = "stage.json"
+BAD = "bad"
+_MAX_DESCRIPTION = 1 << 20
+
+
+class Shelf:
+    """All rows of one stage under one key. It may be sent to another process; no file stays open but memory maps.
+
+    stage, key: what it holds. path: its folder, which need not exist yet.
+    """
+
+    def __init__(self, path: Path, stage: str, key: str) -> None:
+        self.path, self.stage, self.key = path, stage, key
+        self._segments: dict[str, Segment] = {}
+        self._mapped: OrderedDict[str, None] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_segments": {}, "_mapped": OrderedDict()}
+
+    def describe(self, description: Mapping[str, Any]) -> None:
+        """Write down what the key stands for (version, settings, upstream), unless it is there already.
+
+        Raises StorageError.
+        """
+        about = {"format": "star stage", "format_version": 1, "stage": self.stage, "key": self.key, **description}
+        path = self.path / DESCRIPTION
+        with reporting(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                replace(path, (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def description(self) -> dict[str, Any]:
+        """What the key stands for; empty where nobody wrote it down. Raises FormatError for a file that is none."""
+        path = self.path / DESCRIPTION
+        try:
+            about = json.loads(read_whole(path, _MAX_DESCRIPTION))
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (ValueError, RecursionError):
+            about = None
+        if not isinstance(about, dict) or about.get("format") != "star stage":
+            raise FormatError(f"{path}: does not describe a stage; remove it, `star extract` writes it anew")
+        if about.get("format_version") != 1:
+            version = about.get("format_version")
+            raise FormatError(
+                f"{path}: is of format version {version}; this star reads 1: update star, or extract again"
+            )
+        return about
+
+    def index(self) -> Index:
+        """Which rows are there, and where, as of now."""
+        return load_index(self.path, self.stage, self.key)
+
+    def segments(self) -> list[str]:
+        """The names of all segments, sorted."""
+        return segment_names(self.path)
+
+    def segment(self, name: str) -> Segment:
+        """One segment, its head read once. Raises FormatError for a name that is none, see `Segment` for more."""
+        if name not in self._segments:
+            self._segments[name] = Segment(self.file(name))
+        return self._segments[name]
+
+    def file(self, segment: str) -> Path:
+        """The file of a segment. Raises FormatError for a name that might lead elsewhere."""
+        if not SEGMENT_NAME.fullmatch(f"{segment}.h5"):
+            raise FormatError(f"{segment!r} is not the name of a segment (32 hex digits)")
+        return self.path / f"{segment}.h5"
+
+    def write(
+        self,
+        rows: Sequence[Row],
+        arrays: Mapping[str, np.ndarray],
+        attributes: Mapping[str, Mapping[str, str]],
+        provenance: Mapping[str, Any],
+        compression: Compression = "none",
+    ) -> Path:
+        """Add one segment, see `write_segment`."""
+        with reporting(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        return write_segment(
+            self.path, stage=self.stage, key=self.key, rows=rows, arrays=arrays, attributes=attributes,
+            provenance=provenance, compression=compression,
+        )  # fmt: skip
+
+    def read(self, places: Sequence[Place], name: str) -> np.ndarray:
+        """A copy of the rows at these places, stacked in their order: (places, ...). At least one place."""
+        layout = self.segment(places[0].segment).head.datasets[name]
+        out = np.empty((len(places), *layout.shape[1:]), layout.dtype)
+        for number, place in enumerate(places):
+            self.segment(place.segment).read_into(name, [place.row], out[number : number + 1])
+        return out
+
+    def map(self, segment: str, name: str) -> np.ndarray:
+        """All rows of an array in a segment, as a read-only view of the file's bytes. Cheap to ask for again and again."""
+        opened = self.segment(segment)
+        view = opened.map(name)
+        self._mapped[segment] = None
+        self._mapped.move_to_end(segment)
+        while len(self._mapped) > MAX_MAPS:
+            self._segments[self._mapped.popitem(last=False)[0]].unmap()
+        return view
+
+    def bytes(self) -> int:
+        """Bytes of all its segments."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return sum(f.lstat().st_size for f in self.path.iterdir() if SEGMENT_NAME.fullmatch(f.name))
+        return 0
+
+    def quarantine(self, segment: str) -> Path:
+        """Move a bad segment aside, where nothing reads it; its rows are missing from then on. Raises StorageError."""
+        source, folder = self.file(segment), self.path / BAD
+        with reporting(folder):
+            folder.mkdir(exist_ok=True)
+            source.replace(folder / source.name)
+        self._segments.pop(segment, None)
+        self._mapped.pop(segment, None)
+        return folder / source.name
+
+    def remove(self) -> None:
+        """Delete the shelf: at once for everybody who looks, then file by file. Raises StorageError."""
+        if self.path.is_symlink():
+            raise StorageError(f"{self.path}: is a link to a folder elsewhere; delete that folder by hand")
+        with reporting(self.path), partial(self.path.parent) as name:
+            self.path.rename(name)
+            shutil.rmtree(name)
+
+
+class Store:
+    """A cache folder. Making one touches nothing; `prepare` does."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def prepare(self) -> None:
+        """Create the folder, make sure that it can be written to, delete what killed writers left.
+
+        Raises StorageError.
+        """
+        with reporting(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            with partial(self.root) as probe:
+                probe.write_bytes(b"star")
+                now = probe.stat().st_mtime
+            folders = [self.root, *(self.root / stage for stage in self._stages()), *(s.path for s in self.shelves())]
+            for folder in folders:
+                remove_leftovers(folder, now)
+
+    def free_bytes(self) -> int:
+        """Free space on the disk of the cache, whether or not the folder exists. Raises StorageError."""
+        folder = next((f for f in (self.root, *self.root.absolute().parents) if f.is_dir()), Path("/"))
+        with reporting(folder):
+            return shutil.disk_usage(folder).free
+
+    def shelf(self, stage: str, key: str) -> Shelf:
+        """The shelf of a stage and key, which may be empty. Raises ValueError for names that might lead elsewhere."""
+        if not NAME.fullmatch(stage) or not KEY.fullmatch(key):
+            raise ValueError(f"{stage!r}/{key!r}: a stage is a word in small letters, a key 32 hex digits")
+        return Shelf(self.root / stage / key, stage, key)
+
+    def shelves(self) -> list[Shelf]:
+        """All shelves, by stage and key."""
+        return [
+            self.shelf(stage, folder.name)
+            for stage in self._stages()
+            for folder in sorted((self.root / stage).iterdir())
+            if KEY.fullmatch(folder.name) and folder.is_dir()
+        ]
+
+    def _stages(self) -> list[str]:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return sorted(f.name for f in self.root.iterdir() if NAME.fullmatch(f.name) and f.is_dir())
+        return []
+
+
+MAX_MAPS = 256
