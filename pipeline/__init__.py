@@ -1,0 +1,1 @@
+"""The order of work: recipe, catalogue, plan, stages, segments, tensors, run."""

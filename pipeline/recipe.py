@@ -46,13 +46,15 @@ class Dataset(Settings):
 
     kind: Literal["penn_action", "ntu", "videos", "drawn"]
     root: Path
-    name: str | None = Field(None, description="name of the data set in the cache; the root's own name by default")
+    name: str | None = Field(
+        default=None, description="name of the data set in the cache; the root's own name by default"
+    )
     split: Literal["official", "xsub", "xview", "xset"] = "official"
-    version: Literal[60, 120] = Field(60, description="NTU RGB+D 60 or 120")
-    skeletons: Path | None = Field(None, description="NTU: folder of .skeleton files, where they lie elsewhere")
-    missing: Path | None = Field(None, description="NTU: the list of samples with missing skeletons")
-    classes: tuple[str, ...] | None = Field(None, description="videos: the labels, in order; found by default")
-    test_share: Share = Field(0.2, description="videos: share of test videos where the data set names no split")
+    version: Literal[60, 120] = Field(default=60, description="NTU RGB+D 60 or 120")
+    skeletons: Path | None = Field(default=None, description="NTU: folder of .skeleton files, where they lie elsewhere")
+    missing: Path | None = Field(default=None, description="NTU: the list of samples with missing skeletons")
+    classes: tuple[str, ...] | None = Field(default=None, description="videos: the labels, in order; found by default")
+    test_share: Share = Field(default=0.2, description="videos: share of test videos where the data set names no split")
 
 
 class Cache(Settings):
@@ -77,9 +79,9 @@ class Decode(Settings):
     sampling: Literal["segments", "linspace", "window"] = "segments"
     seed: int = 0
     views: Views = Views()
-    flip: bool = Field(True, description="views after the first are mirrored at random")
+    flip: bool = Field(default=True, description="views after the first are mirrored at random")
     reader: Literal["auto", "pyav", "decord"] = "auto"
-    timeout: Annotated[Real, Field(gt=0)] = Field(60.0, description="seconds that one video may take to decode")
+    timeout: Annotated[Real, Field(gt=0)] = Field(default=60.0, description="seconds that one video may take to decode")
 
 
 class Pose(Settings):
@@ -87,12 +89,12 @@ class Pose(Settings):
 
     source: Literal["annotations", "mmpose"] = "annotations"
     model: str = "rtmpose-m_8xb256-420e_coco-256x192"
-    checkpoint: str = Field("official", description="official, random, or a file")
+    checkpoint: str = Field(default="official", description="official, random, or a file")
     checkpoint_sha256: str | None = None
     detector: Literal[
         "annotations", "frame", "fasterrcnn_mobilenet_v3_large_320_fpn", "fasterrcnn_resnet50_fpn_v2",
     ] = "annotations"  # fmt: skip
-    detector_weights: str = Field("official", description="official, random, or a file")
+    detector_weights: str = Field(default="official", description="official, random, or a file")
     detector_sha256: str | None = None
     people: Annotated[int, Field(ge=1, le=8)] = 1
     seed: int = 0
@@ -103,14 +105,18 @@ class Backbone(Settings):
     """The video network and what it sees."""
 
     model: Literal["mc3_18"] = "mc3_18"
-    weights: str = Field("kinetics400", description="kinetics400, random, or a file")
+    weights: str = Field(default="kinetics400", description="kinetics400, random, or a file")
     weights_sha256: str | None = None
-    seed: int = Field(0, description="of random weights")
+    seed: int = Field(default=0, description="of random weights")
     size: Annotated[int, Field(ge=32, multiple_of=16)] = 112
     crop: Literal["frame", "person"] = "frame"
-    margin: Annotated[Real, Field(ge=0)] = Field(0.15, description="person: added on each side, as a share of the box")
-    jitter_scale: Fraction = Field(0.0, description="person: views after the first are scaled by up to this share")
-    jitter_shift: Fraction = Field(0.0, description="person: ... and shifted by up to this share of the box")
+    margin: Annotated[Real, Field(ge=0)] = Field(
+        default=0.15, description="person: added on each side, as a share of the box"
+    )
+    jitter_scale: Fraction = Field(
+        default=0.0, description="person: views after the first are scaled by up to this share"
+    )
+    jitter_shift: Fraction = Field(default=0.0, description="person: ... and shifted by up to this share of the box")
     global_layer: Literal["layer3", "layer4"] = "layer4"
     local_layer: Literal["layer1", "layer2", "layer3"] = "layer2"
     precision: Literal["bfloat16", "float16", "float32"] = "bfloat16"
@@ -121,7 +127,9 @@ class Heatmaps(Settings):
     """Gaussians at the joints."""
 
     sigma: Annotated[Real, Field(gt=0)] = 1.0
-    score_floor: Annotated[Real, Field(ge=0, lt=1)] = Field(0.0, description="joints with this score or less are absent")
+    score_floor: Annotated[Real, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="joints with this score or less are absent"
+    )
     people: Literal["merge", "separate"] = "merge"
 
 
@@ -138,7 +146,9 @@ class Model(Settings):
     heads: Positive = 8
     encoder_layers: Annotated[int, Field(ge=0)] = 3
     decoder_layers: Annotated[int, Field(ge=0)] = 3
-    encoder: tuple[Literal["F", "Z", "B", "A"], ...] = Field(("F", "Z"), description="attention modules of a layer")
+    encoder: tuple[Literal["F", "Z", "B", "A"], ...] = Field(
+        default=("F", "Z"), description="attention modules of a layer"
+    )
     decoder: tuple[Literal["F", "Z", "B", "A"], ...] = ("F", "B")
     mlp_ratio: Annotated[Real, Field(gt=0)] = 4.0
     dropout: Fraction = 0.1
@@ -150,17 +160,19 @@ class Model(Settings):
     position: Literal["joint", "all", "none"] = "joint"
     readout: Literal["class_tokens", "total", "mean"] = "class_tokens"
     head: Literal["mlp", "linear"] = "mlp"
-    conv_channels: Positive = Field(128, description="concat_conv: channels of its 1x1 convolution")
+    conv_channels: Positive = Field(default=128, description="concat_conv: channels of its 1x1 convolution")
 
 
 class Augment(Settings):
     """What training changes of cached tokens, anew each epoch; nothing by default."""
 
-    shift: Fraction = Field(0.0, description="joint maps are shifted by up to this share of the map")
-    scale: Fraction = Field(0.0, description="joint maps are scaled by up to this share")
+    shift: Fraction = Field(default=0.0, description="joint maps are shifted by up to this share of the map")
+    scale: Fraction = Field(default=0.0, description="joint maps are scaled by up to this share")
     joint_dropout: Fraction = 0.0
     token_dropout: Fraction = 0.0
-    joint_jitter: Annotated[Real, Field(ge=0)] = Field(0.0, description="cells; each joint's map is moved by itself")
+    joint_jitter: Annotated[Real, Field(ge=0)] = Field(
+        default=0.0, description="cells; each joint's map is moved by itself"
+    )
     mixup: Annotated[Real, Field(ge=0)] = 0.0
 
 
@@ -174,25 +186,29 @@ class Train(Settings):
     momentum: Fraction = 0.9
     weight_decay: Annotated[Real, Field(ge=0)] = 0.0
     schedule: Literal["constant", "cosine", "onecycle"] = "constant"
-    warmup: Share = Field(0.0, description="share of all steps")
+    warmup: Share = Field(default=0.0, description="share of all steps")
     label_smoothing: Fraction = 0.0
-    clip_norm: Annotated[Real, Field(ge=0)] = Field(0.0, description="largest gradient norm; 0 for no limit")
+    clip_norm: Annotated[Real, Field(ge=0)] = Field(default=0.0, description="largest gradient norm; 0 for no limit")
     accumulate: Positive = 1
-    ema: Fraction = Field(0.0, description="decay of the averaged weights; 0 for none")
+    ema: Fraction = Field(default=0.0, description="decay of the averaged weights; 0 for none")
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     class_weights: bool = False
     seed: int = 0
-    fraction: Annotated[float, Field(gt=0.0, le=1.0)] = Field(1.0, description="share of the training videos used")
+    fraction: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        default=1.0, description="share of the training videos used"
+    )
     preload: Literal["auto", "none", "memory", "device"] = "auto"
     workers: Annotated[int, Field(ge=0)] = 0
     evaluate_every: Positive = 1
     checkpoint_every: Positive = 1
-    patience: Annotated[int, Field(ge=0)] = Field(0, description="epochs without a better result; 0 for no early stop")
+    patience: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="epochs without a better result; 0 for no early stop"
+    )
     best_by: Literal["top1", "mean_class", "loss"] = "top1"
     augment: Augment = Augment()
     tensorboard: bool = True
-    wandb: str | None = Field(None, description="project name; needs the extra `wandb`")
+    wandb: str | None = Field(default=None, description="project name; needs the extra `wandb`")
 
 
 class Test(Settings):
@@ -201,7 +217,7 @@ class Test(Settings):
     __test__ = False  # not a test case of pytest's
 
     batch: Positive = 32
-    views: Literal["first", "all"] = Field("all", description="probabilities are averaged over these views")
+    views: Literal["first", "all"] = Field(default="all", description="probabilities are averaged over these views")
     checkpoint: Literal["best", "last"] = "best"
     bootstrap: Annotated[int, Field(ge=0)] = 1000
 
@@ -225,7 +241,9 @@ class Recipe(Settings):
         if self.model.width % self.model.heads:
             raise ValueError(f"model.width: {self.model.width} is not a multiple of model.heads ({self.model.heads})")
         if self.decode.frames % 2:
-            raise ValueError(f"decode.frames: {self.decode.frames} is odd; zigzag and binary attention need even numbers")
+            raise ValueError(
+                f"decode.frames: {self.decode.frames} is odd; zigzag and binary attention need even numbers"
+            )
         return self
 
 
@@ -291,7 +309,7 @@ def _first(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"{place}: missing; it has no default"
     if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
+        return str(problem.get("ctx", {}).get("error"))
     if problem["type"] in ("model_type", "dict_type"):
         return f"{place}: expected a section of settings, got {problem['input']!r}"
     message = problem["msg"]

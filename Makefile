@@ -1,0 +1,33 @@
+# make demo, make test, make check: each sets up all it needs first. uv is used where it is found, else kept in .uv.
+SHELL := /bin/sh
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := $(UV) run --no-sync
+WORKERS ?= 2
+
+.PHONY: demo test check soak bench clean
+
+demo: .venv/ready
+	$(RUN) star demo demo
+
+test: .venv/ready
+	OMP_NUM_THREADS=1 $(RUN) pytest -n $(WORKERS) --dist worksteal -m "not soak"
+
+soak: .venv/ready
+	$(RUN) pytest -m soak
+
+check: .venv/ready
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) pyright
+	$(RUN) lint-imports
+
+.venv/ready: pyproject.toml | $(UV)
+	$(UV) sync --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	touch $@
+
+.uv/bin/uv:
+	$(PYTHON) tools/get_uv.py .uv
+
+clean:
+	rm -rf .venv .uv demo *.egg-info

@@ -1,0 +1,258 @@
+"""The door: parse, one call, print. Every command is the shortest way from its options to one function."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from . import __version__
+from .cache.errors import StarError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
+STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
+
+
+class Door(click.Group):
+    """Turns star's own errors into one line on stderr and the documented exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a bug keeps its traceback and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except StarError as error:
+            if "--json" in sys.argv:
+                _print({"error": str(error), "exit_code": error.exit_code})
+            click.echo(f"star: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("star: interrupted; what was finished is kept", err=True)
+            ctx.exit(130)
+
+
+def common(function: Function) -> Function:
+    """The options that every command with a recipe has."""
+    function = click.option(
+        "--set", "overrides", multiple=True, metavar="A.B=C", help="Lay a setting over the recipe."
+    )(function)
+    return output(function)
+
+
+def output(function: Function) -> Function:
+    """The options that every command has."""
+    function = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")(
+        function
+    )
+    function = click.option("-q", "--quiet", is_flag=True, help="No progress.")(function)
+    return click.option(
+        "-v", "--verbose", is_flag=True, help="Log more, on stderr.", callback=_log, expose_value=False
+    )(function)
+
+
+def _log(context: click.Context, parameter: click.Parameter, verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _print(document: Any) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def _show(document: Any, lines: Sequence[str], as_json: bool) -> None:
+    if as_json:
+        _print(document)
+    else:
+        click.echo("\n".join(lines))
+
+
+@click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="star")
+def main() -> None:
+    """Human action recognition from cached features.
+
+    \b
+    star init penn-action --root Penn_Action > star.yaml    write a recipe
+    star extract star.yaml                                  videos -> features, once
+    star train star.yaml --run runs/first                   features -> a trained STAR-Transformer
+    star test star.yaml --run runs/first                    its accuracy
+    """
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"), metavar="[DIR]")
+@click.option("--clips", type=click.IntRange(4), default=24, show_default=True, help="Clips to draw per action.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the drawing and of the training.")
+@output
+def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> None:
+    """Draw a small data set, extract, train and test on it. Everything stays in DIR.
+
+    Example: star demo demo
+    """
+    from .pipeline import demo as pipeline
+
+    result = pipeline.demo(folder, clips=clips, seed=seed, quiet=quiet)
+    _show(result, pipeline.lines(result), as_json)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--root", type=click.Path(path_type=Path), required=True, help="Where the data set lies.")
+@click.option(
+    "--cache", type=click.Path(path_type=Path), default=Path("cache"), show_default=True, help="Where features go."
+)
+@output
+def init(name: str, root: Path, cache: Path, as_json: bool, quiet: bool) -> None:
+    """Print a recipe: penn-action, ntu60-xsub, ntu60-xview, ntu120-xsub, ntu120-xset, videos or drawn.
+
+    Example: star init penn-action --root /data/Penn_Action > star.yaml
+    """
+    from .pipeline import recipes
+
+    text = recipes.ready(name, root.absolute(), cache.absolute())
+    _show({"recipe": text}, [text.rstrip("\n")], as_json)
+
+
+@main.command()
+@RECIPE
+@click.option("--stage", "stages", multiple=True, type=click.Choice(STAGES), help="Only this stage and what it takes.")
+@click.option("--force", is_flag=True, help="Compute also what is cached; the old rows go when the new ones stand.")
+@click.option("--retry-failed", is_flag=True, help="Try again the videos in the ledger.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, do nothing.")
+@click.option("--max-failures", metavar="N|N%", help="Give up when more videos than this fail.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, or several: cuda:0,cuda:1.")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Processes that decode; 0 for one per core.")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler whose workers share the cache's folder.")
+@common
+def extract(
+    recipe: Path, stages: tuple[str, ...], force: bool, retry_failed: bool, dry_run: bool, max_failures: str | None,
+    device: str, workers: int, scheduler: str | None, overrides: tuple[str, ...], as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Videos -> cached features: whatever the recipe wants and the cache lacks.
+
+    Example: star extract star.yaml --stage heatmaps --set heatmaps.sigma=1.5
+    """
+    from .pipeline import recipe as recipes
+    from .pipeline.commands import run_extract
+    from .pipeline.extract import Where
+
+    result = run_extract(
+        recipes.load(recipe, overrides), only=stages, force=force, retry_failed=retry_failed, dry_run=dry_run,
+        max_failures=max_failures, where=Where(device, workers, scheduler), quiet=quiet,
+    )  # fmt: skip
+    _show(result.document, result.lines, as_json)
+    sys.exit(result.exit_code)
+
+
+@main.command()
+@RECIPE
+@common
+def status(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Say per stage what is cached, missing, stale or failed, and why.
+
+    Example: star status star.yaml --set heatmaps.sigma=1.5
+    """
+    from .pipeline import recipe as recipes
+    from .pipeline import status as pipeline
+    from .pipeline.plan import plan, remember
+
+    found = plan(recipes.load(recipe, overrides))
+    remember(found)
+    state = pipeline.status(found)
+    _show(state, pipeline.lines(state), as_json)
+
+
+@main.command()
+@RECIPE
+@click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder for the trained network.")
+@click.option("--resume", is_flag=True, help="Go on where the run in this folder stopped.")
+@click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
+@common
+def train(
+    recipe: Path, run: Path, resume: bool, device: str, overrides: tuple[str, ...], as_json: bool, quiet: bool
+) -> None:
+    """Train the STAR-Transformer on cached features.
+
+    Example: star train star.yaml --run runs/first --set train.seed=1
+    """
+    from .pipeline import recipe as recipes
+    from .pipeline.commands import run_train
+
+    result = run_train(recipes.load(recipe, overrides), run, device=device, resume=resume, quiet=quiet)
+    _show(result.document, result.lines, as_json)
+
+
+@main.command()
+@RECIPE
+@click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of the trained network.")
+@click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
+@common
+def test(recipe: Path, run: Path, device: str, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Accuracy of a run on the test videos: overall, per class, confusion matrix.
+
+    Example: star test star.yaml --run runs/first --json
+    """
+    from .pipeline import recipe as recipes
+    from .pipeline.commands import run_test
+
+    result = run_test(recipes.load(recipe, overrides), run, device=device, quiet=quiet)
+    _show(result.document, result.lines, as_json)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+@output
+def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> None:
+    """One HTML page on one or several runs, side by side.
+
+    Example: star report runs/first runs/second -o report.html
+    """
+    from .pipeline.report import report as write
+
+    path = write(list(runs), out)
+    _show({"report": str(path)}, [f"report: {path}"], as_json)
+
+
+@main.command()
+@RECIPE
+@click.argument("video")
+@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="The picture to write, PNG.")
+@common
+def inspect(recipe: Path, video: str, out: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Draw what the cache holds of one video: frames, joints, heat maps, feature energy.
+
+    Example: star inspect star.yaml frames/0001 -o 0001.png
+    """
+    from .pipeline import recipe as recipes
+    from .pipeline.inspect import inspect as draw
+
+    path = draw(recipes.load(recipe, overrides), video, out)
+    _show({"picture": str(path)}, [f"picture: {path}"], as_json)
+
+
+@main.command()
+@output
+def doctor(as_json: bool, quiet: bool) -> None:
+    """Say what is installed, what is missing, and what to do about it.
+
+    Example: star doctor
+    """
+    from .pipeline.doctor import doctor as examine
+    from .pipeline.doctor import lines
+
+    found = examine()
+    _show(found, lines(found), as_json)
+    if not found["ok"]:
+        sys.exit(5)
+
+
+if __name__ == "__main__":
+    main()

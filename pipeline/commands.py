@@ -1,0 +1,137 @@
+"""What the commands do and say: each returns its result as JSON, as lines for a person, and as an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..cache.errors import UsageError
+from .extract import Outcome, Where, extract
+from .plan import Plan, plan, remember, select, stages_for_training
+from .progress import amount, clock, tell
+from .recipe import Recipe
+from .selection import Selection
+from .status import lines as status_lines
+from .status import status, table
+
+
+@dataclass(frozen=True)
+class Result:
+    """A command's answer."""
+
+    document: dict[str, Any]
+    lines: Sequence[str]
+    exit_code: int = 0
+
+
+def run_extract(
+    recipe: Recipe,
+    *,
+    only: Sequence[str] = (),
+    force: bool = False,
+    retry_failed: bool = False,
+    dry_run: bool = False,
+    max_failures: str | None = None,
+    where: Where = Where(),
+    quiet: bool = False,
+) -> Result:
+    """`star extract`: exit code 3 where videos failed, now or in an earlier run that is still believed."""
+    if dry_run:
+        planned = plan(recipe, only=only, force=force, retry_failed=retry_failed)
+        state = status(planned)
+        return Result(
+            state, [*status_lines(state), f"dry run: {planned.missing:,} rows would be computed, nothing was"]
+        )
+    planned, outcome = extract(
+        recipe, only=only, force=force, retry_failed=retry_failed, where=where,
+        max_failures=_limit(max_failures), quiet=quiet,
+    )  # fmt: skip
+    _warn(planned, quiet)
+    failed = planned.failures | {failure.video: failure for failure in outcome.failures}
+    document = {
+        "computed": dict(outcome.rows),
+        "bytes": dict(outcome.bytes),
+        "clips": outcome.clips,
+        "seconds": round(outcome.wall, 2),
+        "clips_per_s": round(outcome.clips / outcome.wall, 2) if outcome.wall else 0.0,
+        "failed": [{"video": f.video, "stage": f.stage, "kind": f.kind, "message": f.message} for f in failed.values()],
+        "ledger": str(planned.ledger.path),
+        "left_out": [list(pair) for pair in planned.catalogue.left_out],
+    }
+    return Result(document, _extracted(planned, outcome, document), 3 if failed else 0)
+
+
+def _extracted(planned: Plan, outcome: Outcome, document: dict[str, Any]) -> list[str]:
+    said = []
+    if outcome.rows:
+        rows = [("stage", "clips", "written", "time, the waits for it included")]
+        for name, count in outcome.rows.items():
+            rows.append((name, f"{count:,}", amount(outcome.bytes[name]), clock(outcome.seconds[name])))
+        said += table(rows)
+        said.append(f"{outcome.clips:,} clips in {clock(outcome.wall)}, {document['clips_per_s']:.1f} clips/s")
+    elif not outcome.failures:
+        cached = sum(len(stage.places) for stage in planned.stages.values())
+        said.append(f"nothing to do: all {cached:,} rows of {len(planned.stages)} stages that can be made are cached")
+    for failure in document["failed"]:
+        said.append(f"failed: {failure['message']} [{failure['kind']}]")
+    if document["failed"]:
+        said.append(
+            f"{len(document['failed'])} videos failed, see {planned.ledger.path}; --retry-failed tries them again"
+        )
+    if document["left_out"]:
+        said.append(
+            f"{len(document['left_out'])} videos are left out by the data set; --json lists them with the reason"
+        )
+    return said
+
+
+def _limit(text: str | None) -> Callable[[int], int] | None:
+    """--max-failures: a number, or a share of all videos."""
+    if text is None:
+        return None
+    try:
+        number = float(text.removesuffix("%"))
+        if number < 0 or not (text.endswith("%") or number.is_integer()):
+            raise ValueError(text)
+    except ValueError:
+        raise UsageError(f"--max-failures {text}: expected a number like 20, or a share like 1%") from None
+    return (lambda videos: int(videos * number / 100)) if text.endswith("%") else (lambda videos: int(number))
+
+
+def _warn(planned: Plan, quiet: bool) -> None:
+    if planned.warning and not quiet:
+        tell(f"warning: {planned.warning}")
+
+
+def selections(recipe: Recipe, splits: Sequence[str], quiet: bool) -> list[Selection]:
+    """The cached clips of each split that training with this recipe reads; says what is left out."""
+    stages = stages_for_training(recipe)
+    planned = plan(recipe, only=stages)
+    remember(planned)
+    _warn(planned, quiet)
+    found = [select(planned, split, stages) for split in splits]
+    lost = sum(len(selection.left_out) for selection in found)
+    if lost and not quiet:
+        video, reason = next(pair for selection in found for pair in selection.left_out)
+        tell(f"left out: {lost:,} videos without features (first: {video}, {reason}); `star status` lists counts")
+    return found
+
+
+def run_train(recipe: Recipe, run: Path, *, device: str = "auto", resume: bool = False, quiet: bool = False) -> Result:
+    """`star train`."""
+    from .train import train
+
+    training, testing = selections(recipe, ("train", "test"), quiet)
+    summary = train(recipe, training, testing, run, device=device, resume=resume, progress=not quiet)
+    return Result(summary, [f"{name}: {value}" for name, value in summary.items()])
+
+
+def run_test(recipe: Recipe, run: Path, *, device: str = "auto", quiet: bool = False) -> Result:
+    """`star test`."""
+    from .evaluate import evaluate
+
+    (testing,) = selections(recipe, ("test",), quiet)
+    found = evaluate(recipe, testing, run, device=device)
+    return Result(found, [f"{name}: {value}" for name, value in found.items()])

@@ -1,0 +1,77 @@
+"""`star demo`: the whole way, on a data set that star draws itself, through the very code of the other commands."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ..cache.errors import StarError
+from . import recipe as recipes
+from .commands import run_extract, run_test, run_train
+from .datasets import drawn
+from .inspect import inspect
+from .plan import plan
+from .progress import clock, tell
+from .recipes import ready
+from .report import report
+
+
+def demo(folder: Path, *, clips: int = 24, seed: int = 0, quiet: bool = False) -> dict[str, Any]:
+    """Draw, extract, train, test and report in `folder`; what is there already is not done again.
+
+    clips: how many to draw per action. seed: of the drawing and of the training. Returns the figures for the table.
+    Raises StarError.
+    """
+    began = time.monotonic()
+    folder = folder.absolute()
+    videos, run, path = folder / "videos", folder / "run", folder / "star.yaml"
+    times = {}
+
+    def step(name: str, text: str) -> None:
+        times[name] = time.monotonic()
+        if not quiet:
+            tell(f"[{len(times)}/4] {text}")
+
+    step("draw", f"drawing 8 actions × {clips} clips into {videos}")
+    drawn.draw(videos, clips_per_class=clips, seed=seed, quiet=quiet)
+    path.write_text(ready("drawn", videos, folder / "cache"), encoding="utf-8")
+    recipe = recipes.load(path, (f"train.seed={seed}",))
+    step("extract", "decoding, joints, mc3_18, heat maps, tokens")
+    extracted = run_extract(recipe, quiet=quiet)
+    if extracted.exit_code:
+        raise StarError("demo: a drawn clip could not be extracted: " + "; ".join(extracted.lines))
+    step("train", f"training the STAR-Transformer for {recipe.train.epochs} epochs")
+    run_train(recipe, run, resume=(run / "last").exists(), quiet=quiet)
+    step("test", "testing on figures, clothes and backgrounds that training never saw")
+    tested = run_test(recipe, run, quiet=quiet).document
+    page = report([run], folder / "report.html")
+    first = plan(recipe).catalogue.videos[0].id
+    picture = inspect(recipe, first, folder / "clip.png")
+    ends = [*list(times.values())[1:], time.monotonic()]
+    return {
+        "top1": tested["top1"],
+        "top5": tested["top5"],
+        "mean_class": tested["mean_class"],
+        "clips": extracted.document["clips"],
+        "seconds": {name: round(end - start, 1) for (name, start), end in zip(times.items(), ends, strict=True)},
+        "total": round(time.monotonic() - began, 1),
+        "recipe": str(path),
+        "report": str(page),
+        "picture": str(picture),
+    }
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The figures as a short table, and where to look."""
+    times = ", ".join(f"{name} {clock(seconds)}" for name, seconds in result["seconds"].items())
+    return [
+        "",
+        f"top-1 accuracy    {result['top1']:.1%}   on clips whose figure, clothes and background were never seen",
+        f"top-5 accuracy    {result['top5']:.1%}",
+        f"mean per class    {result['mean_class']:.1%}",
+        f"time              {clock(result['total'])}   ({times})",
+        f"recipe            {result['recipe']}   (change it, then `star extract`, `star train`)",
+        f"picture of a clip {result['picture']}",
+        f"report            {result['report']}",
+    ]

@@ -1,0 +1,228 @@
+"""Stage one: the plan, run.
+
+Decide, announce, act, return. Each unit of work becomes one segment per stage, written by another thread while the
+next unit is read and computed; whatever stops the run costs at most the units in hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
+from typing import Any
+
+from ..cache.errors import DatasetError, Interrupted, VideoError
+from ..cache.ledger import Failure
+from . import recipe as recipes
+from .engine import Computed, Done, Engine, reads_videos
+from .plan import Plan, StagePlan, plan, remember
+from .progress import Progress
+from .reading import read
+from .recipe import Recipe
+from .signals import Stop
+from .units import Unit, units
+from .workers import Children, ahead, cluster, cores, scatter
+
+
+@dataclass
+class Outcome:
+    """What an extraction did: rows and bytes written per stage, the videos that failed, seconds per stage."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    bytes: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    clips: int = 0
+    wall: float = 0.0
+
+    def add(self, unit: Unit, done: Done) -> None:
+        """Count a finished unit."""
+        self.clips += done.clips
+        for stage in unit.stages:
+            self.rows[stage] += done.clips
+        self.bytes.update(done.bytes)
+        for stage, spent in done.seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where an extraction runs: torch's device (several, with commas, for several GPUs), decoding children, Dask."""
+
+    device: str = "auto"
+    workers: int = 0
+    scheduler: str | None = None
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices by name; "auto" is the first GPU, or the CPU where there is none."""
+        if self.device != "auto":
+            return tuple(self.device.split(","))
+        import torch
+
+        return ("cuda" if torch.cuda.is_available() else "cpu",)
+
+    @property
+    def children(self) -> int:
+        """How many processes decode: as many as there are cores, unless told otherwise."""
+        return self.workers or cores()
+
+
+def extract(
+    recipe: Recipe,
+    *,
+    only: Sequence[str] = (),
+    force: bool = False,
+    retry_failed: bool = False,
+    where: Where = Where(),
+    max_failures: Callable[[int], int] | None = None,
+    quiet: bool = False,
+) -> tuple[Plan, Outcome]:
+    """Compute what the recipe wants and the cache lacks; see `plan` for only, force and retry_failed.
+
+    max_failures: number of videos -> how many may fail before the run gives up. Returns the plan that was carried
+    out, and what came of it. Raises StarError; whatever was finished before it is kept.
+    """
+    planned = plan(recipe, only=only, force=force, retry_failed=retry_failed)
+    work = units(planned)
+    outcome = Outcome()
+    if not work:
+        remember(planned)
+        return planned, outcome
+    planned.store.prepare()
+    _refuse_unmounted(planned, work)
+    old = {name: planned.stages[name].shelf.segments() for name in (only or planned.stages)} if force else {}
+    limit = max_failures(len(planned.catalogue.videos)) if max_failures else None
+    began = time.monotonic()
+    try:
+        _run(planned, work, where, outcome, limit, quiet)
+    finally:
+        outcome.wall = time.monotonic() - began
+        remember(planned)
+    for name, segments in old.items():
+        _drop_replaced(planned.stages[name], segments)
+    return planned, outcome
+
+
+def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit: int | None, quiet: bool) -> None:
+    total = sum(len(unit.clips) for unit in work)
+    run = _on_cluster if where.scheduler or len(where.devices) > 1 else _here
+    with (
+        Stop("finishing the segment in hand; once more to stop at once") as stop,
+        Progress("extract", total, quiet=quiet) as bar,
+    ):
+        for unit, done in run(planned, work, where, lambda: stop.asked, bar):
+            outcome.add(unit, done)
+            outcome.failures += _record(planned, done)
+            if limit is not None and len(outcome.failures) > limit:
+                raise VideoError(
+                    f"--max-failures: {len(outcome.failures)} videos failed, {limit} may; see {planned.ledger.path}"
+                )
+    if stop.asked:
+        raise Interrupted(f"interrupted: {outcome.clips:,} clips are done and kept; the same command goes on")
+
+
+def _here(
+    planned: Plan, work: list[Unit], where: Where, stopped: Callable[[], bool], bar: Progress
+) -> Iterator[tuple[Unit, Done]]:
+    """Run units in this process: children read ahead, this thread computes, another writes."""
+    children = Children(where.children, planned.recipe.decode.timeout)
+    engine = Engine(planned.recipe, where.devices[0], children, planned.catalogue.skeleton)
+    writer = ThreadPoolExecutor(1)
+    try:
+        written: list[tuple[Unit, Future[Done]]] = []
+        for unit, computed in computing(engine, work, where.children, stopped, bar.advance):
+            written.append((unit, writer.submit(engine.write, computed)))
+            while len(written) > 1 or (written and written[0][1].done()):  # at most one finished unit waits in memory
+                waiting, future = written.pop(0)
+                yield waiting, future.result()
+        for waiting, future in written:
+            yield waiting, future.result()
+    finally:
+        children.close()
+        writer.shutdown(wait=True)
+
+
+def computing(
+    engine: Engine, work: Sequence[Unit], workers: int, stopped: Callable[[], bool], count: Callable[[int], None]
+) -> Iterator[tuple[Unit, Computed]]:
+    """Each unit, computed; the readings of the next ones are under way meanwhile."""
+    readings = ((unit, reading) for unit in work for reading in engine.readings(unit))
+    stream = ahead(readings, lambda pair: engine.children.submit(read, pair[1]), 2 * workers)
+    for unit in work:
+        if stopped():
+            return
+        mine = islice(stream, len(unit.videos) if reads_videos(unit) else 0)
+        yield unit, engine.compute(unit, ((pair[1], future) for pair, future in mine), stopped, count)
+
+
+def _on_cluster(
+    planned: Plan, work: list[Unit], where: Where, stopped: Callable[[], bool], bar: Progress
+) -> Iterator[tuple[Unit, Done]]:
+    """Run units on Dask workers, one task each; what they write is found by its name, not through Dask."""
+    devices = where.devices
+    children = max(1, where.children // len(devices))
+    text = recipes.dump(planned.recipe)
+    with cluster(where.scheduler, devices) as client:
+        going = takewhile(lambda unit: not stopped(), work)
+        jobs = (
+            (unit, text, planned.catalogue.skeleton, devices[i % len(devices)], children)
+            for i, unit in enumerate(going)
+        )
+        for unit, done in scatter(client, work_on, jobs):
+            bar.advance(len(unit.clips))
+            yield unit, done
+
+
+def work_on(job: tuple[Unit, str, Any, str, int]) -> tuple[Unit, Done]:
+    """One unit on a worker of a cluster: read, compute, write, in the worker's own process."""
+    unit, text, skeleton, device, workers = job
+    recipe = recipes.parse(text)
+    children = Children(workers, recipe.decode.timeout)
+    try:
+        engine = Engine(recipe, device, children, skeleton)
+        ((_, computed),) = computing(engine, [unit], workers, lambda: False, lambda count: None)
+        return unit, engine.write(computed)
+    finally:
+        children.close()
+
+
+def _record(planned: Plan, done: Done) -> list[Failure]:
+    """Learn the digests that a unit read, and put its failures into the ledger."""
+    videos = {video.id: video for video in planned.catalogue.videos} if done.failures else {}
+    for name, found in done.digests.items():
+        planned.sources.learn(name, found)
+    failures = [
+        Failure(
+            video=name, stage=stage, kind=kind, message=message, attempts=1,
+            source=planned.sources.get(videos[name]).row(True), time=time.time(),
+        )
+        for name, stage, kind, message in done.failures
+    ]  # fmt: skip
+    if failures:
+        planned.ledger.record(failures)
+    if planned.retried and done.digests:
+        planned.ledger.clear(list(done.digests))
+    return failures
+
+
+def _refuse_unmounted(planned: Plan, work: list[Unit]) -> None:
+    """A data set that is not mounted is one clear line, not a failure of every video."""
+    if planned.warning and any(reads_videos(unit) for unit in work):
+        stages = dict.fromkeys(stage for unit in work if reads_videos(unit) for stage in unit.stages)
+        raise DatasetError(
+            f"dataset.root: {planned.recipe.dataset.root} is not there, and {', '.join(stages)} must read the videos; "
+            "mount it, or recompute only heatmaps and tokens"
+        )
+
+
+def _drop_replaced(stage: StagePlan, segments: Sequence[str]) -> None:
+    """After --force: remove the old segments whose every row has been computed again."""
+    fresh = set(stage.shelf.segments()) - set(segments)
+    again = {row for name in fresh for row in stage.shelf.segment(name).rows}
+    for name in segments:
+        if again.issuperset(stage.shelf.segment(name).rows):
+            stage.shelf.file(name).unlink(missing_ok=True)

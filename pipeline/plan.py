@@ -1,0 +1,175 @@
+"""Recipe + catalogue + cache -> what is cached, missing, stale or failed, and why. Opens no video, writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..cache.errors import MissingFeatures
+from ..cache.ledger import Failure, Ledger
+from ..cache.segment import Row
+from ..cache.store import Place, Shelf, Store
+from . import catalogue
+from .catalogue import Sources
+from .datasets.dataset import Catalogue, Video
+from .graph import Graph, graph
+from .recipe import Recipe
+from .selection import Selection
+
+ARRAYS_OF = {  # which stages training reads, by what the model takes
+    "global": ("backbone",),
+    "joint": ("tokens",),
+    "both": ("backbone", "tokens"),
+}
+
+
+class Clip(NamedTuple):
+    """One row of the cache: a video under one choice of frames and one flip."""
+
+    video: Video
+    view: int
+
+
+@dataclass
+class StagePlan:
+    """One stage of the recipe against the cache.
+
+    places: where each cached clip lies. missing: clips to compute. stale: videos whose bytes are not those that were
+    extracted (their clips are missing too). failed: clips whose video is in the ledger.
+    """
+
+    name: str
+    shelf: Shelf
+    places: dict[tuple[str, int], Place] = field(default_factory=dict)
+    missing: list[Clip] = field(default_factory=list)
+    stale: set[str] = field(default_factory=set)
+    failed: list[Clip] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """What a recipe wants and what its cache has."""
+
+    recipe: Recipe
+    graph: Graph
+    catalogue: Catalogue
+    sources: Sources
+    store: Store
+    ledger: Ledger
+    failures: dict[str, Failure]
+    stages: dict[str, StagePlan]
+    retried: bool = False
+    warning: str = ""
+
+    @property
+    def missing(self) -> int:
+        """How many rows are to be computed, over all stages."""
+        return sum(len(stage.missing) for stage in self.stages.values())
+
+
+def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry_failed: bool = False) -> Plan:
+    """Compare recipe, catalogue and cache.
+
+    only: stages asked for by name; they and what they take are planned (default: all). force: the stages in `only`
+    (default: all) count as missing even where they are cached. retry_failed: the ledger is not believed.
+    """
+    nodes = graph(recipe)
+    store = Store(recipe.cache.root)
+    listed, sources, warning = catalogue.open_catalogue(recipe.dataset, recipe.cache.root)
+    ledger = Ledger(recipe.cache.root / "failures.jsonl")
+    wanted = nodes.below(tuple(only) or nodes.names)
+    clips = list(clips_of(recipe, listed))
+    failures = {} if retry_failed else _believed(ledger, sources, {video.id: video for video in listed.videos})
+    stages = {}
+    for name in wanted:
+        node = nodes[name]
+        stages[name] = _compare(name, store.shelf(name, node.key), clips, sources, node.annotated, failures)
+    result = Plan(recipe, nodes, listed, sources, store, ledger, failures, stages, retry_failed, warning)
+    if force:
+        for name in only or wanted:
+            stages[name].missing = [clip for clip in clips if clip.video.id not in failures]
+    return result
+
+
+def remember(plan: Plan) -> None:
+    """Keep the list of videos and their digests in the cache, if there is one and there is something new."""
+    if plan.sources.changed and plan.recipe.cache.root.is_dir() and not plan.warning:
+        catalogue.remember(plan.recipe.dataset, plan.recipe.cache.root, plan.sources)
+
+
+def clips_of(recipe: Recipe, catalogue: Catalogue) -> Iterator[Clip]:
+    """Every (video, view) that the recipe asks for, all views of a video together."""
+    views = {"train": recipe.decode.views.train, "test": recipe.decode.views.test}
+    for video in catalogue.videos:
+        for view in range(views[video.split]):
+            yield Clip(video, view)
+
+
+def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video]) -> dict[str, Failure]:
+    """Failures that still hold: of videos of this data set whose bytes are those that failed."""
+    return {
+        failure.video: failure
+        for failure in ledger.load()
+        if failure.video in videos and failure.source == sources.get(videos[failure.video]).row(True)
+    }
+
+
+def _compare(
+    name: str, shelf: Shelf, clips: list[Clip], sources: Sources, annotated: bool, failures: dict[str, Failure]
+) -> StagePlan:
+    stage = StagePlan(name, shelf)
+    index = shelf.index()
+    for clip in clips:
+        video, view = clip
+        found = index.sources(video.id, view)
+        place = index.find(Row(video.id, sources.get(video).row(annotated), view)) if found else None
+        if place is not None:
+            stage.places[video.id, view] = place
+        elif video.id in failures:
+            stage.failed.append(clip)
+        else:
+            stage.missing.append(clip)
+            if found:
+                stage.stale.add(video.id)
+    return stage
+
+
+def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
+    """The clips of a split for which every one of the stages is cached, and why others are left out.
+
+    Raises MissingFeatures where there is not one.
+    """
+    stages = tuple(stages)
+    wanted = [clip for clip in clips_of(plan.recipe, plan.catalogue) if clip.video.split == split]
+    have = [plan.stages[name].places for name in stages]
+    complete = [clip for clip in wanted if all((clip.video.id, clip.view) in places for places in have)]
+    if not complete:
+        raise MissingFeatures(
+            f"cache.root: {plan.recipe.cache.root} has no {split} clip with all of {', '.join(stages)}; "
+            "run `star extract` with this recipe first"
+        )
+    kept = {clip.video.id for clip in complete}
+    lost = dict.fromkeys(clip.video.id for clip in wanted if clip.video.id not in kept)
+    return Selection(
+        videos=[clip.video for clip in complete],
+        views=[clip.view for clip in complete],
+        places={name: [plan.stages[name].places[clip.video.id, clip.view] for clip in complete] for name in stages},
+        shelves={name: plan.stages[name].shelf for name in stages},
+        classes=plan.catalogue.classes,
+        skeleton=plan.catalogue.skeleton,
+        left_out=[(video, _reason(plan, video)) for video in lost],
+    )
+
+
+def _reason(plan: Plan, video: str) -> str:
+    failure = plan.failures.get(video)
+    return f"{failure.kind}: {failure.message}" if failure else "not extracted yet"
+
+
+def stages_for_training(recipe: Recipe) -> tuple[str, ...]:
+    """The stages whose arrays the network of this recipe reads."""
+    stages = ARRAYS_OF[recipe.model.modalities]
+    if recipe.tokens.form == "concat_conv" and "tokens" in stages:
+        return ("backbone", "heatmaps")
+    return stages

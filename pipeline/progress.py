@@ -1,0 +1,82 @@
+"""How far a long job is: a bar on a terminal, a line every few seconds elsewhere. Always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+LINE_EVERY_S = 5.0
+
+
+class Progress:
+    """Counts items of work, with their rate and the time left.
+
+    what: the work's name ("extract"). total: how many items. unit: what an item is called.
+    """
+
+    def __init__(self, what: str, total: int, unit: str = "clips", *, quiet: bool = False) -> None:
+        self.what, self.total, self.unit, self.quiet = what, total, unit, quiet
+        self.done = 0
+        self.began = self.told = time.monotonic()
+        self.note = ""
+        show_bar = sys.stderr.isatty() and not quiet
+        self.bar = tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr, smoothing=0.05) if show_bar else None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        elif not self.quiet and self.done and self.told > self.began:
+            self._line()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """`count` further items are done; `note` is shown behind the figures."""
+        self.done += count
+        self.note = note or self.note
+        if self.bar is not None:
+            self.bar.set_postfix_str(self.note, refresh=False)
+            self.bar.update(count)
+        elif not self.quiet and time.monotonic() - self.told >= LINE_EVERY_S:
+            self.told = time.monotonic()
+            self._line()
+
+    def rate(self) -> float:
+        """Items per second since the start."""
+        return self.done / max(time.monotonic() - self.began, 1e-9)
+
+    def _line(self) -> None:
+        left = (self.total - self.done) / max(self.rate(), 1e-9)
+        note = f", {self.note}" if self.note else ""
+        tell(f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {self.rate():.1f}/s, {clock(left)} left{note}")
+
+
+def tell(line: str) -> None:
+    """One line for a person, on stderr, above a bar if one is shown."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 3 min 10 s, 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def amount(count: int) -> str:
+    """Bytes as a person says them: 812 B, 3.4 MB, 1.2 GB."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError

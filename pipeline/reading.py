@@ -1,0 +1,148 @@
+"""What a child process does with one video: digest, decode, joints of the annotation, frames cut to size.
+
+Everything that touches a stranger's bytes with a decoder happens here, and only what the stages need comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ..cache.errors import AnnotationError, UnreadableVideo
+from ..stages.crop import Crop, cut
+from ..stages.decode import Decode, open_video
+from ..stages.skeleton import Skeleton
+from . import datasets
+from .catalogue import Digests, digests
+from .datasets.dataset import Annotation, Video
+
+Arrays = dict[str, Any]  # the arrays of one clip, by name
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One video's task.
+
+    views: the views wanted. chosen: their arrays of stage decode, where those are cached. keypoints: their
+    joints, where those are cached. joints: "annotated" to read them from the annotation, "none" else. frames: "cut"
+    to `size` by `crop`, "full" for a pose model, "none". digests: those already known.
+    """
+
+    video: Video
+    kind: str
+    views: tuple[int, ...]
+    decode: Decode
+    crop: Crop
+    size: int
+    reader: str = "auto"
+    people: int = 1
+    skeleton: Skeleton | None = None
+    joints: Literal["annotated", "none"] = "none"
+    boxes: bool = False
+    frames: Literal["cut", "full", "none"] = "cut"
+    chosen: Mapping[int, Arrays] = field(default_factory=dict)
+    keypoints: Mapping[int, np.ndarray] = field(default_factory=dict)
+    known: Digests = Digests()
+
+
+@dataclass
+class Read:
+    """What came of it: per view the arrays of decode, the joints, and frames (T, size, size, 3) uint8 if cut.
+
+    full: frame number -> (h, w, 3) uint8, if asked for. boxes: (frames, people, 4) of the annotation, if asked for.
+    """
+
+    digests: Digests
+    chosen: dict[int, Arrays]
+    keypoints: dict[int, np.ndarray] = field(default_factory=dict)
+    frames: dict[int, np.ndarray] = field(default_factory=dict)
+    full: dict[int, np.ndarray] = field(default_factory=dict)
+    boxes: np.ndarray | None = None
+
+
+def read(job: Reading) -> Read:
+    """Read one video. Raises VideoError."""
+    found = digests(job.video, job.known)
+    if job.frames == "none" and job.chosen:
+        return _joined(job, Read(found, dict(job.chosen)))
+    if not job.video.media.exists() and not job.video.media.is_symlink():
+        raise UnreadableVideo(f"{job.video.id}: no such file; restore it, or take it off the list")
+    with open_video(job.video.media, reader=job.reader) as reader:
+        chosen = dict(job.chosen) or {view: _choose(job, view, reader) for view in job.views}
+        result = _joined(job, Read(found, chosen))
+        wanted = sorted({int(frame) for arrays in chosen.values() for frame in arrays["frame_index"]})
+        if job.frames == "full":
+            result.full = dict(reader.frames(wanted))
+        elif job.frames == "cut":
+            result.frames = cut_views(reader.frames(wanted), result, job)
+    return result
+
+
+def _choose(job: Reading, view: int, reader: Any) -> Arrays:
+    """The arrays of stage decode for one view."""
+    index, flip = job.decode.choose(job.video.id, view, reader.frame_count)
+    return {
+        "frame_index": index,
+        "time": np.asarray(reader.times, dtype=np.float64)[index],
+        "frame_size": np.array(reader.frame_size, dtype=np.int32),
+        "frame_count": np.int32(reader.frame_count),
+        "flip": np.uint8(flip),
+    }
+
+
+def _joined(job: Reading, result: Read) -> Read:
+    """Add the joints of every view: cached ones, or the annotation's, mirrored where the view is."""
+    result.keypoints = dict(job.keypoints)
+    if job.joints == "none" and not job.boxes:
+        return result
+    annotation = _annotation(job)
+    result.boxes = annotation.boxes
+    if job.joints == "annotated":
+        from ..stages.pose import annotated
+
+        for view, arrays in result.chosen.items():
+            count = int(arrays["frame_count"])
+            found = annotated(annotation.keypoints, arrays["frame_index"], count, job.people)
+            result.keypoints[view] = mirrored(found, arrays, job.skeleton)
+    return result
+
+
+def mirrored(keypoints: np.ndarray, arrays: Arrays, skeleton: Skeleton | None) -> np.ndarray:
+    """Joints as they are in the view: in the mirror image where it is flipped."""
+    if not arrays["flip"] or skeleton is None:
+        return keypoints
+    return skeleton.flip(keypoints, int(arrays["frame_size"][0]))
+
+
+def _annotation(job: Reading) -> Annotation:
+    if job.video.annotation is None:
+        raise AnnotationError(
+            f"{job.video.id}: no annotated joints; set pose.source to mmpose, or take it off the list"
+        )
+    return datasets.read_annotation(job.kind, job.video.annotation)
+
+
+def cut_views(frames: Iterator[tuple[int, np.ndarray]], result: Read, job: Reading) -> dict[int, np.ndarray]:
+    """The frames of every view, cut to the view's region while they stream by: no video is ever held whole."""
+    regions = {
+        view: region_of(job.crop, arrays, result.keypoints.get(view), job.video.id, view)
+        for view, arrays in result.chosen.items()
+    }
+    indices = {view: arrays["frame_index"] for view, arrays in result.chosen.items()}
+    cuts = {view: np.empty((len(index), job.size, job.size, 3), np.uint8) for view, index in indices.items()}
+    for number, frame in frames:
+        for view, index in indices.items():
+            places = np.flatnonzero(index == number)
+            if len(places):
+                cuts[view][places] = cut(frame, regions[view], job.size, flip=bool(result.chosen[view]["flip"]))
+    return cuts
+
+
+def region_of(crop: Crop, arrays: Arrays, keypoints: np.ndarray | None, video_id: str, view: int) -> np.ndarray:
+    """The region of one view, in the mirror image where the view is flipped: (4,) x0 y0 x1 y1, edge coordinates."""
+    width, height = (int(side) for side in arrays["frame_size"])
+    joints = np.zeros((1, 1, 1, 3), np.float32) if keypoints is None else keypoints
+    return crop.region(joints, (width, height), video_id, view)

@@ -1,0 +1,120 @@
+"""A plan in words and figures: what is cached, missing, stale, failed; why, and what the rest would cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .plan import Plan, StagePlan
+from .progress import amount, clock
+
+
+def status(plan: Plan) -> dict[str, Any]:
+    """The state of a recipe's cache as JSON: per stage counts, bytes, the reason for what is missing, and its cost."""
+    return {
+        "data": plan.catalogue.name,
+        "videos": len(plan.catalogue.videos),
+        "classes": len(plan.catalogue.classes),
+        "cache": str(plan.recipe.cache.root),
+        "missing": plan.missing,
+        "failed_videos": sorted(plan.failures),
+        "left_out": len(plan.catalogue.left_out),
+        "stages": [_stage(plan, stage) for stage in plan.stages.values()],
+    }
+
+
+def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:
+    missing = len(stage.missing)
+    cost = _cost(plan, stage)
+    return {
+        "stage": stage.name,
+        "key": stage.shelf.key,
+        "cached": len(stage.places),
+        "missing": missing,
+        "stale_videos": len(stage.stale),
+        "failed": len(stage.failed),
+        "bytes": stage.shelf.bytes(),
+        "why": _why(plan, stage) if missing else "",
+        "bytes_to_write": cost and round(cost[0] * missing),
+        "seconds": cost and round(cost[1] * missing, 1),
+    }
+
+
+def _why(plan: Plan, stage: StagePlan) -> str:
+    """The reason for what is missing: new videos, changed bytes, or the settings in which the nearest key differs."""
+    if stage.stale:
+        return f"{len(stage.stale):,} videos changed"
+    if stage.places:
+        return "not extracted yet"
+    mine = plan.graph[stage.name].description()
+    others = [shelf.description() for shelf in plan.store.shelves() if _other(shelf, stage)]
+    changes = min((_changes(other, mine) for other in others), key=len, default=[])
+    return ", ".join(changes) or "not extracted yet"
+
+
+def _other(shelf: Any, stage: StagePlan) -> bool:
+    return shelf.stage == stage.name and shelf.key != stage.shelf.key
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The settings in which two descriptions of a stage differ, as "sigma 1.0 -> 1.5"."""
+    before, after = _flat(old.get("settings", {})), _flat(new.get("settings", {}))
+    changes = [
+        f"{name} {before.get(name, 'none')} → {after.get(name, 'none')}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+    if old.get("version") != new.get("version"):
+        changes.append(f"version {old.get('version')} → {new.get('version')}")
+    above = [name for name, key in new["upstream"].items() if old.get("upstream", {}).get(name) != key]
+    return changes or [f"{name} changed" for name in above]
+
+
+def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _cost(plan: Plan, stage: StagePlan) -> tuple[float, float] | None:
+    """(bytes, seconds) of one clip, as measured when an earlier segment of the stage was written; None without one."""
+    shelves = [stage.shelf, *(shelf for shelf in plan.store.shelves() if _other(shelf, stage))]
+    for shelf in shelves:
+        for name in shelf.segments()[:1]:
+            segment = shelf.segment(name)
+            size = shelf.file(name).stat().st_size
+            return size / len(segment), float(segment.provenance.get("seconds_per_clip", 0.0))
+    return None
+
+
+def lines(state: dict[str, Any]) -> list[str]:
+    """The same as a table for a person."""
+    rows: list[tuple[str, ...]] = [
+        ("stage", "cached", "missing", "stale", "failed", "bytes", "why, and what it would cost")
+    ]
+    for stage in state["stages"]:
+        cost = ""
+        if stage["missing"] and stage["bytes_to_write"] is not None:
+            cost = f"; about {amount(stage['bytes_to_write'])}, {clock(stage['seconds'])}"
+        counts = [f"{stage[name]:,}" for name in ("cached", "missing", "stale_videos", "failed")]
+        rows.append((stage["stage"], *counts, amount(stage["bytes"]), stage["why"] + cost))
+    return [
+        f"{state['data']}: {state['videos']:,} videos, {state['classes']} classes; cache {state['cache']}",
+        *table(rows),
+    ]
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of text as columns: the first and the last to the left, figures between them to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    last = len(widths) - 1
+    return [
+        "  ".join(
+            cell.ljust(width) if column in (0, last) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
