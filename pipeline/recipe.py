@@ -242,7 +242,7 @@ class Recipe(Settings):
             raise ValueError(f"model.width: {self.model.width} is not a multiple of model.heads ({self.model.heads})")
         if self.decode.frames % 2:
             raise ValueError(
-                f"decode.frames: {self.decode.frames} is odd; zigzag and binary attention need even numbers"
+                f"decode.frames: {self.decode.frames} is odd; zigzag and binary attention need an even number"
             )
         return self
 

@@ -1,0 +1,93 @@
+"""Children that hang, die, eat memory or raise: each is one error of one video."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from star.cache.errors import MachineError, UnreadableVideo, VideoCrash, VideoError, VideoTimeout
+from star.pipeline.workers import Children, ahead, cluster, scatter
+
+
+def work(what: str) -> str:
+    """One video's task, as a decoder might do it."""
+    if what == "hang":
+        time.sleep(600)
+    if what == "abort":
+        os.abort()
+    if what == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "memory":
+        raise MemoryError
+    if what == "broken":
+        raise UnreadableVideo("broken: no decoder reads it")
+    return f"{what} done"
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Children]:
+    pool = Children(1, timeout=3)
+    yield pool
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "message"),
+    [
+        ("hang", VideoTimeout, "a.mp4: not decoded within 3 s; raise decode.timeout if it is only long"),
+        ("abort", VideoCrash, "a.mp4: the decoder died (SIGABRT); the file is broken or too large"),
+        ("killed", VideoCrash, "a.mp4: the decoder died (SIGKILL); the file is broken or too large"),
+        ("memory", VideoCrash, "a.mp4: the decoder ran out of memory; the file claims sizes that it cannot have"),
+        ("broken", UnreadableVideo, "broken: no decoder reads it"),
+    ],
+)
+def test_a_bad_video_is_one_error_and_the_next_goes_on(
+    children: Children, what: str, kind: type[VideoError], message: str
+) -> None:
+    """Whatever a child does, the driver gets one line, and the pool works on."""
+    found = children.outcome(children.submit(work, what), "a.mp4")
+    assert type(found) is kind
+    assert str(found) == message
+    assert children.outcome(children.submit(work, "next"), "b.mp4") == "next done"
+
+
+def test_ahead_keeps_order_and_bounds_what_is_under_way(children: Children) -> None:
+    """Results come in the order of the jobs, and never more than `depth` are started but not taken."""
+    started: list[str] = []
+
+    def start(job: str):
+        started.append(job)
+        return children.submit(work, job)
+
+    taken = []
+    for job, future in ahead((str(i) for i in range(9)), start, 3):
+        taken.append(job)
+        assert len(started) - len(taken) <= 3
+        assert future.result() == f"{job} done"
+    assert taken == [str(i) for i in range(9)]
+
+
+def test_a_scheduler_that_does_not_answer_is_one_line() -> None:
+    """A wrong address ends with exit code 5, not with a stack of Dask's."""
+    with (
+        pytest.raises(MachineError, match=r"^--scheduler tcp://127\.0\.0\.1:9: no Dask scheduler answers there"),
+        cluster("tcp://127.0.0.1:9", ("cpu",)),
+    ):
+        pass
+
+
+def test_jobs_run_in_real_dask_worker_processes() -> None:
+    """Every job comes back once, from processes that are not this one."""
+    with cluster(None, ("cpu", "cpu")) as client:
+        results = list(scatter(client, tag, range(7)))
+    assert sorted(number for number, _ in results) == list(range(7))
+    assert os.getpid() not in {pid for _, pid in results}
+
+
+def tag(number: int) -> tuple[int, int]:
+    """A job and the process that did it."""
+    return number, os.getpid()
