@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 CHECKSUM_BYTES = 8
+MAX_ID_BYTES = 4096
 
 
 class Row(NamedTuple):
@@ -17,6 +18,17 @@ class Row(NamedTuple):
     video_id: str
     source: str
     view: int
+
+
+def id_problem(video_id: str) -> str | None:
+    """Why a text cannot be a video id, None if it can."""
+    if not video_id or "\0" in video_id:
+        return "is empty or holds a NUL"
+    if video_id.startswith("/") or ".." in video_id.split("/"):
+        return "leads out of the data set's root"
+    if len(video_id.encode(errors="surrogateescape")) > MAX_ID_BYTES:
+        return f"is longer than {MAX_ID_BYTES} bytes"
+    return None
 
 
 def row_head(row: Row) -> bytes:

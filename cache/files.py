@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import socket
 import stat
 from collections.abc import Iterator
@@ -61,7 +62,7 @@ def _mark(pid: int) -> str:
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
     with suppress(OSError):
-        parts.append(os.readlink(f"/proc/{pid}/ns/pid"))
+        parts.append(str(Path(f"/proc/{pid}/ns/pid").readlink()))
     return blake2b("\0".join(parts).encode(), digest_size=4).hexdigest()
 
 
@@ -113,10 +114,20 @@ def remove_leftovers(folder: Path, now: float) -> int:
     with os.scandir(folder) as entries:
         for entry in entries:
             if (match := _PARTIAL.fullmatch(entry.name)) and _is_dead(match, entry, now):
-                with suppress(OSError):
-                    Path(entry).unlink()
-                    removed += 1
+                removed += _remove(Path(entry))
     return removed
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file, or a shelf whose removal was broken off."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _is_dead(match: re.Match[str], entry: os.DirEntry[str], now: float) -> bool:

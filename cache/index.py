@@ -1,7 +1,7 @@
 """Which row lies where in a shelf: a cache beside the segments that can be rebuilt at any time.
 
-In the common case one listing of the folder and one file tell all, and no segment is opened. The columns are sorted by a
-128-bit digest of each row's name, so a lookup of a million rows is one binary search in numpy.
+In the common case one listing of the folder and one file tell all, and no segment is opened. The columns are sorted
+by a 128-bit digest of each row's name, so a lookup of a million rows is one binary search in numpy.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .checksum import Row
-from .errors import FormatError
+from .errors import FormatError, MissingFeatures
 from .files import read_whole, replace
 from .segment import Segment
 
@@ -41,19 +42,20 @@ def row_keys(video_ids: Iterable[str], views: Iterable[int], sources: Iterable[s
     return _digests(names)
 
 
+@dataclass(frozen=True, eq=False)
 class Index:
-    """The rows of one shelf. Columns, sorted by key, then segment, then row; n of each.
+    """The rows of one shelf, as columns sorted by key, then segment, then row; n of each.
 
-    segments: names of all segments. keys, clips: (n, 2) uint64, digests of (id, source, view) and of (id, view).
-    segment: (n) uint32, number in `segments`. row: (n) uint8. source: (n) bytes.
+    segments: names of all segments, sorted. keys, clips: (n, 2) uint64, digests of (id, source, view) and of
+    (id, view). segment: (n) uint32, number in `segments`. row: (n) uint8. source: (n) text.
     """
 
-    def __init__(
-        self, segments: Sequence[str], keys: np.ndarray, clips: np.ndarray, segment: np.ndarray, row: np.ndarray,
-        source: np.ndarray,
-    ) -> None:  # fmt: skip
-        self.segments = tuple(segments)
-        self.keys, self.clips, self.segment, self.row, self.source = keys, clips, segment, row, source
+    segments: Sequence[str]
+    keys: np.ndarray
+    clips: np.ndarray
+    segment: np.ndarray
+    row: np.ndarray
+    source: np.ndarray
 
     def __len__(self) -> int:
         """Number of different rows."""
@@ -88,7 +90,7 @@ class Index:
         """Where one row lies, None if it is missing."""
         key = _digest(f"{row.video_id}\0{row.source}\0{row.view}")
         number = self._numbers.get(key)
-        return None if number is None else Place(self.segments[self.segment[number]], int(self.row[number]))
+        return None if number is None else Place(self.segments[int(self.segment[number])], int(self.row[number]))
 
     def sources(self, video_id: str, view: int) -> tuple[str, ...]:
         """All source digests under which a clip is here: other than the present one, they are stale."""
@@ -135,19 +137,22 @@ def segment_names(folder: Path) -> list[str]:
 def _refresh(folder: Path, stage: str, key: str, known: Index, names: list[str]) -> Index:
     kept = _keep(known, set(names))
     new = sorted(set(names) - set(known.segments))
-    return _join([kept, *(_read(folder / f"{name}.h5", name, stage, key) for name in new)])
+    return _join([kept, *(_read(folder, name, stage, key) for name in new)])
 
 
-def _read(path: Path, name: str, stage: str, key: str) -> Index:
-    segment = Segment(path)
+def _read(folder: Path, name: str, stage: str, key: str) -> Index:
+    """The index of one segment; empty if it has vanished since the folder was listed."""
+    path = folder / f"{name}.h5"
+    try:
+        segment = Segment(path)
+        rows, source = segment.rows, segment.read("source")
+    except MissingFeatures:
+        return _join([])
     if (segment.stage, segment.key) != (stage, key):
         raise FormatError(f"{path}: belongs to {segment.stage}/{segment.key}; move it there, or remove it")
-    rows = segment.rows
-    keys = row_keys([r.video_id for r in rows], [r.view for r in rows], [r.source for r in rows])
+    keys = row_keys([row.video_id for row in rows], [row.view for row in rows], [row.source for row in rows])
     clips = _digests([f"{row.video_id}\0{row.view}" for row in rows])
-    return Index(
-        [name], keys, clips, np.zeros(len(rows), "<u4"), np.arange(len(rows), dtype="u1"), segment.read("source")
-    )
+    return Index([name], keys, clips, np.zeros(len(rows), "<u4"), np.arange(len(rows), dtype="u1"), source)
 
 
 def _keep(index: Index, names: set[str]) -> Index:

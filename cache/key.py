@@ -39,16 +39,20 @@ def stage_key(name: str, version: int, settings: Mapping[str, Any], upstream: Ma
 def file_digest(path: str | Path) -> str:
     """The digest of a video file's bytes, 32 hex digits.
 
-    Raises NoVideoStream for what is no regular file (a pipe would block for ever), UnreadableVideo when it cannot be read.
+    Raises NoVideoStream for what is no regular file (a pipe would block for ever), UnreadableVideo when the system
+    does not give it out.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with open(handle, "rb", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise NoVideoStream(f"{path}: not a regular file; name a video file or a folder of frames")
             return stream_digest(file)
     except OSError as error:
         raise UnreadableVideo(f"{path}: {error.strerror}; check the path and its permissions") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def stream_digest(file: Any) -> str:

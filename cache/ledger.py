@@ -1,7 +1,7 @@
 """Which videos failed: failures.jsonl, one line for each video and stage (FORMAT.md "The ledger").
 
-It is read, merged and replaced as a whole, without a lock. When two runs write at the same moment, the later one wins; all
-that is lost is that a video is tried once more.
+It is read, merged and replaced as a whole, without a lock. When two runs write at the same moment, the later one wins;
+all that is lost is that a video is tried once more.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _MAX_BYTES = 1 << 30
 class Failure:
     """One failed video.
 
-    video: its id. stage: where it failed. kind: the class of the error ("unreadable", "timeout", ...). message: one line.
-    attempts: how often it was tried. source: the digest of the bytes that failed, empty if they could not be read.
-    time: of the last attempt, in seconds since 1970.
+    video: its id. stage: where it failed. kind: the class of the error ("unreadable", "timeout", ...).
+    message: one line. attempts: how often it was tried. source: the digest of the bytes that failed, empty if they
+    could not be read. time: of the last attempt, in seconds since 1970.
     """
 
     video: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections import OrderedDict
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from .checksum import Row
 from .errors import FormatError, StorageError
 from .files import partial, read_whole, remove_leftovers, replace, reporting
+from .head import FORMAT_VERSION, other_version
 from .index import SEGMENT_NAME, Index, Place, load_index, segment_names
 from .safe import NAME
 from .segment import Compression, Segment, write_segment
@@ -26,6 +27,7 @@ KEY = re.compile(r"[0-9a-f]{32}")
 DESCRIPTION = "stage.json"
 BAD = "bad"
 _MAX_DESCRIPTION = 1 << 20
+_MAX_MAPS = 1 << 14 if sys.version_info >= (3, 13) else 256  # maps without, or with, a file handle each
 
 
 class Shelf:
@@ -37,17 +39,23 @@ class Shelf:
     def __init__(self, path: Path, stage: str, key: str) -> None:
         self.path, self.stage, self.key = path, stage, key
         self._segments: dict[str, Segment] = {}
-        self._mapped: OrderedDict[str, None] = OrderedDict()
+        self._mapped: dict[str, None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_segments": {}, "_mapped": OrderedDict()}
+        return self.__dict__ | {"_segments": {}, "_mapped": {}}
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Write down what the key stands for (version, settings, upstream), unless it is there already.
 
         Raises StorageError.
         """
-        about = {"format": "star stage", "format_version": 1, "stage": self.stage, "key": self.key, **description}
+        about = {
+            "format": "star stage",
+            "format_version": FORMAT_VERSION,
+            "stage": self.stage,
+            "key": self.key,
+            **description,
+        }
         path = self.path / DESCRIPTION
         with reporting(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -65,11 +73,8 @@ class Shelf:
             about = None
         if not isinstance(about, dict) or about.get("format") != "star stage":
             raise FormatError(f"{path}: does not describe a stage; remove it, `star extract` writes it anew")
-        if about.get("format_version") != 1:
-            version = about.get("format_version")
-            raise FormatError(
-                f"{path}: is of format version {version}; this star reads 1: update star, or extract again"
-            )
+        if about.get("format_version") != FORMAT_VERSION:
+            raise FormatError(f"{path}: {other_version(about.get('format_version'))}")
         return about
 
     def index(self) -> Index:
@@ -110,21 +115,30 @@ class Shelf:
 
     def read(self, places: Sequence[Place], name: str) -> np.ndarray:
         """A copy of the rows at these places, stacked in their order: (places, ...). At least one place."""
-        layout = self.segment(places[0].segment).head.datasets[name]
+        layout = self.segment(places[0].segment).layout(name)
         out = np.empty((len(places), *layout.shape[1:]), layout.dtype)
         for number, place in enumerate(places):
             self.segment(place.segment).read_into(name, [place.row], out[number : number + 1])
         return out
 
     def map(self, segment: str, name: str) -> np.ndarray:
-        """All rows of an array in a segment, as a read-only view of the file's bytes. Cheap to ask for again and again."""
-        opened = self.segment(segment)
-        view = opened.map(name)
+        """All rows of an array in a segment, as a read-only view of the file's bytes.
+
+        Cheap to ask for again and again: ask for each access, rather than hold the views of many segments (each keeps
+        its file open). Raises what `Segment` and `Segment.map` raise.
+        """
+        view = self.segment(segment).map(name)
+        self._mapped.pop(segment, None)
         self._mapped[segment] = None
-        self._mapped.move_to_end(segment)
-        while len(self._mapped) > MAX_MAPS:
-            self._segments[self._mapped.popitem(last=False)[0]].unmap()
+        while len(self._mapped) > _MAX_MAPS:
+            self._unmap_oldest()
         return view
+
+    def _unmap_oldest(self) -> None:
+        with suppress(StopIteration, RuntimeError, KeyError):  # another thread was faster
+            oldest = next(iter(self._mapped))
+            del self._mapped[oldest]
+            self._segments[oldest].unmap()
 
     def bytes(self) -> int:
         """Bytes of all its segments."""
@@ -196,6 +210,3 @@ class Store:
         with suppress(FileNotFoundError, NotADirectoryError):
             return sorted(f.name for f in self.root.iterdir() if NAME.fullmatch(f.name) and f.is_dir())
         return []
-
-
-MAX_MAPS = 256

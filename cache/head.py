@@ -1,0 +1,142 @@
+"""The head of a segment: all of it but its values, read and checked against FORMAT.md."""
+
+# pyright: reportAttributeAccessIssue=false
+# (h5py's low level is compiled and has no types)
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from h5py import h5f, h5g
+
+from .checksum import CHECKSUM_BYTES, shape_text
+from .errors import CorruptSegment, FormatError, MissingFeatures, StorageError
+from .files import size_of
+from .safe import COLUMNS, VERIFY, Layout, attribute, attributes, corrupt, datasets, refusal
+
+FORMAT, FORMAT_VERSION = "star segment", 1
+_TEXTS = ("stage", "key", "star_version", "provenance")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a segment says of itself: root attributes, datasets by name, and the attributes of the stage's arrays.
+
+    size: bytes of the file. provenance: JSON text.
+    """
+
+    size: int
+    stage: str
+    key: str
+    star_version: str
+    provenance: str
+    datasets: dict[str, Layout]
+    attributes: dict[str, dict[str, str]]
+
+
+def read_head(path: Path) -> Head:
+    """Read and check the head of a segment; the file is closed again.
+
+    Raises MissingFeatures when it is gone, StorageError when the disk refuses, FormatError when it is no segment of
+    format version 1 or holds what the format forbids, CorruptSegment when HDF5 cannot make sense of it.
+    """
+    size = _plain_size(path)
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return _head(path, file.id, size)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, ArithmeticError, MemoryError) as error:
+        raise unreadable(path, "HDF5 cannot read it", error) from None
+
+
+def read_error(path: Path, error: OSError) -> MissingFeatures | StorageError:
+    """The error for a segment that the system does not give out."""
+    if error.errno in _GONE:
+        return MissingFeatures(f"{path}: the segment is gone; run `star extract` again")
+    return StorageError(f"{path}: cannot be read ({error.strerror}); check its permissions and the disk")
+
+
+def unreadable(path: Path, what: str, error: Exception) -> CorruptSegment:
+    """The error for a segment that HDF5 stumbles over."""
+    return corrupt(path, f"{what} ({' '.join(str(error).split())[:120]})")
+
+
+def _plain_size(path: Path) -> int:
+    try:
+        size = size_of(path)
+        with path.open("rb") as file:
+            if file.read(len(_SIGNATURE)) == _SIGNATURE:
+                return size
+    except OSError as error:
+        raise read_error(path, error) from None
+    raise FormatError(f"{path}: not a segment of star's: it does not begin like an HDF5 file; {VERIFY}")
+
+
+def _head(path: Path, file: h5f.FileID, size: int) -> Head:
+    root = h5g.open(file, b"/")
+    _check_version(path, root)
+    if file.get_create_plist().get_userblock():
+        raise refusal(path, "a user block")
+    about = attributes(path, "the root", root)
+    about.pop("format_version")
+    texts = _only_texts(path, "the root", about)
+    if lacking := [name for name in _TEXTS if name not in texts]:
+        raise FormatError(f"{path}: has no attribute {lacking[0]!r}; {VERIFY}")
+    found = datasets(path, root, size)
+    layouts = {name: layout for name, (_, layout) in found.items()}
+    said = {n: _only_texts(path, n, attributes(path, n, d)) for n, (d, _) in found.items() if n not in COLUMNS}
+    _check_schema(path, layouts, said)
+    _check_json(path, texts["provenance"])
+    return Head(size, texts["stage"], texts["key"], texts["star_version"], texts["provenance"], layouts, said)
+
+
+def _check_version(path: Path, root: h5g.GroupID) -> None:
+    if attribute(root, b"format") != FORMAT:
+        raise FormatError(f"{path}: not a segment of star's; {VERIFY}")
+    version = attribute(root, b"format_version")
+    if version != FORMAT_VERSION:
+        raise FormatError(f"{path}: {other_version(version)}")
+
+
+def other_version(version: object) -> str:
+    """What to say of a file of another format version."""
+    return f"is of format version {version}; this star reads {FORMAT_VERSION}: update star, or extract again"
+
+
+def _only_texts(path: Path, owner: str, values: Mapping[str, str | int]) -> dict[str, str]:
+    texts = {name: value for name, value in values.items() if isinstance(value, str)}
+    if numbers := sorted(values.keys() - texts.keys()):
+        raise refusal(path, f"a number as attribute {numbers[0]!r} at {owner}")
+    return texts
+
+
+def _check_schema(path: Path, layouts: Mapping[str, Layout], said: Mapping[str, Mapping[str, str]]) -> None:
+    """The columns are there, all datasets have the same rows, and the attributes agree with the datasets."""
+    if lacking := [name for name in COLUMNS if name not in layouts]:
+        raise FormatError(f"{path}: has no dataset {lacking[0]!r}; {VERIFY}")
+    rows = layouts["view"].shape[0]
+    wanted = {"video_id": (rows,), "source": (rows,), "view": (rows,), "checksum": (rows, CHECKSUM_BYTES)}
+    for name, layout in layouts.items():
+        if layout.shape != wanted.get(name, (rows, *layout.shape[1:])):
+            raise FormatError(f"{path}: {name} has shape {layout.shape} beside {rows} rows; {VERIFY}")
+    for name, texts in said.items():
+        layout = layouts[name]
+        if (texts.get("dtype"), texts.get("shape")) != (layout.dtype.name, shape_text(layout.shape[1:])):
+            raise FormatError(f"{path}: {name} is not of the type and shape that its attributes say; {VERIFY}")
+    if layouts["view"].dtype != np.dtype("<i4") or layouts["checksum"].dtype != np.dtype("u1"):
+        raise FormatError(f"{path}: view or checksum is of another type; {VERIFY}")
+
+
+def _check_json(path: Path, text: str) -> None:
+    try:
+        if isinstance(json.loads(text), dict):
+            return
+    except (ValueError, RecursionError):
+        pass
+    raise FormatError(f"{path}: its provenance is not a JSON object; {VERIFY}")

@@ -1,0 +1,134 @@
+"""Writing one segment, whole or not at all (FORMAT.md "A segment")."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+
+from .. import __version__
+from .checksum import Row, id_problem, row_checksums, shape_text
+from .errors import DatasetError
+from .files import flush, flush_folder, partial, reporting
+from .head import FORMAT, FORMAT_VERSION
+from .key import stream_digest
+from .safe import COLUMNS, MAX_ROWS, NAME, TYPES
+from .sink import Sink
+
+Compression = Literal["none", "lzf", "gzip"]
+ALIGNMENT = 64
+MAX_PROVENANCE_BYTES = 1 << 15
+_WORTH_COMPRESSING = 4096  # bytes a row; smaller arrays stay contiguous
+
+
+def write_segment(
+    folder: Path,
+    *,
+    stage: str,
+    key: str,
+    rows: Sequence[Row],
+    arrays: Mapping[str, np.ndarray],
+    attributes: Mapping[str, Mapping[str, str]],
+    provenance: Mapping[str, Any],
+    compression: Compression = "none",
+) -> Path:
+    """Write one segment into an existing folder and return its path; it is whole or absent.
+
+    rows: 1 to 64, no two alike. arrays: name -> (n, ...) numbers. attributes: name -> {"axes", "units", "about"}.
+    provenance: a JSON object of at most 32 KiB. Raises StorageError when the disk refuses, DatasetError for a video
+    id that cannot be stored, ValueError for rows and arrays that make no segment.
+    """
+    arrays = {name: _plain(name, array) for name, array in sorted(arrays.items())}
+    _check(rows, arrays)
+    about = {"format": FORMAT, "format_version": FORMAT_VERSION, "stage": stage, "key": key}
+    about |= {"star_version": __version__, "provenance": _provenance(provenance)}
+    columns = _columns(rows) | {"checksum": row_checksums(rows, arrays)}
+    said = {name: _attributes(array, attributes.get(name, {})) for name, array in arrays.items()}
+    with reporting(folder), partial(folder) as name:
+        digest = _write(name, about, columns | arrays, said, compression)
+        path = folder / f"{digest}.h5"
+        name.replace(path)
+        flush_folder(folder)
+    return path
+
+
+def _write(path: Path, about: dict[str, Any], datasets: dict[str, np.ndarray], said: Any, compression: str) -> str:
+    """Write the HDF5 file, put it on the disk, and return the digest of the bytes that are there. Raises OSError."""
+    with path.open("x+b", buffering=0) as file:
+        sink = Sink(file.fileno())
+        with h5py.File(sink, "w", libver=("v108", "v108"), alignment_threshold=1, alignment_interval=ALIGNMENT) as hdf:
+            for name, array in datasets.items():
+                dataset = hdf.create_dataset(name, data=array, track_times=False, **_storage(array, name, compression))
+                _set(dataset, said.get(name, {}))
+            _set(hdf, about)
+        if sink.error is not None:
+            raise sink.error
+        flush(file.fileno())
+        file.seek(0, os.SEEK_SET)
+        return stream_digest(file)
+
+
+def _storage(array: np.ndarray, name: str, compression: str) -> dict[str, Any]:
+    if compression == "none" or name in COLUMNS or array.nbytes // len(array) < _WORTH_COMPRESSING:
+        return {}
+    return {"chunks": (1, *array.shape[1:]), "compression": compression, "shuffle": True}
+
+
+def _set(place: h5py.File | h5py.Dataset, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, int):
+            place.attrs.create(name, value, dtype="<i8")
+        else:
+            content = value.encode(errors="surrogateescape")
+            place.attrs.create(name, np.bytes_(content), dtype=h5py.string_dtype("utf-8", max(1, len(content))))
+
+
+def _attributes(array: np.ndarray, given: Mapping[str, str]) -> dict[str, str]:
+    said = {name: given.get(name, "") for name in ("axes", "units", "about")}
+    return said | {"shape": shape_text(array.shape[1:]), "dtype": array.dtype.name}
+
+
+def _provenance(provenance: Mapping[str, Any]) -> str:
+    text = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
+    if len(text) > MAX_PROVENANCE_BYTES:
+        raise ValueError(f"provenance of {len(text)} bytes; at most {MAX_PROVENANCE_BYTES} fit")
+    return text
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    ids, sources = _texts([row.video_id for row in rows]), _texts([row.source for row in rows])
+    return {"video_id": ids, "source": sources, "view": np.array([row.view for row in rows], "<i4")}
+
+
+def _texts(texts: Sequence[str]) -> np.ndarray:
+    contents = [text.encode(errors="surrogateescape") for text in texts]
+    return np.array(contents, h5py.string_dtype("utf-8", max(1, *map(len, contents))))
+
+
+def _plain(name: str, array: np.ndarray) -> np.ndarray:
+    """The array in memory order and little-endian; truth values as bytes."""
+    array = np.asarray(array)
+    array = array.astype(np.uint8) if array.dtype == bool else array
+    if array.dtype.newbyteorder("<") not in TYPES:
+        raise ValueError(f"{name}: arrays of type {array.dtype} cannot be stored")
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+
+
+def _check(rows: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> None:
+    if not 1 <= len(rows) <= MAX_ROWS or len(set(rows)) != len(rows):
+        raise ValueError(f"a segment has 1 to {MAX_ROWS} rows, no two alike; got {len(rows)}")
+    for row in rows:
+        if problem := id_problem(row.video_id):
+            raise DatasetError(f"video id {row.video_id!r} {problem}; rename the video")
+        if "\0" in row.source or row.view < 0:
+            raise ValueError(f"{row}: a source is a digest, a view is 0 or more")
+    for name, array in arrays.items():
+        if not NAME.fullmatch(name) or name in COLUMNS:
+            raise ValueError(f"{name!r} cannot be the name of an array")
+        if array.shape[:1] != (len(rows),) or 0 in array.shape:
+            raise ValueError(f"{name}: shape {array.shape} beside {len(rows)} rows")
