@@ -96,7 +96,7 @@ class Network:
     """
 
     def __init__(self, stage: Backbone, *, file: Path | None = None, device: str = "cpu", batch: int = 8) -> None:
-        """Build it and load its weights.
+        """Build it and load its weights; `layers` are the parts that it runs, by name and in order.
 
         file: the weights' file, where `stage.weights` is a sha256. Raises WeightsError for a file that is not the one
         in the key, or of another network; DownloadError where official weights cannot be fetched.
@@ -106,7 +106,11 @@ class Network:
         self.stage, self.batch, self.device = stage, batch, torch.device(device)
         model = load(stage, file).to(self.device).to(memory_format=torch.channels_last_3d)
         depth = max(LAYERS.index(stage.global_layer), LAYERS.index(stage.local_layer)) + 1
-        self._layers = [(name, getattr(model, name)) for name in LAYERS[:depth]]
+        self.layers = [(name, getattr(model, name)) for name in LAYERS[:depth]]
+        self._dtype = getattr(torch, stage.precision)
+        if self._dtype == torch.float16 and self.device.type == "cpu":
+            self._dtype = torch.float32
+            _round_to_float16(model)
         # (x / 255 - mean) / deviation, in one multiplication and one addition
         self._scale = 1 / (255 * torch.tensor(DEVIATION, device=self.device))
         self._shift = -torch.tensor(MEAN, device=self.device) / torch.tensor(DEVIATION, device=self.device)
@@ -138,10 +142,10 @@ class Network:
         """(b, T, y, x, 3) uint8 -> the two layers' activations (b, c, T, y, x)."""
         stage = self.stage
         outputs = {}
-        with _numerics(stage.precision, self.device):
+        with _numerics(self._dtype, self.device):
             x = frames.to(self.device).float() * self._scale + self._shift
             x = x.permute(0, 4, 1, 2, 3)  # b c t y x: in memory this is channels_last_3d already
-            for name, layer in self._layers:
+            for name, layer in self.layers:
                 x = layer(x)
                 outputs[name] = x
         return {"global_grid": outputs[stage.global_layer], "local_map": outputs[stage.local_layer]}
@@ -190,11 +194,13 @@ def _load_file(model: nn.Module, weights: str, file: Path | None) -> None:
     if weights == "kinetics400":
         from torchvision.models.video import MC3_18_Weights
 
-        file = fetch(MC3_18_Weights.KINETICS400_V1.url, "backbone.weights: kinetics400")
-    elif file is None or sha256(file) != weights:
+        file = fetch(MC3_18_Weights.KINETICS400_V1.url, "mc3_18")
+    elif file is None:
+        raise WeightsError(f"backbone.weights: {weights} is the sha256 of a file; name that file in the recipe")
+    elif sha256(file) != weights:
         raise WeightsError(f"backbone.weights: {file} is not the file with sha256 {weights}; give that file")
     state = {name: tensor for name, tensor in load_state_dict(file).items() if not name.startswith("fc.")}
-    load_into(model, state, file, "backbone.weights")
+    load_into(model, state, file, "mc3_18")
 
 
 def _store(output: Tensor) -> np.ndarray:
@@ -205,14 +211,30 @@ def _store(output: Tensor) -> np.ndarray:
     return finite.to(torch.float16).contiguous().cpu().numpy()
 
 
-def _numerics(precision: str, device: torch.device) -> ExitStack:
-    """A context in which `precision` means the same on every device: no TF32, no kernel chosen by a stopwatch."""
+def _round_to_float16(model: nn.Module) -> None:
+    """Give float32 arithmetic the results of float16, up to the order of sums, by rounding after every step.
+
+    For CPUs: their own float16 convolutions are more than a hundred times slower than float32.
+    """
+    from torch import nn
+
+    def rounded(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        return output.half().float()
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv3d):
+            module.weight.copy_(module.weight.half())
+            module.register_forward_pre_hook(lambda _module, inputs: (inputs[0].half().float(),))
+        if isinstance(module, (nn.Conv3d, nn.BatchNorm3d, nn.ReLU)):
+            module.register_forward_hook(rounded)
+
+
+def _numerics(dtype: torch.dtype, device: torch.device) -> ExitStack:
+    """A context in which a precision means the same on every device: no TF32, no kernel chosen by a stopwatch."""
     import torch
 
     stack = ExitStack()
     stack.enter_context(torch.inference_mode())
-    stack.enter_context(torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False))
-    if precision != "float32":
-        dtype: Any = getattr(torch, precision)
-        stack.enter_context(torch.autocast(device.type, dtype))
+    stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False))
+    stack.enter_context(torch.autocast(device.type, dtype, enabled=dtype != torch.float32))
     return stack

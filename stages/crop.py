@@ -62,7 +62,8 @@ class Crop:
         x, y, side = self._square(keypoints, width, height)
         if view > 0 and self._jitters:
             draw = _generator(self.seed, video_id, view).uniform(-1, 1, 3)
-            x, y = x + draw[:2] * self.jitter_shift * side
+            x += draw[0] * self.jitter_shift * side
+            y += draw[1] * self.jitter_shift * side
             side *= 1 + draw[2] * self.jitter_scale
         return _whole(x, y, side)
 

@@ -1,0 +1,124 @@
+"""Joint heat maps against a loop over the equation."""
+
+import math
+
+import numpy as np
+import pytest
+from star.stages.backbone import Backbone
+from star.stages.crop import Crop
+from star.stages.heatmaps import Heatmaps
+from star.stages.skeleton import NTU
+
+FRAME = (320, 240)
+REGION = np.array([30.0, -10.0, 230.0, 190.0])
+
+
+def sample(seed, frames=3, people=2, joints=5):
+    """Joints in and around the frame, with scores from 0 to 1."""
+    rng = np.random.default_rng(seed)
+    places = rng.uniform((-40, -40), (360, 280), (frames, people, joints, 2))
+    return np.concatenate([places, rng.uniform(0, 1, (frames, people, joints, 1))], axis=-1).astype(np.float32)
+
+
+def one_map(joint, frame, region, grid, sigma, floor):
+    """METHOD.md, step 5, cell by cell."""
+    x, y, score = (float(value) for value in joint)
+    X, Y = x + 0.5, y + 0.5
+    x0, y0, x1, y1 = region
+    cells = np.zeros((grid, grid))
+    if score <= floor or not (0 <= X <= frame[0] and 0 <= Y <= frame[1] and x0 <= X <= x1 and y0 <= Y <= y1):
+        return cells
+    u, v = (X - x0) / (x1 - x0) * grid, (Y - y0) / (y1 - y0) * grid
+    for row in range(grid):
+        for column in range(grid):
+            distance = (column + 0.5 - u) ** 2 + (row + 0.5 - v) ** 2
+            cells[row, column] = math.exp(-distance / (2 * sigma**2))
+    return cells
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.5])
+def test_maps_are_the_equation(sigma):
+    """Every value of every map equals the Gaussian of METHOD.md; people apart lie one after the other."""
+    keypoints = sample(0)
+    stage = Heatmaps(sigma=sigma, score_floor=0.2, people="separate", grid=14)
+    maps = stage.compute(keypoints, FRAME, REGION)
+    assert maps.shape == (3, 10, 14, 14)
+    assert maps.dtype == np.float16
+    seen = 0
+    for t, p, n in np.ndindex(3, 2, 5):
+        expected = one_map(keypoints[t, p, n], FRAME, REGION, 14, sigma, 0.2)
+        assert np.allclose(maps[t, p * 5 + n], expected, atol=3e-4)
+        seen += expected.any()
+    assert 0 < seen < 30
+
+
+def test_merged_people_are_the_largest_value():
+    """`merge`: one map a joint, the maximum over people."""
+    keypoints = sample(1)
+    apart = Heatmaps(people="separate", grid=14).compute(keypoints, FRAME, REGION)
+    merged = Heatmaps(people="merge", grid=14).compute(keypoints, FRAME, REGION)
+    assert merged.shape == (3, 5, 14, 14)
+    assert np.array_equal(merged, apart.reshape(3, 2, 5, 14, 14).max(axis=1))
+
+
+def test_peak_is_one_at_a_cells_centre():
+    """A joint on a cell's centre gives exactly 1 there, and exp(-1/2) one sigma away."""
+    keypoints = np.array([[[[103.5, 55.5, 1.0]]]], np.float32)
+    centred = Heatmaps(grid=28).compute(keypoints, (224, 224), np.array([-4.0, -4.0, 220.0, 220.0]))[0, 0]
+    assert centred[7, 13] == 1
+    assert centred[7, 14] == np.float16(math.exp(-0.5))
+    assert centred[8, 13] == np.float16(math.exp(-0.5))
+
+
+ABSENT = {
+    "no score": (100, 100, 0),
+    "score at the floor": (100, 100, 0.25),
+    "out of the frame": (-3, 100, 1),
+    "out of the region": (20, 100, 1),
+    "not finite": (math.nan, 100, 1),
+    "infinite": (100, math.inf, 1),
+}
+
+
+@pytest.mark.parametrize("joint", ABSENT.values(), ids=ABSENT.keys())
+def test_an_absent_joint_is_all_zero(joint):
+    """Nothing of an absent joint leaks into its map, nor any warning; its neighbour is untouched."""
+    keypoints = np.array([[[joint, (120, 80, 0.26)]]], np.float32)
+    with np.errstate(all="raise", under="ignore"):
+        maps = Heatmaps(score_floor=0.25, grid=28).compute(keypoints, FRAME, REGION)
+    assert not maps[0, 0].any()
+    assert maps[0, 1].max() > 0.7
+
+
+def test_an_empty_pose_is_all_zero():
+    """Frames without people keep their place."""
+    assert not Heatmaps().compute(np.zeros((16, 1, 13, 3), np.float32), FRAME, REGION).any()
+
+
+def test_mirrored_joints_give_mirrored_maps():
+    """A flipped view's maps are the mirror images, left and right joints exchanged."""
+    keypoints = sample(2, joints=25)
+    region = np.array([40.0, 20.0, 240.0, 220.0])
+    mirrored = np.array([320 - 240.0, 20.0, 320 - 40.0, 220.0])
+    stage = Heatmaps(people="merge")
+    maps = stage.compute(keypoints, FRAME, region)
+    flipped = stage.compute(NTU.flip(keypoints, 320), FRAME, mirrored)
+    assert maps.any()
+    assert np.allclose(flipped, maps[:, NTU.mirrored, :, ::-1], atol=1e-3)
+
+
+def test_the_key_holds_the_geometry_of_the_backbone_and_not_its_weights():
+    """Other weights leave heat maps valid; another crop or grid does not."""
+    backbone = Backbone(crop="person", margin=0.2, size=224)
+    stage = Heatmaps(1.5, 0.1, "separate", backbone.grid(backbone.local_layer), backbone.cropping)
+    assert stage.settings() == {"sigma": 1.5, "score_floor": 0.1, "people": "separate", **backbone.geometry()}
+    assert backbone.geometry() == {"grid": 56, "crop": {"crop": "person", "margin": 0.2}}
+    assert Backbone(weights="random", seed=4).geometry() == Backbone(precision="float32").geometry()
+    assert Heatmaps(crop=Crop("person")).settings() != Heatmaps().settings()
+
+
+def test_shape_at_the_defaults():
+    """(T, N, 28, 28) float16, as the arrays' attributes say."""
+    maps = Heatmaps().compute(sample(3, 16, 2, 13), FRAME, np.array([0.0, 0.0, 320.0, 240.0]))
+    assert maps.shape == (16, 13, 28, 28)
+    assert Heatmaps.arrays["joint_heatmap"].dtype == str(maps.dtype)
