@@ -43,6 +43,10 @@ class Selection:
             places={stage: [places[clip] for clip in clips] for stage, places in self.places.items()},
         )
 
+    def first_views(self) -> Selection:
+        """One clip a video: its lowest view."""
+        return self.pick([clips[0] for clips in self.clips_of.values()])
+
     @cached_property
     def labels(self) -> np.ndarray:
         """(clips,) int64: every clip's class, -1 where its video has none."""

@@ -1,0 +1,144 @@
+"""What training changes of cached tokens, anew in every step.
+
+All random numbers are drawn for the whole batch from (seed, epoch, step), so a run that is resumed, or shared out to
+several processes, sees the same ones. Axes: b clips, t frames, n joints, y x cells of a joint's map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isqrt
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..cache.errors import RecipeError
+from . import recipe as settings
+from .features import Batch
+
+STRIDE = {"layer1": 2, "layer2": 4, "layer3": 8}  # px of the input a cell of the local map stands for
+
+
+def map_side(recipe: settings.Recipe) -> int:
+    """Cells along one side of a joint's map; 0 where the tokens have no map (`pool`, no joints, a bare grid)."""
+    if recipe.model.modalities == "global" or recipe.tokens.form == "pool":
+        return 0
+    return recipe.backbone.size // STRIDE[recipe.backbone.local_layer]
+
+
+def check(recipe: settings.Recipe) -> None:
+    """Refuse settings that would silently do nothing. Raises RecipeError."""
+    asked = recipe.train.augment
+    moved = [name for name in ("shift", "scale", "joint_jitter") if getattr(asked, name)]
+    if moved and not map_side(recipe):
+        what = "model.modalities: global" if recipe.model.modalities == "global" else "tokens.form: pool"
+        raise RecipeError(f"train.augment.{moved[0]}: {what} has no joint maps to move; set it to 0")
+    if asked.joint_dropout and recipe.model.modalities == "global":
+        raise RecipeError("train.augment.joint_dropout: model.modalities: global has no joints to drop; set it to 0")
+
+
+def augment(
+    batch: Batch, asked: settings.Augment, side: int, random: np.random.Generator, size: int, picks: np.ndarray
+) -> Batch:
+    """The batch with its maps moved and tokens dropped; labels are left alone.
+
+    Numbers are drawn for `size` clips, of which this batch is those at `picks`. side: cells of a map, see `map_side`.
+    The global grid keeps its place: a shift of a few per cent is below its cell, and views cached with
+    `backbone.jitter_*` move it truly.
+    """
+    changed = dict(batch)
+    joint = "joint_map" if "joint_map" in batch else "joint_heatmap"
+    if joint in batch and side and (asked.shift or asked.scale or asked.joint_jitter):
+        changed |= _move(changed, asked, side, random, size, picks)
+    if joint in batch and asked.joint_dropout:
+        n = batch[joint].shape[2]
+        keep = torch.from_numpy(random.random((size, 1, n))[picks] >= asked.joint_dropout)
+        changed[joint] = _masked(changed[joint], keep)
+    if asked.token_dropout:
+        for name in ("global_grid", joint):
+            if name in batch:
+                changed[name] = _drop_tokens(changed[name], name, asked.token_dropout, random, size, picks)
+    return changed
+
+
+def _drop_tokens(
+    tensor: Tensor, name: str, share: float, random: np.random.Generator, size: int, picks: np.ndarray
+) -> Tensor:
+    """Blank single tokens: cells (t, y, x) of the global grid (b, t, c, y, x), or joints (t, n) of a joint array."""
+    grid = name == "global_grid"
+    tokens = (tensor.shape[1], 1, *tensor.shape[3:]) if grid else tuple(tensor.shape[1:3])
+    return _masked(tensor, torch.from_numpy(random.random((size, *tokens))[picks] >= share))
+
+
+def _masked(tensor: Tensor, keep: Tensor) -> Tensor:
+    """The tensor where `keep`, whose axes are its first ones or 1, else zero."""
+    keep = keep.reshape(*keep.shape, *(1,) * (tensor.ndim - keep.ndim))
+    return tensor * keep.to(tensor.device, tensor.dtype)
+
+
+def _move(
+    batch: Batch, asked: settings.Augment, side: int, random: np.random.Generator, size: int, picks: np.ndarray
+) -> Batch:
+    """Shift and scale each clip's maps as one, and each joint's by its own jitter."""
+    name = "joint_map" if "joint_map" in batch else "joint_heatmap"
+    t, n = batch[name].shape[1:3]
+    zoom = 1 + asked.scale * random.uniform(-1, 1, (size, 1, 1, 1))[picks]
+    shift = asked.shift * side * random.uniform(-1, 1, (size, 1, 1, 2))[picks]
+    jitter = (
+        asked.joint_jitter * random.standard_normal((size, t, n, 2) if asked.joint_jitter else (size, 1, 1, 2))[picks]
+    )
+    weights = resampling(torch.from_numpy(zoom), torch.from_numpy(shift + jitter), side)
+    moved = {name: _resample(batch[name], weights, side)}
+    if "local_map" in batch:  # the joints of concat_conv weigh this map, so it moves with them, without the jitter
+        together = resampling(torch.from_numpy(zoom), torch.from_numpy(shift), side)
+        moved["local_map"] = _resample(batch["local_map"], together, side)
+    return moved
+
+
+def resampling(zoom: Tensor, shift: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Bilinear interpolation along y and along x, as two matrices (…, side, side): out = Y · map · Xᵀ.
+
+    zoom (…, 1): about the map's centre. shift (…, 2): x and y in cells, to the right and down. Cell i of the result
+    takes the map at (i - c - shift) / zoom + c; outside the map there is nothing. No rotation, so the two axes are
+    independent and grid_sample's gather becomes two products.
+    """
+    centre = (side - 1) / 2
+    cells = torch.arange(side, dtype=torch.float64)
+    source = (cells - centre - shift[..., None]) / zoom[..., None] + centre
+    weight = (1 - (source[..., None] - cells).abs()).clamp(min=0).float()
+    return weight[..., 1, :, :], weight[..., 0, :, :]
+
+
+def _resample(tensor: Tensor, weights: tuple[Tensor, Tensor], side: int) -> Tensor:
+    """Move the maps of a tensor (b, t, n, …): its last two axes, or the last side² of its last axis."""
+    whole = tensor.shape[-2:] == (side, side)
+    maps = tensor if whole else tensor[..., -side * side :].unflatten(-1, (side, side))
+    down, across = (weight.to(tensor.device) for weight in weights)
+    moved = torch.matmul(torch.matmul(down, maps.float()), across.mT).to(tensor.dtype)
+    if whole:
+        return moved
+    return torch.cat([tensor[..., : -side * side], moved.flatten(-2)], -1)
+
+
+def check_map(shape: Sequence[int], side: int) -> None:
+    """Refuse a cached array whose last axes hold no side x side map. Raises RecipeError."""
+    if tuple(shape[-2:]) != (side, side) and shape[-1] < side * side:
+        found = isqrt(shape[-1])
+        raise RecipeError(
+            f"train.augment: the cached joint maps have about {found} x {found} cells, the recipe says {side}"
+        )
+
+
+def mixup(batch: Batch, targets: Tensor, alpha: float, random: np.random.Generator) -> tuple[Batch, Tensor]:
+    """Blend each clip and its target with another of the batch (Zhang et al. 2018), with one Beta(alpha, alpha) share.
+
+    targets: (b, k) class probabilities. Arrays and targets are blended, "label" and "clip" stay.
+    """
+    share = float(random.beta(alpha, alpha))
+    partner = torch.from_numpy(random.permutation(len(targets))).to(targets.device)
+    blended = {
+        name: tensor.lerp(tensor[partner], 1 - share) if tensor.is_floating_point() else tensor
+        for name, tensor in batch.items()
+    }
+    return blended, targets.lerp(targets[partner], 1 - share)

@@ -1,0 +1,160 @@
+"""Cache -> tensors: the bytes of segments are mapped, never opened as HDF5, and copied once, into the batch.
+
+`Features` answers for single clips and batches of clips; `views_of_epoch` says which clip of each video an epoch sees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..cache.errors import CorruptSegment, DatasetError, MissingFeatures
+from ..cache.store import Place, Shelf
+from . import recipe as settings
+from .memory import choose_preload
+from .selection import Selection
+
+Batch = dict[str, Tensor]
+Numbers = Sequence[int] | np.ndarray
+
+STAGE_OF = {"global_grid": "backbone", "local_map": "backbone", "joint_heatmap": "heatmaps", "joint_map": "tokens"}
+
+
+def arrays_for(model: settings.Model, form: str) -> tuple[str, ...]:
+    """The cached arrays that a network of these settings takes; form: recipe.Tokens.form."""
+    joint = ("local_map", "joint_heatmap") if form == "concat_conv" else ("joint_map",)
+    return {"global": ("global_grid",), "joint": joint, "both": ("global_grid", *joint)}[model.modalities]
+
+
+class Rows:
+    """One array of one shelf: where each clip's row lies, and how to copy rows into a batch.
+
+    Holds no file: the shelf maps a segment when it is first read, in each process by itself.
+    """
+
+    def __init__(self, shelf: Shelf, name: str, places: Sequence[Place]) -> None:
+        self.shelf, self.name = shelf, name
+        self.segments = sorted({place.segment for place in places})
+        number = {segment: index for index, segment in enumerate(self.segments)}
+        self.segment = np.fromiter((number[place.segment] for place in places), np.int32, len(places))
+        self.row = np.fromiter((place.row for place in places), np.int32, len(places))
+        self.dtype, self.shape = self._kind(self.segments[0])
+        self.bytes = len(places) * math.prod(self.shape) * self.dtype.itemsize
+
+    def _kind(self, segment: str) -> tuple[np.dtype, tuple[int, ...]]:
+        layout = self.shelf.segment(segment).head.datasets.get(self.name)
+        if layout is None:
+            raise MissingFeatures(f"{self.shelf.file(segment)}: has no {self.name}; run `star extract` again")
+        return layout.dtype, layout.shape[1:]
+
+    def gather(self, clips: Numbers, out: np.ndarray) -> None:
+        """Copy the rows of `clips`, in their order, into out (len(clips), *shape)."""
+        for slot, clip in enumerate(clips):
+            segment, row = self.segments[self.segment[clip]], self.row[clip]
+            if self._kind(segment) != (self.dtype, self.shape):
+                self._refuse(segment)
+            if self.shelf.segment(segment).head.datasets[self.name].offset is None:  # compressed: cannot be mapped
+                self.shelf.segment(segment).read_into(self.name, [int(row)], out[slot : slot + 1])
+            else:
+                out[slot] = self.shelf.map(segment, self.name)[row]
+
+    def _refuse(self, segment: str) -> None:
+        found, wanted = (f"{dtype} {shape}" for dtype, shape in (self._kind(segment), (self.dtype, self.shape)))
+        where = self.shelf.file(segment)
+        raise CorruptSegment(
+            f"{where}: {self.name} is {found}, elsewhere {wanted}; `star verify RECIPE --repair` moves it aside"
+        )
+
+
+class Features(Dataset):
+    """The cached arrays of a selection's clips, as a torch data set over clips; safe under fork and spawn.
+
+    arrays: names of `STAGE_OF`. preload: "none" maps files, "memory" copies all to memory first, "device" to the
+    device, "auto" chooses by size. A batch is {array: (b, …) float16, "label": (b) int64, "clip": (b) int64}.
+    Raises MissingFeatures for an empty selection, DatasetError for a clip without a label.
+    """
+
+    def __init__(
+        self, selection: Selection, arrays: Sequence[str], *, preload: str = "none", device: torch.device | str = "cpu"
+    ) -> None:
+        if not len(selection):
+            raise MissingFeatures(
+                "no clip of the selection is in the cache; `star extract` first, `star status` says why"
+            )
+        self.labels = torch.from_numpy(selection.labels)
+        unlabelled = np.flatnonzero(selection.labels < 0)
+        if len(unlabelled):
+            raise DatasetError(
+                f"{selection.videos[unlabelled[0]].id}: has no label; give it one, or leave it out of the split"
+            )
+        self.rows = {name: _rows(selection, name) for name in arrays}
+        self.bytes = sum(rows.bytes for rows in self.rows.values())
+        self.device = torch.device(device)
+        self.preload = choose_preload(preload, self.bytes, self.device)
+        self.loaded = self._load()
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Array -> the shape of one clip's, as the files have it."""
+        return {name: rows.shape for name, rows in self.rows.items()}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, clip: int) -> Batch:
+        """One clip, without the batch axis."""
+        return {name: tensor[0] for name, tensor in self.__getitems__([clip]).items()}
+
+    def __getitems__(self, clips: Numbers) -> Batch:
+        """The clips of these numbers as one batch, in their order."""
+        index = torch.as_tensor(np.asarray(clips, dtype=np.int64))
+        where = index.to(self.device) if self.preload == "device" else index
+        found = {name: self.loaded[name][where] if self.loaded else self._read(name, clips) for name in self.rows}
+        return found | {"label": self.labels[index], "clip": index}
+
+    def _read(self, name: str, clips: Numbers, *, pin: bool = True) -> Tensor:
+        rows = self.rows[name]
+        pin = pin and self.device.type == "cuda" and torch.utils.data.get_worker_info() is None
+        dtype = torch.from_numpy(np.empty(0, rows.dtype)).dtype
+        out = torch.empty((len(clips), *rows.shape), dtype=dtype, pin_memory=pin)
+        rows.gather(clips, out.numpy())
+        return out
+
+    def _load(self) -> Batch:
+        if self.preload == "none":
+            return {}
+        place = self.device if self.preload == "device" else torch.device("cpu")
+        everything = range(len(self))
+        return {name: self._read(name, everything, pin=False).to(place) for name in self.rows}
+
+
+def _rows(selection: Selection, name: str) -> Rows:
+    stage = STAGE_OF[name]
+    return Rows(selection.shelves[stage], name, selection.places[stage])
+
+
+def part_of(selection: Selection, fraction: float, seed: int) -> list[str]:
+    """The ids of a share of the selection's videos: as many of each class as its size asks for, at least one.
+
+    The same seed and a smaller fraction give a subset of what a larger fraction gives.
+    """
+    by_label: dict[int, list[str]] = {}
+    for video, clips in selection.clips_of.items():
+        by_label.setdefault(int(selection.labels[clips[0]]), []).append(video)
+    kept: set[str] = set()
+    for label, videos in by_label.items():
+        order = np.random.default_rng([seed, label]).permutation(len(videos))
+        kept.update(videos[index] for index in order[: max(1, round(fraction * len(videos)))])
+    return [video for video in selection.clips_of if video in kept]
+
+
+def views_of_epoch(clips_of: Mapping[str, Sequence[int]], videos: Sequence[str], seed: int, epoch: int) -> np.ndarray:
+    """(v,) int: each video once, in random order, with a view drawn anew; a pure function of seed and epoch."""
+    random = np.random.default_rng([seed, epoch])
+    chosen = [clips_of[video][int(random.integers(len(clips_of[video])))] for video in videos]
+    return random.permutation(np.asarray(chosen, dtype=np.int64))

@@ -1,0 +1,91 @@
+"""Pictures as PNG bytes. Matplotlib is imported when the first is drawn, and draws without a display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+COLOURS = ("#2563eb", "#dc6803", "#0f8a5f", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
+NUMBERS_UP_TO = 30  # classes for which a confusion matrix has its counts written in
+NAMES_UP_TO = 60  # ... and its classes named
+
+
+def confusion_picture(table: np.ndarray, classes: Sequence[str]) -> bytes:
+    """A confusion matrix (k, k), rows the true class, coloured by the share of the row."""
+    k = len(classes)
+    share = table / np.maximum(table.sum(1, keepdims=True), 1)
+    side = min(4 + 0.32 * k, 16)
+    figure, axes = _figure(side, side)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    if k <= NUMBERS_UP_TO:
+        for row, column in zip(*np.nonzero(table), strict=True):
+            colour = "white" if share[row, column] > 0.55 else "#1f2937"
+            axes.text(column, row, int(table[row, column]), ha="center", va="center", color=colour, fontsize=7)
+    if k <= NAMES_UP_TO:
+        axes.set_xticks(range(k), classes, rotation=90, fontsize=7)
+        axes.set_yticks(range(k), classes, fontsize=7)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return _png(figure)
+
+
+def curves_picture(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]], lines: Sequence[tuple[str, str]], title: str
+) -> bytes:
+    """Figures of metrics.jsonl over the epochs: one colour a run, one style a line.
+
+    runs: name -> rows. lines: (name in the rows, what to call it).
+    """
+    figure, axes = _figure(5.2, 3.1)
+    for number, (name, rows) in enumerate(runs.items()):
+        for style, (key, called) in zip(("-", "--", ":"), lines, strict=False):
+            points = [(row["epoch"], row[key]) for row in rows if isinstance(row.get(key), (int, float))]
+            label = f"{name}, {called}" if len(runs) > 1 else called
+            axes.plot(
+                *zip(*points, strict=True), style, color=COLOURS[number % len(COLOURS)], lw=1.6, label=label
+            ) if points else None
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+    axes.set_xlabel("epoch")
+    axes.grid(color="#e5e7eb", lw=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.lines:
+        axes.legend(frameon=False, fontsize=7)
+    return _png(figure)
+
+
+def frames_picture(attention: Mapping[str, np.ndarray]) -> bytes:
+    """How much is looked at each frame, one row of cells a module: the paper's qualitative figure.
+
+    attention: module -> (t,) shares that add up to 1.
+    """
+    t = len(next(iter(attention.values())))
+    figure, axes = _figure(0.28 * t + 1.6, 0.26 * len(attention) + 0.9)
+    shares = np.stack(list(attention.values()))
+    axes.imshow(shares * t, cmap="magma", vmin=0, vmax=max(2.0, float(shares.max()) * t), aspect="auto")
+    axes.set_yticks(range(len(attention)), list(attention), fontsize=7)
+    axes.set_xticks(range(t), [str(frame + 1) for frame in range(t)], fontsize=7)
+    axes.set_xlabel("frame", fontsize=8)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return _png(figure)
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    """A figure of this size in inches that belongs to no window and to no global list."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _png(figure: Any) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=140)
+    return content.getvalue()

@@ -1,0 +1,117 @@
+"""The network and what changes it: one pass forward and back a batch, one update a step."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
+
+from ..cache.errors import MachineError
+from ..stages.transformer import STARTransformer
+from . import checkpoint
+from . import recipe as settings
+from .augment import augment, map_side, mixup
+from .epochs import Portion, class_weights, targets
+from .features import Batch
+from .network import inputs
+from .optim import Average, make_optimizer, rate
+from .ranks import Ranks
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Matrix products in `precision` ("float32" or "bfloat16"), sums and norms in float32."""
+    return torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "float32")
+
+
+class Learner:
+    """A network in training.
+
+    arguments: of STARTransformer. labels: (clips,) int of the training clips, for class weights. steps: optimizer
+    steps of the whole run. Raises MachineError where `train.compile` has no compiler.
+    """
+
+    def __init__(
+        self, recipe: settings.Recipe, arguments: dict[str, Any], labels: np.ndarray, steps: int, ranks: Ranks
+    ) -> None:
+        self.asked, self.steps, self.ranks, self.side = recipe.train, steps, ranks, map_side(recipe)
+        torch.manual_seed(self.asked.seed)
+        self.network = STARTransformer(**arguments).to(ranks.device)
+        self.model = ranks.wrap(_compiled(self.network, ranks.device) if self.asked.compile else self.network)
+        self.optimizer = make_optimizer(self.network, self.asked)
+        self.average = Average(self.network, self.asked.ema) if self.asked.ema else None
+        self.classes: int = arguments["classes"]
+        weighted = self.asked.class_weights
+        self.weights = class_weights(labels, self.classes).to(ranks.device) if weighted else None
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that evaluation sees: the averaged one where the recipe averages."""
+        return self.average.model if self.average else self.network
+
+    def learn(self, portion: Portion, batch: Batch, epoch: int) -> Tensor:
+        """Add the batch's gradient. Returns (2) float32: the sum of the clips' losses, how many were right."""
+        self.model.train()
+        random = np.random.default_rng([self.asked.seed, epoch, portion.number])
+        torch.manual_seed(int(random.integers(2**62)) + self.ranks.rank)
+        batch, wanted = self._prepare(batch, portion, random)
+        with contextlib.nullcontext() if portion.steps else self._alone():
+            with autocast(self.ranks.device, self.asked.precision):
+                logits = self.model(**inputs(batch)).float()
+            losses = cross_entropy(logits, wanted, self.weights, reduction="none")
+            (losses.sum() * (portion.weight * self.ranks.size)).backward()
+        right = (logits.argmax(1) == batch["label"]).sum()
+        return torch.stack([losses.detach().sum(), right.float()])
+
+    def _prepare(self, batch: Batch, portion: Portion, random: np.random.Generator) -> tuple[Batch, Tensor]:
+        """The batch, augmented, and its targets (b, k)."""
+        batch = augment(batch, self.asked.augment, self.side, random, portion.size, portion.picks)
+        dtype = PRECISIONS[self.asked.precision]
+        batch = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
+        wanted = targets(batch["label"], self.classes, self.asked.label_smoothing)
+        if self.asked.augment.mixup:
+            return mixup(batch, wanted, self.asked.augment.mixup, random)
+        return batch, wanted
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        """Gradients of this pass stay here; the pass before the step brings all of them together."""
+        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else contextlib.nullcontext()
+
+    def update(self, step: int) -> float:
+        """Take optimizer step `step` (from 0) and return its learning rate."""
+        now = rate(step, self.steps, self.asked)
+        for group in self.optimizer.param_groups:
+            group["lr"] = now
+        if self.asked.clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.asked.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average:
+            self.average.update(self.network, step)
+        return now
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that must be kept to go on."""
+        kept = checkpoint.prefixed("weights", self.network.state_dict())
+        kept |= checkpoint.prefixed("optimizer", checkpoint.optimizer_tensors(self.optimizer))
+        return kept | (checkpoint.prefixed("average", self.average.model.state_dict()) if self.average else {})
+
+    def restore(self, tensors: dict[str, Tensor], where: Any) -> None:
+        """Go on from what `tensors` gave. Raises WeightsError where they are another network's."""
+        checkpoint.put(self.network, checkpoint.under("weights", tensors), where)
+        checkpoint.put_optimizer(self.optimizer, checkpoint.under("optimizer", tensors))
+        if self.average:
+            checkpoint.put(self.average.model, checkpoint.under("average", tensors), where)
+
+
+def _compiled(network: nn.Module, device: torch.device) -> Any:
+    if device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        raise MachineError("train.compile: needs a C++ compiler on a CPU; install g++, or set it to false")
+    return torch.compile(network)
