@@ -171,6 +171,25 @@ def status(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool)
 
 @main.command()
 @RECIPE
+@click.option("--repair", is_flag=True, help="Move bad segments aside; the next extraction makes their clips again.")
+@common
+def verify(recipe: Path, repair: bool, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Read every byte of the cache again: digests, checksums, shapes, NaN, alignment.
+
+    Exit code 4 if something is wrong.
+
+    Example: star verify star.yaml --repair
+    """
+    from .pipeline import recipe as recipes
+    from .pipeline import verify as pipeline
+
+    found = pipeline.verify(recipes.load(recipe, overrides), repair=repair, quiet=quiet)
+    _show(found, pipeline.lines(found), as_json)
+    sys.exit(4 if found["problems"] and not repair else 0)
+
+
+@main.command()
+@RECIPE
 @click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder for the trained network.")
 @click.option("--resume", is_flag=True, help="Go on where the run in this folder stopped.")
 @click.option("--device", default="auto", show_default=True, help="cpu or cuda.")

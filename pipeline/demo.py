@@ -10,11 +10,13 @@ from ..cache.errors import StarError
 from . import recipe as recipes
 from .commands import run_extract, run_test, run_train
 from .datasets import drawn
+from .datasets.drawn_motion import ACTIONS
 from .inspect import inspect
 from .plan import plan
-from .progress import clock, tell
+from .progress import Progress, clock, tell
 from .recipes import ready
 from .report import report
+from .workers import cores
 
 
 def demo(folder: Path, *, clips: int = 24, seed: int = 0, quiet: bool = False) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def demo(folder: Path, *, clips: int = 24, seed: int = 0, quiet: bool = False) -
     """
     began = time.monotonic()
     folder = folder.absolute()
-    videos, run, path = folder / "videos", folder / "run", folder / "star.yaml"
+    data, run, path = folder / "data", folder / "run", folder / "star.yaml"
     times = {}
 
     def step(name: str, text: str) -> None:
@@ -33,9 +35,9 @@ def demo(folder: Path, *, clips: int = 24, seed: int = 0, quiet: bool = False) -
         if not quiet:
             tell(f"[{len(times)}/4] {text}")
 
-    step("draw", f"drawing 8 actions × {clips} clips into {videos}")
-    drawn.draw(videos, clips_per_class=clips, seed=seed, quiet=quiet)
-    path.write_text(ready("drawn", videos, folder / "cache"), encoding="utf-8")
+    step("draw", f"drawing 8 actions × {clips} clips into {data}")
+    _draw(data, clips, seed, quiet)
+    path.write_text(ready("drawn", data, folder / "cache"), encoding="utf-8")
     recipe = recipes.load(path, (f"train.seed={seed}",))
     step("extract", "decoding, joints, mc3_18, heat maps, tokens")
     extracted = run_extract(recipe, quiet=quiet)
@@ -60,6 +62,17 @@ def demo(folder: Path, *, clips: int = 24, seed: int = 0, quiet: bool = False) -
         "report": str(page),
         "picture": str(picture),
     }
+
+
+def _draw(root: Path, clips: int, seed: int, quiet: bool) -> None:
+    with Progress("draw", clips * len(ACTIONS), quiet=quiet) as bar:
+        drawn.draw(
+            root,
+            clips_per_class=clips,
+            seed=seed,
+            workers=cores(),
+            progress=lambda done, _: bar.advance(done - bar.done),
+        )
 
 
 def lines(result: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from ..cache.segment import Row
 from ..cache.store import Store
 from .catalogue import Digests
 from .graph import Graph, graph
-from .models import Models
+from .models import Models, State
 from .plan import Clip
 from .reading import Arrays, Read, Reading, region_of
 from .recipe import Recipe
@@ -31,17 +31,6 @@ from .units import Unit
 from .workers import Children
 
 STAGE_OF_ERROR = {"annotation": "pose"}
-
-
-@dataclass
-class State:
-    """One clip on its way: the arrays it has so far, its frames, and the digests of its bytes."""
-
-    clip: Clip
-    arrays: Arrays
-    digests: Digests
-    frames: np.ndarray | None = None
-    read: Read | None = None
 
 
 @dataclass
@@ -85,38 +74,41 @@ class Engine:
 
     def readings(self, unit: Unit) -> list[Reading]:
         """What is to be read for a unit: one task per video; nothing where all inputs are cached."""
-        wanted = set(unit.stages)
-        estimated = self.recipe.pose.source == "mmpose"
         if not reads_videos(unit):
             return []
-        frames = "cut" if "backbone" in wanted else "none"
-        if "pose" in wanted and estimated:
-            frames = "full"
         cached = self._inputs(unit, ("decode", "pose"))
-        return [self._reading(unit, name, frames, cached) for name in unit.videos]
+        return [self._reading(unit, name, cached) for name in unit.videos]
 
-    def _reading(self, unit: Unit, name: str, frames: Any, cached: dict[tuple[str, int], Arrays]) -> Reading:
+    def _reading(self, unit: Unit, name: str, cached: dict[tuple[str, int], Arrays]) -> Reading:
         video, views = unit.videos[name]
-        estimated = self.recipe.pose.source == "mmpose"
-        decode, backbone = self.graph["decode"].stage, self.recipe.backbone
+        settings = self.recipe.pose
+        estimated = "pose" in unit.stages and settings.source == "mmpose"
+        detected = estimated and settings.detector not in ("annotations", "frame")
         have = {view: cached[name, view] for view in views}
         return Reading(
             video=video,
             kind=self.recipe.dataset.kind,
             views=views,
-            decode=decode,
+            decode=self.graph["decode"].stage,
             crop=self.graph["heatmaps"].stage.crop,
-            size=backbone.size,
+            size=self.recipe.backbone.size,
             reader=self.recipe.decode.reader,
-            people=self.recipe.pose.people,
+            people=settings.people,
             skeleton=self.skeleton,
-            joints="annotated" if "pose" in unit.stages and not estimated else "none",
-            boxes="pose" in unit.stages and estimated and self.recipe.pose.detector == "annotations",
-            frames=frames,
+            annotated="pose" in unit.stages and not estimated,
+            frames=self._frames(unit, estimated, detected),
+            window=self.models.estimator.window if estimated else None,
+            boxes=None if detected or not estimated else settings.detector,  # type: ignore[arg-type]
             chosen=have if "decode" in unit.inputs else {},
             keypoints={view: have[view]["keypoints"] for view in views} if "pose" in unit.inputs else {},
             known=unit.known[name],
         )
+
+    def _frames(self, unit: Unit, estimated: bool, detected: bool) -> Literal["cut", "full", "none"]:
+        """Whole frames leave the child only where a network must see them before they can be cut."""
+        if detected or (estimated and "backbone" in unit.stages and self.recipe.backbone.crop == "person"):
+            return "full"
+        return "cut" if "backbone" in unit.stages else "none"
 
     def _inputs(self, unit: Unit, stages: Collection[str]) -> dict[tuple[str, int], Arrays]:
         """The cached arrays of some of the stages that the unit takes, clip by clip."""

@@ -106,7 +106,9 @@ def _backbone(recipe: Recipe) -> Backbone:
 def _pose(recipe: Recipe) -> Pose:
     own = _same(Pose, recipe.pose)
     if recipe.pose.source == "mmpose":
-        own["checkpoint"] = identity(recipe.pose.checkpoint, recipe.pose.checkpoint_sha256, "pose.checkpoint")
+        settings = recipe.pose
+        own["checkpoint"] = identity(settings.checkpoint, settings.checkpoint_sha256, "pose.checkpoint")
+        own["detector_weights"] = identity(settings.detector_weights, settings.detector_sha256, "pose.detector_weights")
     return Pose(**own)
 
 

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from .catalogue import Digests
 from .graph import WORDS, Graph
+from .plan import Clip
+from .reading import Arrays, Read, mirrored
 from .recipe import Recipe
 
 if TYPE_CHECKING:
     from ..stages.backbone import Network
+    from ..stages.detector import Detector
+    from ..stages.estimator import Estimator
+
+
+@dataclass
+class State:
+    """One clip on its way through the stages: the arrays it has so far, its frames, the digests of its bytes."""
+
+    clip: Clip
+    arrays: Arrays
+    digests: Digests
+    frames: np.ndarray | None = None
+    read: Read | None = None
 
 
 class Models:
-    """The video network and the pose model of a recipe on a device (torch's name of it)."""
+    """The networks of a recipe on a device (torch's name of it)."""
 
     def __init__(self, recipe: Recipe, graph: Graph, device: str) -> None:
         self.recipe, self.graph, self.device = recipe, graph, device
@@ -34,6 +53,44 @@ class Models:
         settings = self.recipe.backbone
         file = file_of(settings.weights)
         return Network(self.graph["backbone"].stage, file=file, device=self.device, batch=settings.batch)
+
+    @cached_property
+    def estimator(self) -> Estimator:
+        """The pose network."""
+        from ..stages.estimator import Estimator
+
+        settings = self.recipe.pose
+        file = file_of(settings.checkpoint)
+        return Estimator(self.graph["pose"].stage, checkpoint=file, device=self.device, batch=settings.batch)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The network that looks for people."""
+        from ..stages.detector import Detector
+
+        settings = self.recipe.pose
+        source = file_of(settings.detector_weights) or settings.detector_weights
+        return Detector(settings.detector, source, seed=settings.seed, device=self.device)
+
+    def estimate(self, batch: list[State]) -> None:
+        """Give every clip its keypoints (T, people, N, 3), by one batched call for all of them."""
+        boxes, crops = zip(*(self._seen(state) for state in batch), strict=True)
+        for state, found in zip(batch, self.estimator.keypoints(crops, boxes), strict=True):
+            state.arrays["keypoints"] = mirrored(found, state.arrays, self.estimator.skeleton)
+
+    def _seen(self, state: State) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (T, people, 4) and crops of a clip: those cut where it was read, or around detected people."""
+        from ..stages.estimator import crops
+        from ..stages.people import linked
+
+        assert state.read is not None
+        view = state.clip.view
+        if view in state.read.crops:
+            return state.read.boxes[view], state.read.crops[view]
+        frames = [state.read.full[int(index)] for index in state.arrays["frame_index"]]
+        width, height = (int(side) for side in state.arrays["frame_size"])
+        boxes = linked(self.detector.find(np.stack(frames), (width, height)), self.recipe.pose.people)
+        return boxes, crops(self.estimator.window, frames, boxes)
 
 
 def file_of(weights: str) -> Path | None:

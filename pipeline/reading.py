@@ -14,7 +14,11 @@ import numpy as np
 from ..cache.errors import AnnotationError, UnreadableVideo
 from ..stages.crop import Crop, cut
 from ..stages.decode import Decode, open_video
+from ..stages.estimator import crops
+from ..stages.people import whole_frame
+from ..stages.pose import annotated, annotated_boxes
 from ..stages.skeleton import Skeleton
+from ..stages.window import Window
 from . import datasets
 from .catalogue import Digests, digests
 from .datasets.dataset import Annotation, Video
@@ -26,9 +30,11 @@ Arrays = dict[str, Any]  # the arrays of one clip, by name
 class Reading:
     """One video's task.
 
-    views: the views wanted. chosen: their arrays of stage decode, where those are cached. keypoints: their
-    joints, where those are cached. joints: "annotated" to read them from the annotation, "none" else. frames: "cut"
-    to `size` by `crop`, "full" for a pose model, "none". digests: those already known.
+    views: the views wanted. chosen: their arrays of stage decode, where those are cached. keypoints: their joints,
+    where those are cached. annotated: whether to take the joints from the annotation. frames: "cut" to `size` by
+    `crop`, "full" for a network that must see them first, "none". window, boxes: how a pose model looks at people, and
+    whose boxes it gets: the annotation's, the whole frame, or (None) those of a detector that sees full frames.
+    known: digests that need not be read again.
     """
 
     video: Video
@@ -40,9 +46,10 @@ class Reading:
     reader: str = "auto"
     people: int = 1
     skeleton: Skeleton | None = None
-    joints: Literal["annotated", "none"] = "none"
-    boxes: bool = False
+    annotated: bool = False
     frames: Literal["cut", "full", "none"] = "cut"
+    window: Window | None = None
+    boxes: Literal["annotations", "frame"] | None = None
     chosen: Mapping[int, Arrays] = field(default_factory=dict)
     keypoints: Mapping[int, np.ndarray] = field(default_factory=dict)
     known: Digests = Digests()
@@ -50,34 +57,41 @@ class Reading:
 
 @dataclass
 class Read:
-    """What came of it: per view the arrays of decode, the joints, and frames (T, size, size, 3) uint8 if cut.
+    """What came of it, per view: the arrays of decode, the joints, the frames (T, size, size, 3) uint8 if cut, a pose
+    model's boxes (T, people, 4) px and crops (k, h, w, 3) uint8.
 
-    full: frame number -> (h, w, 3) uint8, if asked for. boxes: (frames, people, 4) of the annotation, if asked for.
+    full: frame number -> (h, w, 3) uint8, if asked for.
     """
 
     digests: Digests
     chosen: dict[int, Arrays]
     keypoints: dict[int, np.ndarray] = field(default_factory=dict)
     frames: dict[int, np.ndarray] = field(default_factory=dict)
+    boxes: dict[int, np.ndarray] = field(default_factory=dict)
+    crops: dict[int, np.ndarray] = field(default_factory=dict)
     full: dict[int, np.ndarray] = field(default_factory=dict)
-    boxes: np.ndarray | None = None
 
 
 def read(job: Reading) -> Read:
     """Read one video. Raises VideoError."""
     found = digests(job.video, job.known)
-    if job.frames == "none" and job.chosen:
-        return _joined(job, Read(found, dict(job.chosen)))
+    annotation = _annotation(job) if job.annotated or job.boxes == "annotations" else None
+    if job.frames == "none" and job.window is None and job.chosen:
+        return _joined(job, Read(found, dict(job.chosen)), annotation)
     if not job.video.media.exists() and not job.video.media.is_symlink():
         raise UnreadableVideo(f"{job.video.id}: no such file; restore it, or take it off the list")
     with open_video(job.video.media, reader=job.reader) as reader:
         chosen = dict(job.chosen) or {view: _choose(job, view, reader) for view in job.views}
-        result = _joined(job, Read(found, chosen))
+        result = _joined(job, Read(found, chosen), annotation)
         wanted = sorted({int(frame) for arrays in chosen.values() for frame in arrays["frame_index"]})
-        if job.frames == "full":
+        if job.window is not None or job.frames == "full":
             result.full = dict(reader.frames(wanted))
-        elif job.frames == "cut":
-            result.frames = cut_views(reader.frames(wanted), result, job)
+            _look(job, result, annotation)
+        if job.frames == "cut":
+            frames = iter(result.full.items()) if result.full else reader.frames(wanted)
+            result.frames = cut_views(frames, result, job)
+        if job.frames != "full":
+            result.full = {}
     return result
 
 
@@ -93,20 +107,15 @@ def _choose(job: Reading, view: int, reader: Any) -> Arrays:
     }
 
 
-def _joined(job: Reading, result: Read) -> Read:
+def _joined(job: Reading, result: Read, annotation: Annotation | None) -> Read:
     """Add the joints of every view: cached ones, or the annotation's, mirrored where the view is."""
     result.keypoints = dict(job.keypoints)
-    if job.joints == "none" and not job.boxes:
+    if not job.annotated or annotation is None:
         return result
-    annotation = _annotation(job)
-    result.boxes = annotation.boxes
-    if job.joints == "annotated":
-        from ..stages.pose import annotated
-
-        for view, arrays in result.chosen.items():
-            count = int(arrays["frame_count"])
-            found = annotated(annotation.keypoints, arrays["frame_index"], count, job.people)
-            result.keypoints[view] = mirrored(found, arrays, job.skeleton)
+    for view, arrays in result.chosen.items():
+        count = int(arrays["frame_count"])
+        found = annotated(annotation.keypoints, arrays["frame_index"], count, job.people)
+        result.keypoints[view] = mirrored(found, arrays, job.skeleton)
     return result
 
 
@@ -120,9 +129,24 @@ def mirrored(keypoints: np.ndarray, arrays: Arrays, skeleton: Skeleton | None) -
 def _annotation(job: Reading) -> Annotation:
     if job.video.annotation is None:
         raise AnnotationError(
-            f"{job.video.id}: no annotated joints; set pose.source to mmpose, or take it off the list"
+            f"{job.video.id}: no annotated joints; set pose.source to mmpose, or take the video off the list"
         )
     return datasets.read_annotation(job.kind, job.video.annotation)
+
+
+def _look(job: Reading, result: Read, annotation: Annotation | None) -> None:
+    """Cut what a pose model sees, where the boxes are known without a detector."""
+    if job.window is None or job.boxes is None:
+        return
+    for view, arrays in result.chosen.items():
+        index, (width, height) = arrays["frame_index"], (int(side) for side in arrays["frame_size"])
+        if job.boxes == "annotations" and annotation is not None:
+            count = int(arrays["frame_count"])
+            boxes = annotated_boxes(annotation.keypoints, annotation.boxes, index, count, job.people)
+        else:
+            boxes = whole_frame(len(index), job.people, (width, height))
+        result.boxes[view] = boxes
+        result.crops[view] = crops(job.window, [result.full[int(i)] for i in index], boxes)
 
 
 def cut_views(frames: Iterator[tuple[int, np.ndarray]], result: Read, job: Reading) -> dict[int, np.ndarray]:
