@@ -112,9 +112,13 @@ def _check_values(path: Path, rows: Sequence[Row], arrays: Mapping[str, np.ndarr
     for name, array in arrays.items():
         flat = array.reshape(len(rows), -1)
         if array.dtype.kind == "f":
-            yield from _by_row("not_finite", f"{path}: {name} of {{}} not finite", rows, ~np.isfinite(flat).all(axis=1))
+            yield from _by_row(
+                "not_finite", f"{path}: {name} of {{}} not finite", rows, np.logical_not(np.isfinite(flat).all(axis=1))
+            )
             if array.ndim > 2:
-                yield from _by_row("all_zero", f"{path}: {name} of {{}} all zero", rows, ~flat.any(axis=1))
+                yield from _by_row(
+                    "all_zero", f"{path}: {name} of {{}} all zero", rows, np.logical_not(flat.any(axis=1))
+                )
 
 
 def _by_row(kind: str, message: str, rows: Sequence[Row], bad: np.ndarray) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
@@ -61,7 +62,8 @@ def shape_text(shape: Sequence[int]) -> str:
 
 def as_bytes(array: np.ndarray) -> np.ndarray:
     """The bytes of each row: (n, bytes) uint8, a view where possible."""
-    return np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)
+    row_bytes = math.prod(array.shape[1:]) * array.itemsize
+    return np.ascontiguousarray(array).view(np.uint8).reshape(len(array), row_bytes)
 
 
 def _text(text: str) -> bytes:

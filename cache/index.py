@@ -83,7 +83,7 @@ class Index:
     def find_many(self, video_ids: Iterable[str], views: Iterable[int], sources: Iterable[str]) -> list[Place | None]:
         """Where many rows lie, in order; None for those that are missing."""
         segments, rows = self.locate(row_keys(video_ids, views, sources))
-        pairs = zip(segments.tolist(), rows.tolist(), strict=True)
+        pairs: Iterable[tuple[int, int]] = zip(segments.tolist(), rows.tolist(), strict=True)
         return [None if segment < 0 else Place(self.segments[segment], row) for segment, row in pairs]
 
     def find(self, row: Row) -> Place | None:

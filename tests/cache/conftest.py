@@ -1,0 +1,69 @@
+"""Small segments for the tests of the cache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from star.cache.checksum import Row
+from star.cache.writer import Compression, write_segment
+
+KEY = "0123456789abcdef" * 2
+ATTRIBUTES = {
+    "keypoints": {"axes": "clip t person joint xys", "units": "px", "about": "joints of each person"},
+    "frame_count": {"axes": "clip", "units": "1", "about": "frames of the video"},
+}
+
+
+class Clips(NamedTuple):
+    rows: list[Row]
+    arrays: dict[str, np.ndarray]
+
+
+def clips(count: int, start: int = 0, view: int = 0) -> Clips:
+    """Rows and arrays of `count` clips, each with values of its own; a row of keypoints is worth compressing."""
+    random = np.random.default_rng([start, view])
+    rows = [Row(f"läuft/clip {number}.mp4", f"{number:032x}", view) for number in range(start, start + count)]
+    keypoints = random.integers(1, 999, (count, 16, 2, 13, 3)).astype(np.float32) / 8
+    return Clips(rows, {"keypoints": keypoints, "frame_count": random.integers(1, 999, count, np.int32)})
+
+
+def write(folder: Path, made: Clips, compression: Compression = "none", key: str = KEY) -> Path:
+    """Write clips as a segment of the stage `pose`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_segment(
+        folder, stage="pose", key=key, rows=made.rows, arrays=made.arrays, attributes=ATTRIBUTES,
+        provenance={"numpy": "2.0"}, compression=compression,
+    )  # fmt: skip
+
+
+@pytest.fixture(name="clips")
+def _clips() -> Callable[..., Clips]:
+    return clips
+
+
+@pytest.fixture(name="write")
+def _write() -> Callable[..., Path]:
+    return write
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of 1 MiB, where one may be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if os.name != "posix" or mounted.returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
