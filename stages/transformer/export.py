@@ -1,0 +1,42 @@
+"""A trained network for other runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ...cache.errors import MissingPackage
+from .model import STARTransformer
+
+
+def export_onnx(network: STARTransformer, path: Path, *, map_size: int = 28) -> Path:
+    """Write the network, in eval mode, as one ONNX file and return its path.
+
+    Inputs are float32 and carry the names of the cached arrays (`network.inputs`), the output is `logits`
+    (clips, classes); only the number of clips is free. map_size: rows and columns of local maps, for concat_conv.
+    Raises MissingPackage without onnx and onnxscript (the extra `star[onnx]`).
+    """
+    try:
+        import onnx  # noqa: F401  # pyright: ignore[reportUnusedImport]
+        import onnxscript  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError as error:
+        raise MissingPackage(f"ONNX export needs the package {error.name}; pip install 'star[onnx]'") from None
+    was_training = network.training
+    example = network.eval().example(2, map_size)
+    clips = torch.export.Dim("clips")
+    try:
+        torch.onnx.export(
+            network,
+            kwargs=dict(example),
+            f=str(path),
+            input_names=list(example),
+            output_names=["logits"],
+            dynamic_shapes={name: {0: clips} for name in example},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    finally:
+        network.train(was_training)
+    return path

@@ -1,0 +1,61 @@
+"""What a network costs: parameters and floating-point operations by module, counted on the very code that runs."""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from .model import STARTransformer
+
+
+class Row(NamedTuple):
+    """One module. flops: of one clip's forward pass, 2 × multiply-adds of all products; a training step takes three
+    times as many. attention: those of QKᵀ and of the weighted sum of V alone."""
+
+    module: str
+    parameters: int
+    flops: int
+    attention: int
+
+
+def rows(network: STARTransformer) -> list[Row]:
+    """Parameters and FLOPs of one clip, module by module in the order of work; the last row is the total.
+
+    Nothing is computed: a copy of the network runs on torch's meta device under torch's own counter.
+    """
+    ghost = copy.deepcopy(network).to("meta").eval()
+    counter = FlopCounterMode(display=False, depth=99)
+    with counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        ghost(**ghost.example())
+    root = type(network).__name__
+    counts = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+
+    def row(label: str, place: str) -> Row:
+        inside = f"{root}.{place}" if place else root
+        attention = sum(n for name, n in counts.items() if name.startswith(inside + ".") and name.endswith(".attend"))
+        parameters = sum(parameter.numel() for parameter in network.get_submodule(place).parameters())
+        return Row(label, parameters, counts.get(inside, 0), attention)
+
+    return [row(label, place) for label, place in [*_places(network), ("total", "")]]
+
+
+def _places(network: STARTransformer) -> list[tuple[str, str]]:
+    """(label, name in the network) of every part, in the order of work."""
+    places = [("concat_conv", "concat_conv")] if network.concat_conv else []
+    places.append(("tokens", "tokens"))
+    for name, layer in network.layers:
+        places += [(f"{name}.{b.inner.letter}", f"{name}.attention.{i}") for i, b in enumerate(layer.blocks)]
+        places.append((f"{name}.mlp", f"{name}.mlp"))
+    return [*places, ("head", "head")]
+
+
+def table(costs: list[Row]) -> str:
+    """The rows as text, in columns."""
+    lines = [f"{'module':<16}{'parameters':>12}{'GFLOP a clip':>14}{'of it attention':>17}"]
+    for cost in costs:
+        lines.append(f"{cost.module:<16}{cost.parameters:>12,}{cost.flops / 1e9:>14.3f}{cost.attention / 1e9:>17.3f}")
+    return "\n".join(lines)

@@ -1,0 +1,229 @@
+"""The STAR-Transformer put together: the one place where all its numbers live."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...cache.errors import UsageError
+from .attention import attention
+from .layer import NORMS, Layer, pick
+from .projection import linear
+from .tokens import ConcatConv, Grid, Joints, OneForAllFrames, Tokens
+
+READOUTS = {
+    "class_tokens": ("cls_global", "cls_joint", "cls_total"),
+    "total": ("cls_total",),
+    "mean": ("grid", "joint"),
+}
+CHOICES = {
+    "norm": tuple(NORMS),
+    "order": ("restore", "concatenate"),
+    "modalities": ("both", "global", "joint"),
+    "class_tokens": ("frame", "clip", "none"),
+    "position": ("joint", "all", "none"),
+    "readout": tuple(READOUTS),
+    "head": ("mlp", "linear"),
+}
+
+
+class STARTransformer(nn.Module):
+    """STAR-Transformer (WACV 2023, arXiv 2210.07503); what its sources leave open is a setting, see METHOD.md.
+
+    What comes in:
+        classes: classes to tell apart. joints: joints of a frame (people side by side count as more joints).
+        frames: frames of a clip. grid_channels, grid_cells: of the global grid. joint_channels: of the joint map.
+        concat_conv: compute joint map tokens in here, from the local map (local_channels) and the heat maps, to
+        conv_channels; joint_channels then counts for nothing.
+        modalities: "both", "global" or "joint".
+    The network:
+        width, heads, encoder_layers, decoder_layers, mlp_ratio, dropout. attention_dropout: on attention weights.
+        encoder, decoder: the attention modules of one layer, letters of F, Z, B, A. norm: "post" or "pre".
+        share_branches: one set of projections for both branches of Z and B. order: their ⊕, "restore" or "concatenate".
+        class_tokens: per "frame", per "clip", or "none". position: learned, on "joint" tokens, on "all" (grid tokens
+        too; class tokens never), or "none".
+        readout: the mean over frames of the "class_tokens", of CLS_"total", or the "mean" of all other tokens.
+        head: "mlp" (one hidden layer of width units) or "linear".
+    Raises UsageError for settings that do not go together.
+    """
+
+    only: Tensor | None
+
+    def __init__(
+        self,
+        *,
+        classes: int,
+        joints: int,
+        frames: int = 16,
+        grid_channels: int = 512,
+        grid_cells: int = 49,
+        joint_channels: int = 784,
+        concat_conv: bool = False,
+        local_channels: int = 128,
+        conv_channels: int = 128,
+        width: int = 512,
+        heads: int = 8,
+        encoder_layers: int = 3,
+        decoder_layers: int = 3,
+        encoder: Sequence[str] = ("F", "Z"),
+        decoder: Sequence[str] = ("F", "B"),
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.0,
+        norm: str = "post",
+        share_branches: bool = True,
+        order: str = "restore",
+        modalities: str = "both",
+        class_tokens: str = "frame",
+        position: str = "joint",
+        readout: str = "class_tokens",
+        head: str = "mlp",
+    ) -> None:
+        super().__init__()
+        _check_words(norm=norm, order=order, modalities=modalities, class_tokens=class_tokens, position=position)
+        _check_words(readout=readout, head=head)
+        _check_sizes(frames, width, heads, (*encoder, *decoder))
+        if class_tokens == "none" and readout != "mean":
+            raise UsageError(
+                f"readout {readout!r} needs class tokens and class_tokens is 'none'; set readout to 'mean'"
+            )
+        with_grid, with_joints = modalities != "joint", modalities != "global"
+        self.concat_conv = ConcatConv(local_channels, conv_channels) if concat_conv and with_joints else None
+        channels = conv_channels if concat_conv else joint_channels
+        self.tokens = Tokens(
+            Grid(frames, grid_channels, grid_cells, width, position=position == "all") if with_grid else None,
+            Joints(frames, channels, joints, width, position=position != "none") if with_joints else None,
+            width=width,
+            class_tokens=class_tokens != "none",
+        )
+        mixer = {"heads": heads, "dropout": attention_dropout, "share_branches": share_branches, "order": order}
+        block = {"width": width, "hidden": round(width * mlp_ratio), "dropout": dropout, "norm": norm}
+        self.encoder = _stack(encoder_layers, encoder, mixer, block)
+        self.decoder = _stack(decoder_layers, decoder, mixer, block)
+        layout = self.tokens.layout()
+        self.carry = OneForAllFrames(layout) if class_tokens == "clip" else nn.Identity()
+        self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
+        self.head = _head(head, width, classes, dropout)
+        wanted = [place for place, name in enumerate(layout) if name in READOUTS[readout]]
+        self.register_buffer("only", torch.tensor(wanted) if len(wanted) < len(layout) else None, persistent=False)
+
+    @property
+    def layers(self) -> list[tuple[str, Layer]]:
+        """("encoder.0", its layer) and so on, in the order of work."""
+        stacks = (("encoder", self.encoder), ("decoder", self.decoder))
+        return [(f"{s}.{i}", layer) for s, stack in stacks for i, layer in enumerate(stack) if isinstance(layer, Layer)]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the cached arrays that `forward` reads, in its order."""
+        grid = ("global_grid",) if self.tokens.grid else ()
+        if not self.tokens.joints:
+            return grid
+        return (*grid, "local_map", "joint_heatmap") if self.concat_conv else (*grid, "joint_map")
+
+    def forward(
+        self,
+        global_grid: Tensor | None = None,
+        joint_map: Tensor | None = None,
+        local_map: Tensor | None = None,
+        joint_heatmap: Tensor | None = None,
+    ) -> Tensor:
+        """Class scores of clips, before the softmax.
+
+        global_grid (b, t, c, y, x); joint_map (b, t, n, c), or with concat_conv local_map (b, t, c, y, x) and
+        joint_heatmap (b, t, n, y, x); any floating type -> logits (b, classes). What `inputs` does not name may be
+        left out. Raises UsageError where an array is missing or has a shape the network was not built for.
+        """
+        z = self.embed(global_grid, joint_map, local_map, joint_heatmap)
+        layers = (*self.encoder, *self.decoder)
+        for layer in layers[:-1]:
+            z = self.carry(layer(z))
+        z = layers[-1](z, self.only) if layers else pick(z, self.only)
+        return self.head(self.norm(z).mean((1, 2)))
+
+    def embed(
+        self,
+        global_grid: Tensor | None = None,
+        joint_map: Tensor | None = None,
+        local_map: Tensor | None = None,
+        joint_heatmap: Tensor | None = None,
+    ) -> Tensor:
+        """The arrays of `forward` -> the sequence of tokens z (b, t, s, d)."""
+        if self.concat_conv:
+            joint_map = self.concat_conv(local_map, joint_heatmap)
+        return self.tokens(global_grid, joint_map)
+
+    @torch.no_grad()
+    def frame_attention(self, **arrays: Tensor) -> dict[str, Tensor]:
+        """How the tokens that are read out look at the frames, module by module, for pictures.
+
+        arrays: those of `forward`. Returns {"encoder.0.F": (b, t, q, t), "encoder.0.Z": …}: the attention of read-out
+        token q at each frame to each frame, mean over heads, summed over the frame's tokens; rows and columns in the
+        clip's own order of frames, every row adds up to 1. `.mean((1, 2))` is one bar per frame. Put the network in
+        `eval` mode first.
+        """
+        z = self.embed(**arrays)
+        order = torch.arange(z.shape[1], device=z.device)  # which frame stands where, should ⊕ permute them
+        found: dict[str, Tensor] = {}
+        for name, layer in self.layers:
+            for block in layer.blocks:
+                seen = block.view(z)
+                weights = block.inner.frame_weights(seen, pick(seen, self.only))
+                z, asked = block(z), order
+                order = block.inner.arrange(order[None, :, None, None]).flatten()
+                found[_free(f"{name}.{block.inner.letter}", found)] = weights[:, order.argsort()][..., asked.argsort()]
+            z = self.carry(layer.mlp(z))
+        return found
+
+    def example(self, batch: int = 1, map_size: int = 28) -> dict[str, Tensor]:
+        """Arrays of zeros that fit `forward`, on the network's device; map_size: rows and columns of local maps."""
+        grid, joints = self.tokens.grid, self.tokens.joints
+        shapes: dict[str, tuple[int, ...]] = {}
+        if grid:
+            side = math.isqrt(grid.cells)
+            cells = (side, side) if side * side == grid.cells else (grid.cells, 1)
+            shapes["global_grid"] = (grid.frames, grid.channels, *cells)
+        if joints:
+            shapes["joint_map"] = (joints.frames, joints.joints, joints.channels)
+        if joints and self.concat_conv:
+            shapes["local_map"] = (joints.frames, self.concat_conv.channels, map_size, map_size)
+            shapes["joint_heatmap"] = (joints.frames, joints.joints, map_size, map_size)
+        device = next(self.parameters()).device
+        return {name: torch.zeros(batch, *shapes[name], device=device) for name in self.inputs}
+
+
+def _check_words(**settings: str) -> None:
+    for name, value in settings.items():
+        if value not in CHOICES[name]:
+            raise UsageError(f"{name}: {value!r} is not one of {', '.join(CHOICES[name])}")
+
+
+def _check_sizes(frames: int, width: int, heads: int, letters: Sequence[str]) -> None:
+    if width % heads:
+        raise UsageError(f"width: {width} is not a multiple of heads ({heads})")
+    if frames % 2 and {"Z", "B"} & set(letters):
+        raise UsageError(f"frames: {frames} is odd; zigzag and binary attention need an even number of frames")
+
+
+def _stack(count: int, letters: Sequence[str], mixer: dict[str, Any], block: dict[str, Any]) -> nn.ModuleList:
+    """`count` layers, each with the attention modules that `letters` name."""
+    if count and not letters:
+        raise UsageError("a layer without attention modules; name at least one of F, Z, B, A, or set its layers to 0")
+    modules = [[attention(letter, width=block["width"], **mixer) for letter in letters] for _ in range(count)]
+    return nn.ModuleList(Layer(mixers, **block) for mixers in modules)
+
+
+def _head(kind: str, width: int, classes: int, dropout: float) -> nn.Module:
+    if kind == "linear":
+        return linear(width, classes)
+    return nn.Sequential(linear(width, width), nn.GELU(), nn.Dropout(dropout), linear(width, classes))
+
+
+def _free(name: str, taken: dict[str, Tensor]) -> str:
+    """The name, or with a number behind it: a layer may hold the same module twice."""
+    count = sum(other.rstrip("0123456789") == name for other in taken)
+    return f"{name}{count + 1}" if count else name

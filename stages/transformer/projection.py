@@ -1,0 +1,35 @@
+"""Linear layers, drawn the same way everywhere: Xavier's uniform weights, zero biases."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def linear(inputs: int, outputs: int, *, parts: int = 1) -> nn.Linear:
+    """A linear layer; `parts` says how many matrices lie stacked in it, each drawn as if it stood alone."""
+    layer = nn.Linear(inputs, outputs)
+    for part in layer.weight.detach().chunk(parts):
+        nn.init.xavier_uniform_(part)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def token(*axes: int) -> nn.Parameter:
+    """A learned token or position: truncated normal, deviation 0.02, as in ViT."""
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(*axes), std=0.02))
+
+
+class BranchLinear(nn.Module):
+    """Two linear layers side by side, one for each branch, in one batched product: no loop over branches."""
+
+    def __init__(self, inputs: int, outputs: int, *, parts: int = 1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(2, outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(2, outputs))
+        for part in self.weight.detach().flatten(0, 1).chunk(2 * parts):
+            nn.init.xavier_uniform_(part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 2, t, s, c) -> (b, 2, t, s, d): y_i = x_i W_iᵀ + b_i for branch i."""
+        return torch.einsum("bitsc,idc->bitsd", x, self.weight) + self.bias[:, None, None]
