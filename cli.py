@@ -257,6 +257,56 @@ def inspect(recipe: Path, video: str, out: Path, overrides: tuple[str, ...], as_
     _show({"picture": str(path)}, [f"picture: {path}"], as_json)
 
 
+@main.group()
+def cache() -> None:
+    """What a cache holds: ls, gc, diff."""
+
+
+@cache.command("ls")
+@click.argument("root", type=click.Path(path_type=Path))
+@output
+def cache_ls(root: Path, as_json: bool, quiet: bool) -> None:
+    """List the stages and keys of the cache at ROOT with their rows, bytes and settings.
+
+    Example: star cache ls cache
+    """
+    from .pipeline import shelves
+
+    found = shelves.ls(root)
+    _show(found, shelves.lines(found), as_json)
+
+
+@cache.command("gc")
+@click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Delete them; without it, only say which.")
+@output
+def cache_gc(recipes: tuple[Path, ...], yes: bool, as_json: bool, quiet: bool) -> None:
+    """Find (with --yes: delete) what none of the RECIPES uses.
+
+    Example: star cache gc star.yaml ablation.yaml
+    """
+    from .pipeline import recipe as pipeline
+    from .pipeline import shelves
+
+    found = shelves.gc([pipeline.load(path) for path in recipes], remove=yes)
+    _show(found, shelves.lines(found, " deleted" if yes else " that none of the recipes uses; --yes deletes"), as_json)
+
+
+@cache.command("diff")
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@output
+def cache_diff(first: Path, second: Path, as_json: bool, quiet: bool) -> None:
+    """Say in which settings two recipes, or two folders CACHE/STAGE/KEY, differ.
+
+    Example: star cache diff star.yaml ablation.yaml
+    """
+    from .pipeline import shelves
+
+    found = shelves.diff(first, second)
+    _show(found, shelves.diff_lines(found), as_json)
+
+
 @main.command()
 @output
 def doctor(as_json: bool, quiet: bool) -> None:

@@ -47,26 +47,26 @@ def _why(plan: Plan, stage: StagePlan) -> str:
         return "not extracted yet"
     mine = plan.graph[stage.name].description()
     others = [shelf.description() for shelf in plan.store.shelves() if _other(shelf, stage)]
-    changes = min((_changes(other, mine) for other in others), key=len, default=[])
-    return ", ".join(changes) or "not extracted yet"
+    nearest = min((changes(other, mine) for other in others), key=len, default=[])
+    return ", ".join(nearest) or "not extracted yet"
 
 
 def _other(shelf: Any, stage: StagePlan) -> bool:
     return shelf.stage == stage.name and shelf.key != stage.shelf.key
 
 
-def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """The settings in which two descriptions of a stage differ, as "sigma 1.0 -> 1.5"."""
     before, after = _flat(old.get("settings", {})), _flat(new.get("settings", {}))
-    changes = [
+    found = [
         f"{name} {before.get(name, 'none')} → {after.get(name, 'none')}"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
     if old.get("version") != new.get("version"):
-        changes.append(f"version {old.get('version')} → {new.get('version')}")
+        found.append(f"version {old.get('version')} → {new.get('version')}")
     above = [name for name, key in new["upstream"].items() if old.get("upstream", {}).get(name) != key]
-    return changes or [f"{name} changed" for name in above]
+    return found or [f"{name} changed" for name in above]
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def ready(name: str, root: Path, cache: Path) -> str:
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise UsageError(f"init {name}: no such recipe; {hint}there are {', '.join(names())}")
     text = (files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
-    return text.replace("ROOT", _quoted(root)).replace("CACHE", _quoted(cache))
+    filled = {"ROOT": _quoted(root), "CACHE": _quoted(cache)}
+    return re.sub(r"(?<=root: )(ROOT|CACHE)\b", lambda place: filled[place[0]], text)
 
 
 def _quoted(path: Path) -> str:
