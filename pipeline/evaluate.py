@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from ..cache.errors import UsageError
+from ..stages.transformer import STARTransformer
 from . import recipe as settings
 from .features import Features
-from .judgement import judge, write
+from .judgement import SHOWN, judge, write
 from .learner import autocast
 from .network import inputs, load
 from .progress import Progress
@@ -48,6 +49,8 @@ def evaluate(
         with Progress("test", len(views), quiet=not (progress and ranks.first)) as bar:
             found = probabilities(network, stream, len(selection.classes), recipe.test.batch, ranks=ranks, progress=bar)
         judgement = judge(found, views, note, recipe.test)
+        for clip in (*judgement.summary["worst"][:SHOWN], *judgement.summary["surest"]):
+            clip["frames"] = looked_at(network, stream.features, views.clips_of[clip["video"]][0])
         if ranks.first:
             write(run / "test", judgement)
         return judgement.summary
@@ -82,6 +85,15 @@ def probabilities(
         if progress is not None:
             progress.advance(len(given["clip"]) * ranks.size)
     return ranks.add(found).cpu().numpy()
+
+
+@torch.no_grad()
+def looked_at(network: STARTransformer, features: Features, clip: int) -> dict[str, list[float]]:
+    """Module -> how much the tokens that are read out look at each frame (t), adding up to 1; for pictures."""
+    batch = inputs(features.__getitems__([clip]))
+    arrays = {name: array.to(features.device).float() for name, array in batch.items()}
+    found = network.frame_attention(**arrays)
+    return {name: [round(share, 4) for share in weights[0].mean((0, 1)).tolist()] for name, weights in found.items()}
 
 
 def _check_classes(run: Path, known: Sequence[str], classes: Sequence[str]) -> None:

@@ -46,11 +46,12 @@ def curves_picture(
         for style, (key, called) in zip(("-", "--", ":"), lines, strict=False):
             points = [(row["epoch"], row[key]) for row in rows if isinstance(row.get(key), (int, float))]
             label = f"{name}, {called}" if len(runs) > 1 else called
-            axes.plot(
-                *zip(*points, strict=True), style, color=COLOURS[number % len(COLOURS)], lw=1.6, label=label
-            ) if points else None
+            if points:
+                colour = COLOURS[number % len(COLOURS)]
+                axes.plot(*zip(*points, strict=True), style, color=colour, lw=1.6, label=label)
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
     axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(color="#e5e7eb", lw=0.7)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.lines:

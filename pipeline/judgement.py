@@ -23,7 +23,8 @@ from .checkpoint import replace_bytes
 from .figures import confusion_picture
 from .selection import Selection
 
-WORST = 20  # videos named in metrics.json
+WORST = 20  # wrong answers named in metrics.json
+SHOWN = 6  # clips of each kind that a report shows
 PREDICTION = ("video", "label", "predicted", "right", "probability", "label_probability", "place")
 
 
@@ -63,7 +64,8 @@ def judge(found: np.ndarray, selection: Selection, note: Mapping[str, Any], aske
             for name, values in selection.groups.items()
         },
         "per_class": _per_class(place, averaged.argmax(1), labels, selection.classes),
-        "worst": _worst(averaged, labels, list(clips_of), selection.classes),
+        "worst": _surest(averaged, labels, list(clips_of), selection.classes, right=False),
+        "surest": _surest(averaged, labels, list(clips_of), selection.classes, right=True),
     }
     return Judgement(list(clips_of), labels, averaged.argmax(1), averaged, place, selection.classes, summary)
 
@@ -87,13 +89,13 @@ def _per_class(
     return found
 
 
-def _worst(
-    probabilities: np.ndarray, labels: np.ndarray, videos: Sequence[str], classes: Sequence[str]
+def _surest(
+    probabilities: np.ndarray, labels: np.ndarray, videos: Sequence[str], classes: Sequence[str], *, right: bool
 ) -> list[dict[str, Any]]:
-    """The wrong answers of which the network was most sure, the surest first."""
+    """The right, or the wrong, answers of which the network was most sure, the surest first."""
     predicted = probabilities.argmax(1)
-    wrong = np.flatnonzero(predicted != labels)
-    order: list[int] = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")].tolist()
+    chosen = np.flatnonzero((predicted == labels) == right)
+    order: list[int] = chosen[np.argsort(-probabilities[chosen, predicted[chosen]], kind="stable")].tolist()
     return [
         {
             "video": videos[index],
@@ -101,7 +103,7 @@ def _worst(
             "predicted": classes[predicted[index]],
             "probability": float(probabilities[index, predicted[index]]),
         }
-        for index in order[:WORST]
+        for index in order[: SHOWN if right else WORST]
     ]
 
 

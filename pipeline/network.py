@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..cache.errors import UsageError
 from ..stages.transformer import STARTransformer
@@ -41,7 +41,7 @@ def inputs(batch: Batch) -> dict[str, Tensor]:
     return {name: batch[name] for name in STAGE_OF if name in batch}
 
 
-def load(run: Path, which: str, device: torch.device | str = "cpu") -> tuple[nn.Module, dict[str, Any]]:
+def load(run: Path, which: str, device: torch.device | str = "cpu") -> tuple[STARTransformer, dict[str, Any]]:
     """The trained network of a run, ready to judge, and the note that was saved with it.
 
     which: "best" or "last". The note has "network" (arguments), "classes", "arrays", "epoch" and the epoch's scores.

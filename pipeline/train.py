@@ -246,6 +246,7 @@ class Training:
         last = now.epoch == self.asked.epochs
         if last or now.epoch % self.asked.evaluate_every == 0:
             row |= self._judge()
+        row["seconds"] = now.seconds
         if self.ranks.first:
             self.folder.add(row)
         if last or self._tired() or now.epoch % self.asked.checkpoint_every == 0:
