@@ -1,0 +1,129 @@
+"""Stage `decode`: which frames of a video make a clip, and how the video is opened.
+
+METHOD.md, from a video to cached tensors, 1: a clip is 16 frames. How they are chosen is not published; star takes 16
+equal segments, the centre frame of each for view 0, a random one for the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ..cache.errors import MissingPackage
+from .stage import Array, Settings
+
+if TYPE_CHECKING:
+    from .readers.video import Video
+
+
+@dataclass(frozen=True)
+class Decode:
+    """Which frames of a video.
+
+    frames: how many (T). flip: views after the first are mirrored at random.
+    sampling: "segments": T equal segments over the whole video, the centre frame of each for view 0, a random one for
+        the others; "linspace": evenly spaced, first and last frame included, in every view; "window": T frames in a
+        row, in the middle for view 0, anywhere for the others.
+    """
+
+    frames: int = 16
+    sampling: str = "segments"
+    seed: int = 0
+    flip: bool = True
+
+    name: ClassVar[str] = "decode"
+    version: ClassVar[int] = 1
+    arrays: ClassVar[Mapping[str, Array]] = {
+        "frame_index": Array("t", "int32", "1", "index of each frame in the video, counted from 0"),
+        "time": Array("t", "float64", "s", "time of each frame, counted from the first frame of the video"),
+        "frame_size": Array("wh", "int32", "px", "width and height of the frames, upright"),
+        "frame_count": Array("", "int32", "1", "how many frames of the video decode"),
+        "flip": Array("", "uint8", "1", "1 where the frames are mirrored left to right"),
+    }
+
+    def settings(self) -> Settings:
+        """What stands in the key."""
+        return asdict(self)
+
+    def choose(self, video_id: str, view: int, count: int) -> tuple[np.ndarray, bool]:
+        """Choose the frames of one clip: a pure function of settings, video id, view and count.
+
+        count: frames in the video. Returns frame_index (T,) int32, ascending, and whether the view is mirrored. A
+        video of fewer than T frames repeats them in order. Raises ValueError for an unknown sampling and for count 0.
+        """
+        if count < 1:
+            raise ValueError(f"count: {count}; a video without frames has no clips")
+        chance = _chance(self.seed, video_id, view, self.frames + 1)
+        chosen = self._place(count, None if view == 0 else chance[:-1])
+        return chosen.astype(np.int32), self.flip and view > 0 and chance[-1] < 0.5
+
+    def _place(self, count: int, chance: np.ndarray | None) -> np.ndarray:
+        """Indices (T,); chance: (T,) in [0, 1), None for the centre."""
+        steps = np.arange(self.frames + 1, dtype=np.int64)
+        if self.sampling == "linspace":
+            gaps = max(self.frames - 1, 1)
+            return (2 * steps[:-1] * (count - 1) + gaps) // (2 * gaps)
+        if self.sampling == "window" and count >= self.frames:
+            start = (count - self.frames) // 2 if chance is None else int(chance[0] * (count - self.frames + 1))
+            return start + steps[:-1]
+        if self.sampling not in {"segments", "window"}:
+            raise ValueError(f"sampling: {self.sampling!r}; known are segments, linspace, window")
+        if chance is None or self.sampling == "window":
+            return (2 * steps[:-1] + 1) * count // (2 * self.frames)
+        edges = steps * count // self.frames
+        return edges[:-1] + (chance * np.maximum(np.diff(edges), 1)).astype(np.int64)
+
+
+def _chance(seed: int, video_id: str, view: int, count: int) -> np.ndarray:
+    """(count,) float64 in [0, 1), from a hash of the arguments: the same on every machine and in every version."""
+    name = json.dumps([seed, video_id, view], ensure_ascii=True).encode()
+    key = hashlib.blake2b(name, digest_size=32).digest()
+    words = np.frombuffer(hashlib.shake_256(key).digest(8 * count), "<u8")
+    return (words >> np.uint64(11)) * 2.0**-53
+
+
+def open_video(path: Path | str, reader: str = "auto", threads: int = 1) -> Video:
+    """Open a video file or a folder of pictures; use it in a `with`.
+
+    reader: "auto": bit-identical to a sequential decode, skipping what no wanted frame needs where that is proved;
+        "pyav": the sequential decode itself; "decord": decord where it is right, see `open_decord`. Folders of
+        pictures have one reader.
+    threads: of "auto"'s decoder, 0 for one per core. With 1 even damaged pictures come out the same every time; more
+        pay where one video is decoded at a time.
+
+    Raises NoVideoStream, UnreadableVideo, TruncatedVideo, MissingPackage, ValueError for an unknown reader. A decoder
+    may also hang or die on a hostile file: run this in a child process with a time limit.
+    """
+    path = Path(path)
+    if reader not in {"auto", "pyav", "decord"}:
+        raise ValueError(f"reader: {reader!r}; known are auto, pyav, decord")
+    try:
+        return _open(path, reader, threads)
+    except ImportError as error:
+        raise MissingPackage(f"{error.name} is not installed; pip install av opencv-python-headless") from None
+
+
+def _open(path: Path, reader: str, threads: int) -> Video:
+    from .readers.video import is_folder
+
+    if is_folder(path):
+        from .readers.folder import FolderVideo
+
+        return FolderVideo(path)
+    if reader == "pyav":
+        from .readers.sequential import SequentialVideo
+
+        return SequentialVideo(path)
+    if reader == "decord":
+        from .readers.with_decord import open_decord
+
+        return open_decord(path)
+    from .readers.skipping import open_auto
+
+    return open_auto(path, threads)

@@ -1,0 +1,145 @@
+"""Opening a video file with PyAV, and turning its decoded frames into RGB: the same in every reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av import logging
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from ...cache.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
+from .video import Turn, clock, upright
+
+# Formats that are one file with video in it. FFmpeg also takes play lists, which open other files and addresses, and
+# plain text, which it draws as a terminal.
+FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,rm,nut,ivf,mxf,wtv,dv,h264,hevc,m4v,mjpeg,vc1,av1,obu,"
+    "yuv4mpegpipe,apng,webp_pipe,live_flv,swf,amv,vob,3gp,webm"
+)
+_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+_ADVICE = "fetch the file again, or save what is left of it with ffmpeg -i IN OUT"
+
+logging.set_level(logging.PANIC)
+
+
+class File:
+    """One open file: its container, its first video stream, and a decoder.
+
+    threads: of the decoder; 0 for one per core. With one thread damaged pictures, too, come out the same every time.
+    """
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        self.path = path
+        self.container = _open(path)
+        self.stream = _video_stream(path, self.container)
+        self.stream.codec_context.thread_count = threads
+        self.stream.codec_context.thread_type = "SLICE" if threads == 1 else "AUTO"
+        self._reformatter = VideoReformatter()
+
+    def close(self) -> None:
+        """Close the file and its decoder."""
+        self.container.close()
+
+    def packets(self) -> Iterator[Packet[VideoStream]]:
+        """The stream's packets; the last one is empty and asks the decoder for what it still holds."""
+        return self.container.demux(self.stream)
+
+    def seconds(self, stamp: int | None) -> float | None:
+        """A time stamp of the stream in seconds."""
+        base = self.stream.time_base
+        return None if stamp is None or not base else float(stamp * base)
+
+    def times(self, stamps: list[int | None]) -> np.ndarray:
+        """(F,) float64 seconds from the stamps of F pictures in display order, see `clock`."""
+        return clock([self.seconds(stamp) for stamp in stamps], len(stamps), self._rate())
+
+    def _rate(self) -> float:
+        for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
+            if rate and 0 < float(rate) < float("inf"):
+                return float(rate)
+        return 25.0
+
+    def rgb(self, frame: VideoFrame, turn: Turn) -> np.ndarray:
+        """One decoded frame, turned upright: (h, w, 3) uint8 RGB."""
+        # One thread: the many of PyAV's default cost more than they bring, and 64 workers would each start 64.
+        converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        return upright(converted.to_ndarray(), turn)
+
+
+def turn_of(frame: VideoFrame) -> Turn:
+    """How a frame is to be turned: its display matrix in signs; an entry counts as 0 below 1/1000 of the largest."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return 1, 0, 0, 1
+    numbers = np.frombuffer(bytes(data), np.int32)[[0, 1, 3, 4]].astype(np.int64)
+    floor = int(np.abs(numbers).max()) // 1000
+    a, b, c, d = (int(np.sign(number)) if abs(int(number)) > floor else 0 for number in numbers)
+    return a, b, c, d
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg says of an error, in one line."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
+
+
+def broken_off(path: Path, count: int, claimed: int, error: Exception) -> TruncatedVideo:
+    """The error for a decode that ends early."""
+    whole = f" of {claimed}" if claimed > count else ""
+    return TruncatedVideo(f"{path}: decoding breaks off after {count}{whole} frames ({reason(error)}); {_ADVICE}")
+
+
+def cut_off(path: Path, count: int) -> TruncatedVideo:
+    """The error for a file that ends inside a picture."""
+    return TruncatedVideo(f"{path}: the file ends in the middle of frame {count - 1}; {_ADVICE}")
+
+
+def no_frames(path: Path, error: Exception | None = None) -> UnreadableVideo:
+    """The error for a stream without a single picture that decodes."""
+    why = f" ({reason(error)})" if error else ""
+    return UnreadableVideo(f"{path}: not one frame can be decoded{why}; {_ADVICE}")
+
+
+def _open(path: Path) -> InputContainer:
+    try:
+        # "file:" keeps names like "concat:a|b" from being read as addresses.
+        return av.open(f"file:{path}", options=dict(_OPTIONS), metadata_errors="replace")
+    except (FFmpegError, OSError, ValueError) as error:
+        raise _unopened(path, error) from None
+
+
+def _unopened(path: Path, error: Exception) -> UnreadableVideo | TruncatedVideo:
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as failure:
+        return UnreadableVideo(f"{path}: may not be read ({failure.strerror}); check its permissions (chmod +r)")
+    if head[4:8] == b"ftyp":
+        return TruncatedVideo(f"{path}: the index of this MP4 file is missing or damaged; fetch the file again")
+    return UnreadableVideo(
+        f"{path}: not a video file that FFmpeg knows ({reason(error)}); fetch it again or leave it out"
+    )
+
+
+def _video_stream(path: Path, container: InputContainer) -> VideoStream:
+    for stream in container.streams.video:
+        if not _is_cover(stream):
+            if stream.codec_context is None:
+                raise UnreadableVideo(f"{path}: its video codec is unknown to FFmpeg; re-encode it (H.264 is safe)")
+            return stream
+    kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+    container.close()
+    raise NoVideoStream(f"{path}: no video in it, only {' and '.join(kinds)}; leave it out of the data set")
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    """True for the picture on the sleeve of a music file."""
+    return bool(stream.disposition & Disposition.attached_pic)

@@ -1,0 +1,174 @@
+"""The fast reader: decodes only what the wanted pictures need, where it can prove that nothing else changes them.
+
+Pictures that no other picture refers to (nal_ref_idc 0) are not decoded unless wanted, nor is anything after the last
+wanted picture of a group that begins with an IDR picture, nor a group without wanted pictures. Which packet holds
+which picture is computed from the H.264 headers (`order`); each packet carries its place through the decoder in its
+time stamp, and what comes out must be exactly what went in, in ascending order. At any doubt the whole file is decoded
+in sequence instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from ...cache.errors import TruncatedVideo
+from .bits import Doubt
+from .container import File, turn_of
+from .order import choose_packets, display_order
+from .packets import Parser
+from .sequential import SequentialVideo
+from .slices import Slice
+from .video import Video, upright_size
+
+KEPT_BYTES = 64 << 20  # compressed packets up to this much are kept, larger files are read twice
+
+
+def open_auto(path: Path, threads: int = 1) -> Video:
+    """The fast reader where its proof holds, else the sequential one. Raises what SequentialVideo raises."""
+    try:
+        return SkippingVideo(path, threads)
+    except Doubt:
+        return SequentialVideo(path)
+
+
+class SkippingVideo(Video):
+    """An H.264 video of which only the wanted pictures, and what they refer to, are decoded.
+
+    frame_count is the number of packets, each proved to hold one picture. One `frames` at a time. Raises Doubt where
+    the video needs a sequential decode, and NoVideoStream or UnreadableVideo where it cannot be opened.
+    """
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        self._path = path
+        self._threads = threads
+        self._size: tuple[int, int] | None = None
+        self._kept: list[Packet[VideoStream]] | None = []
+        self._file = File(path, threads)
+        try:
+            self._survey()
+        except BaseException:
+            self.close()
+            raise
+
+    def _survey(self) -> None:
+        codec = self._file.stream.codec_context
+        if codec.name != "h264":
+            raise Doubt(f"codec {codec.name}")
+        parser = Parser(codec.extradata or b"")
+        headers: list[Slice] = []
+        stamps: list[int | None] = []
+        size = 0
+        for packet in _whole_packets(self._file):
+            headers.append(parser.read(bytes(packet)))
+            stamps.append(packet.pts)
+            size += packet.size
+            if self._kept is not None:
+                self._kept.append(packet)
+                self._kept = self._kept if size <= KEPT_BYTES else None
+        self._pictures = display_order(headers, parser.sequence, codec.reorder_depth)
+        self.frame_count = len(headers)
+        self.claimed = self._file.stream.frames
+        shown = {picture.display: stamp for picture, stamp in zip(self._pictures, stamps, strict=True)}
+        self.times = self._file.times([shown[index] for index in range(self.frame_count)])
+
+    @property
+    def stream(self) -> VideoStream:
+        """The stream that is read."""
+        return self._file.stream
+
+    @property
+    def format(self) -> str:
+        """FFmpeg's name of the container."""
+        return self._file.container.format.name
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Width and height in pixels, upright."""
+        if self._size is None:
+            for _first in self.frames([0]):
+                break
+        assert self._size is not None
+        return self._size
+
+    def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """The wanted pictures in ascending order, see `Video.frames`."""
+        wanted = self.wanted(indices)
+        done = 0
+        try:
+            for frame in self._decode(wanted):
+                yield wanted[done], self._file.rgb(frame, self._turn)
+                done += 1
+        except (Doubt, FFmpegError):
+            yield from self._in_sequence(wanted[done:])
+
+    def _decode(self, wanted: list[int]) -> Iterator[VideoFrame]:
+        """The wanted frames in order. Raises Doubt as soon as the decoder puts out anything but what was predicted."""
+        chosen = choose_packets(self._pictures, set(wanted))
+        expected = iter(sorted(self._pictures[index].display for index in chosen))
+        missing = iter(wanted)
+        target = next(missing, None)
+        for frame in self._decode_packets(set(chosen)):
+            if target is None:
+                return
+            if frame.pts != next(expected, None) or frame.is_corrupt:
+                raise Doubt("another picture came out than was expected")
+            if self._size is None:
+                self._turn = turn_of(frame)
+                self._size = upright_size(frame.width, frame.height, self._turn)
+            if frame.pts == target:
+                yield frame
+                target = next(missing, None)
+        if target is not None:
+            raise Doubt("a wanted picture did not come out")
+
+    def _decode_packets(self, chosen: set[int]) -> Iterator[VideoFrame]:
+        file = self._file if self._kept is not None else File(self._path, self._threads)
+        decoder = file.stream.codec_context
+        decoder.flush_buffers()
+        try:
+            for index, packet in enumerate(self._kept or _whole_packets(file)):
+                if index in chosen:
+                    packet.pts, packet.dts = self._pictures[index].display, None
+                    yield from decoder.decode(packet)
+            yield from decoder.decode(None)
+        finally:
+            if file is not self._file:
+                file.close()
+
+    def _in_sequence(self, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        with SequentialVideo(self._path) as video:
+            if video.frame_count != self.frame_count:
+                raise TruncatedVideo(
+                    f"{self._path}: only {video.frame_count} of {self.frame_count} frames can be decoded; "
+                    "fetch the file again"
+                )
+            self._size = video.frame_size
+            yield from video.frames(wanted)
+
+    def close(self) -> None:
+        """Close the file and drop its packets."""
+        self._kept = None
+        self._file.close()
+
+
+def _whole_packets(file: File) -> Iterator[Packet[VideoStream]]:
+    """All packets with content. Raises Doubt for what a decoder would drop or mend."""
+    ended = False
+    try:
+        for packet in file.packets():
+            if ended:
+                raise Doubt("an empty packet in mid stream")
+            ended = packet.size == 0
+            if packet.is_corrupt or packet.is_discard or packet.has_sidedata("new_extradata"):
+                raise Doubt("a packet that is damaged, not to be shown, or changes the parameters")
+            if not ended:
+                yield packet
+    except FFmpegError as error:
+        raise Doubt(f"the container breaks off: {error}") from None
