@@ -141,11 +141,17 @@ def _pad(picture: np.ndarray, box: tuple[int, ...], width: int, height: int) -> 
 
 
 def _resize(picture: np.ndarray, size: int) -> np.ndarray:
-    """Each side by itself: averaged where it shrinks, then interpolated where it grows."""
+    """Each side by itself: averaged where it shrinks, then interpolated where it grows.
+
+    Large pictures are halved first: OpenCV averages 2 x 2 pixels ten times faster than areas with fractions.
+    """
     import cv2
 
     picture = np.ascontiguousarray(picture) if min(picture.strides) < 0 else picture
     height, width = picture.shape[:2]
+    while min(height, width) >= 4 * size and height % 2 == width % 2 == 0:
+        height, width = height // 2, width // 2
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     if max(height, width) > size:
         picture = cv2.resize(picture, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
     if min(height, width) < size:

@@ -128,6 +128,25 @@ def test_shrinking_averages_areas():
     assert np.abs(picture - expected).max() <= 0.51
 
 
+def test_large_frames_are_averaged_too():
+    """Full HD shrinks to the mean of the areas, with fractions of pixels at their edges, to a few grey levels."""
+    rows, columns = np.mgrid[:1080, :1920]
+    shapes = (np.sin(rows / 7) + np.sin(columns / 11 + rows / 30)) * 60 + 128
+    frame = np.repeat(shapes[..., None], 3, axis=2).astype(np.uint8)
+    expected = shares(1080, 112) @ frame[..., 0].astype(float) @ shares(1920, 112).T
+    difference = cut(frame, np.array([0, 0, 1920, 1080]), 112)[..., 0] - expected
+    assert np.abs(difference).max() < 4
+    assert np.abs(difference.mean()) < 0.5
+
+
+def shares(pixels, size):
+    """(size, pixels): how much of each cell of the small picture each pixel covers."""
+    edges = np.linspace(0, pixels, size + 1)
+    first, last = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(pixels)
+    return np.clip(np.minimum(last, pixel + 1) - np.maximum(first, pixel), 0, None) * size / pixels
+
+
 def test_each_side_is_stretched_by_itself():
     """A side that shrinks is averaged even where the other one grows."""
     stripes = np.zeros((8, 320, 3), np.uint8)

@@ -1,0 +1,70 @@
+"""Claim: star's backbone takes less than half the time of a plain float32 script, both features included.
+
+Plain is what torchvision's documentation shows: `create_feature_extractor` on mc3_18, default memory layout, float32,
+the two layers moved to the CPU as float16. star's is `Network` as `star extract` calls it: bfloat16,
+channels_last_3d, uint8 frames in, float16 arrays out. Same clips, same batch, random weights, A B A B, medians.
+
+    python benchmarks/backbone.py [--batch 8] [--repeat 3] [--frames 16] [--size 112] [--device cpu]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+
+import numpy as np
+import torch
+from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.models.video import mc3_18
+
+from star.stages.backbone import DEVIATION, MEAN, Backbone, Network
+
+
+def plain(device: str) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """The script one writes first: frames (b, T, y, x, 3) uint8 -> the features of layer4 and layer2."""
+    model = create_feature_extractor(mc3_18().eval(), {"layer4": "global_grid", "layer2": "local_map"}).to(device)
+    mean, deviation = torch.tensor(MEAN, device=device), torch.tensor(DEVIATION, device=device)
+
+    @torch.no_grad()
+    def run(frames: np.ndarray) -> dict[str, np.ndarray]:
+        pixels = (torch.from_numpy(frames).to(device).float() / 255 - mean) / deviation
+        outputs = model(pixels.permute(0, 4, 1, 2, 3).contiguous())
+        return {name: output.transpose(1, 2).half().cpu().numpy() for name, output in outputs.items()}
+
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("batch", 8), ("repeat", 3), ("frames", 16), ("size", 112)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+
+    shape = (options.batch, options.frames, options.size, options.size, 3)
+    frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    networks = {"plain float32": plain(options.device)}
+    for precision in ("float32", "bfloat16"):
+        stage = Backbone(weights="random", size=options.size, precision=precision)
+        networks[f"star {precision}"] = Network(stage, device=options.device, batch=options.batch)
+    for run in networks.values():
+        run(frames)
+    seconds: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(options.repeat):
+        for name, run in networks.items():
+            start = time.perf_counter()
+            run(frames)
+            seconds[name].append(time.perf_counter() - start)
+
+    reference = median(seconds["plain float32"])
+    print(f"{options.batch} clips of {options.frames} x {options.size}^2, {torch.get_num_threads()} threads")
+    for name, measured in seconds.items():
+        time_taken = median(measured)
+        rate, each = options.batch / time_taken, time_taken / options.batch * 1000
+        print(f"{name:14s} {rate:8.2f} clips/s {each:8.1f} ms a clip   {reference / time_taken:5.2f} x plain")
+
+
+if __name__ == "__main__":
+    main()
