@@ -125,7 +125,14 @@ def run_train(recipe: Recipe, run: Path, *, device: str = "auto", resume: bool =
 
     training, testing = selections(recipe, ("train", "test"), quiet)
     summary = train(recipe, training, testing, run, device=device, resume=resume, progress=not quiet)
-    return Result(summary, [f"{name}: {value}" for name, value in summary.items()])
+    best, videos = summary["best"], summary["videos"]
+    said = [
+        f"{videos['train']:,} training and {videos['test']:,} test videos, {summary['parameters']:,} parameters, "
+        f"{summary['epochs']} epochs, {summary['steps']:,} steps in {clock(summary['seconds'])}",
+        f"best: epoch {best['epoch']}, top-1 {best['top1']:.1%}, top-5 {best['top5']:.1%}",
+        f"run: {summary['run']}; `star test` judges it, `star report` draws it",
+    ]
+    return Result(summary, said)
 
 
 def run_test(recipe: Recipe, run: Path, *, device: str = "auto", quiet: bool = False) -> Result:
@@ -134,4 +141,18 @@ def run_test(recipe: Recipe, run: Path, *, device: str = "auto", quiet: bool = F
 
     (testing,) = selections(recipe, ("test",), quiet)
     found = evaluate(recipe, testing, run, device=device)
-    return Result(found, [f"{name}: {value}" for name, value in found.items()])
+    rows: list[tuple[str, ...]] = [("class", "videos", "right", "accuracy", "mostly taken for")]
+    for row in found["per_class"]:
+        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.1%}"
+        rows.append((row["class"], f"{row['videos']:,}", f"{row['right']:,}", accuracy, row["taken_for"]))
+    return Result(found, [*table(rows), *_accuracies(found), f"details: {run / 'test'}"])
+
+
+def _accuracies(found: dict[str, Any]) -> list[str]:
+    """Top-1, top-5 and mean class accuracy with their bootstrap intervals."""
+    said = []
+    for name, label in (("top1", "top-1"), ("top5", "top-5"), ("mean_class", "mean class")):
+        low_high = found.get("intervals", {}).get(name)
+        interval = f"   95 %: {low_high[0]:.1%} to {low_high[1]:.1%}" if low_high else ""
+        said.append(f"{label:10} {found[name]:6.1%}{interval}")
+    return [*said, f"{found['videos']:,} videos, {found['clips']:,} clips, {found['left_out']:,} left out"]
