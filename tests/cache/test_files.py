@@ -19,7 +19,7 @@ def test_replace_leaves_one_file(tmp_path):
     files.replace(path, b"old")
     files.replace(path, b"new")
     assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_partial_is_removed_on_failure(tmp_path):
@@ -30,8 +30,9 @@ def test_partial_is_removed_on_failure(tmp_path):
             name.write_bytes(b"half")
             raise KeyboardInterrupt
 
-    pytest.raises(KeyboardInterrupt, fail)
-    assert os.listdir(tmp_path) == []
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):

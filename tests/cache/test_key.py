@@ -52,7 +52,7 @@ def test_no_key_over_nan(value):
 @pytest.mark.parametrize("value", [{1: 2}, {1, 2}, b"x", object])
 def test_no_key_over_what_is_no_json(value):
     """Only plain JSON stands in a key: no pickles, no bytes, no objects."""
-    with pytest.raises(TypeError, match="cannot stand in a key: settings are plain JSON$"):
+    with pytest.raises(TypeError, match=r"cannot stand in a key: settings are plain JSON$"):
         canonical(value)
 
 

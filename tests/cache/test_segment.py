@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,13 +41,13 @@ def test_a_map_is_a_view_of_the_file(tmp_path, clips, write):
 def test_no_file_stays_open(tmp_path, clips, write):
     """Neither making a segment nor reading it keeps a handle; a map keeps one until it is let go."""
     path = write(tmp_path, clips(2))
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = sorted(Path("/proc/self/fd").iterdir())
     segment = Segment(path)
     assert len(segment.rows) == 2 and segment.read("keypoints").any()
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
     segment.map("keypoints")
     segment.unmap()
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_a_segment_can_be_sent_to_another_process(tmp_path, clips, write):
@@ -74,8 +75,10 @@ def test_unknown_arrays_and_rows(tmp_path, clips, write):
         segment.read("joint_map")
     assert str(caught.value) == f"{segment.path}: has no array 'joint_map'; it has frame_count, keypoints"
     for row in (-1, 2):
-        pytest.raises(IndexError, segment.read, "keypoints", [row])
-    pytest.raises(ValueError, segment.read_into, "keypoints", [0], np.empty((1, 3), np.float32))
+        with pytest.raises(IndexError):
+            segment.read("keypoints", [row])
+    with pytest.raises(ValueError):
+        segment.read_into("keypoints", [0], np.empty((1, 3), np.float32))
 
 
 def test_a_segment_that_goes_or_shrinks(tmp_path, clips, write):

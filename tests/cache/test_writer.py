@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 import shutil
@@ -32,7 +31,7 @@ def test_the_name_is_the_digest_and_the_bytes_are_determined(tmp_path, clips, wr
     third = write(tmp_path / "b", clips(3))
     assert first.name == second.name == third.name
     assert first.read_bytes() == third.read_bytes()
-    assert os.listdir(tmp_path / "b") == [third.name]
+    assert [path.name for path in (tmp_path / "b").iterdir()] == [third.name]
     assert write(tmp_path / "b", clips(3, start=1)).name != first.name
 
 
@@ -90,7 +89,7 @@ def test_what_is_no_segment_is_refused(tmp_path, rows, arrays, message):
     with pytest.raises(ValueError) as caught:
         write_segment(tmp_path, stage="s", key="0" * 32, rows=rows, arrays=arrays, attributes={}, provenance={})
     assert str(caught.value) == message
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_id_that_climbs_out_is_refused(tmp_path, clips, write):
@@ -123,7 +122,7 @@ def test_a_full_disk_at_every_point(small_disk, clips, write):
         else:
             assert check_segment(path) == []
             path.unlink()
-        assert os.listdir(small_disk / "s") == []
+        assert list((small_disk / "s").iterdir()) == []
         (small_disk / "filler").unlink()
     assert refused > 40
 
@@ -142,7 +141,7 @@ def test_a_file_size_limit_at_every_point(tmp_path, clips, write, compression):
         except StorageError as error:
             remedy = "the file would be larger than this system allows; raise `ulimit -f` or lower cache.segment"
             assert str(error) == f"{tmp_path / 's'}: {remedy}"
-            assert os.listdir(tmp_path / "s") == []
+            assert list((tmp_path / "s").iterdir()) == []
             refused += 1
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -167,14 +166,14 @@ def test_a_folder_that_is_gone_or_is_a_file(tmp_path, clips, write):
     """A vanished folder, or a file in its place, is one clear line."""
     folder = tmp_path / "gone"
     made = clips(1)
-    arguments = dict(stage="s", key="0" * 32, rows=made.rows, arrays=made.arrays, attributes={}, provenance={})
+    arguments = {"rows": made.rows, "arrays": made.arrays, "attributes": {}, "provenance": {}}
     with pytest.raises(StorageError) as caught:
-        write_segment(folder, **arguments)
+        write_segment(folder, stage="s", key="0" * 32, **arguments)
     remedy = "the folder has vanished; bring it back (is the disk mounted?) and run the same command again"
     assert str(caught.value) == f"{folder}: {remedy}"
     folder.touch()
     with pytest.raises(StorageError) as caught:
-        write_segment(folder / "inside", **arguments)
+        write_segment(folder / "inside", stage="s", key="0" * 32, **arguments)
     assert (
         str(caught.value)
         == f"{folder / 'inside'}: a part of this path is a file, not a folder; set cache.root to a folder"

@@ -1,0 +1,158 @@
+"""Golden files of format version 1: every later star must read them, value by value.
+
+They were made by star 0.1.0 (h5py 3.16, HDF5 2.0.0) with `python tests/cache/test_format_v1.py FOLDER`, from the
+closed formulas in `arrays` below, and are never made anew: another format gets a version and a folder of its own.
+expected.json was written beside them, from the formulas and not from the files.
+"""
+
+from __future__ import annotations
+
+import doctest
+import json
+import shutil
+import sys
+from hashlib import blake2b
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from star.cache.check import check_description, check_segment
+from star.cache.checksum import Row
+from star.cache.key import stage_key
+from star.cache.segment import Segment
+from star.cache.store import Shelf, Store
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "data" / "format_v1"
+SETTINGS = {"source": "annotations", "people": 1, "margin": 0.5, "crop": None, "flip": True}
+UPSTREAM = {"decode": "00112233445566778899aabbccddeeff"}
+ATTRIBUTES = {
+    "keypoints": {"axes": "clip t person joint xys", "units": "px", "about": "x, y and score of each joint"},
+    "map": {"axes": "clip y x", "units": "1", "about": "a map of halves"},
+    "time": {"axes": "clip t", "units": "s", "about": "time of each frame"},
+    "frame_count": {"axes": "clip", "units": "1", "about": "frames of the video"},
+    "flip": {"axes": "clip", "units": "1", "about": "1 where the clip is mirrored"},
+}
+SEGMENTS = {
+    "none": [Row("walk/a.mp4", "a" * 32, 0), Row("walk/a.mp4", "a" * 32, 1), Row("läuft/ü 1.mp4", "b" * 32, 0)],
+    "lzf": [Row("odd/\udcff.avi", "", 0)],  # a file name that is not UTF-8
+    "gzip": [Row("日本/" + "長" * 300, "c" * 32, 7), Row("z", "z", 0)],
+}
+
+
+def arrays(compression: str) -> dict[str, np.ndarray]:
+    """The values of one golden segment."""
+    n, first = len(SEGMENTS[compression]), list(SEGMENTS).index(compression)
+    count = np.arange(n * 16 * 1 * 25 * 3) + 1000 * first
+    return {
+        "keypoints": (count % 977 / 8).astype("<f4").reshape(n, 16, 1, 25, 3),
+        "map": ((np.arange(n * 12) + first) % 7 / 2).astype("<f2").reshape(n, 3, 4),
+        "time": np.arange(n * 4).astype("<f8").reshape(n, 4) / 30,
+        "frame_count": (np.arange(n) + 100 * first).astype("<i4"),
+        "flip": (np.arange(n) % 2).astype("u1"),
+    }
+
+
+def make(folder: Path) -> None:
+    """Write the golden files and what is expected of them."""
+    shelf = Store(folder).shelf("pose", stage_key("pose", 1, SETTINGS, UPSTREAM))
+    shelf.describe({"version": 1, "settings": SETTINGS, "upstream": UPSTREAM})
+    expected: dict[str, object] = {"key": shelf.key}
+    for compression, rows in SEGMENTS.items():
+        made = arrays(compression)
+        path = shelf.write(rows, made, ATTRIBUTES, {"h5py": h5py.__version__}, compression)  # type: ignore[arg-type]
+        values = {name: [array.dtype.name, list(array.shape), digest(array)] for name, array in made.items()}
+        small = {name: made[name].tolist() for name in ("map", "time", "frame_count", "flip")}
+        expected[path.stem] = {"rows": rows, "arrays": values, "values": small, "compression": compression}
+    (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+def digest(array: np.ndarray) -> str:
+    return blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict:
+    return json.loads((GOLDEN / "expected.json").read_text())
+
+
+@pytest.fixture
+def shelf(tmp_path, expected) -> Shelf:
+    """A copy, so that no index is written beside the golden files."""
+    shutil.copytree(GOLDEN, tmp_path / "cache")
+    return Store(tmp_path / "cache").shelf("pose", expected["key"])
+
+
+def test_golden_files_are_whole(shelf, expected):
+    """Their bytes are those of their names, their checksums hold, their description makes their key."""
+    assert shelf.segments() == sorted(set(expected) - {"key"}) and len(shelf.segments()) == 3
+    for name in shelf.segments():
+        assert check_segment(shelf.file(name), "pose", expected["key"]) == []
+    assert check_description(shelf) == []
+    assert stage_key("pose", 1, SETTINGS, UPSTREAM) == expected["key"]
+
+
+def test_golden_values_are_read(shelf, expected):
+    """Every row, type, shape and value of every golden segment, compressed or not."""
+    for name in shelf.segments():
+        segment, wanted = shelf.segment(name), expected[name]
+        assert segment.rows == [Row(*row) for row in wanted["rows"]]
+        assert list(segment.names) == sorted(wanted["arrays"])
+        assert {n: {"axes": a["axes"], "units": a["units"], "about": a["about"]} for n, a in
+                segment.head.attributes.items()} == ATTRIBUTES  # fmt: skip
+        for array, (dtype, shape, blake) in wanted["arrays"].items():
+            values = segment.read(array)
+            assert (values.dtype.name, list(values.shape), digest(values)) == (dtype, shape, blake)
+        for array, values in wanted["values"].items():
+            assert segment.read(array).tolist() == values
+
+
+def test_golden_rows_are_found(shelf, expected):
+    """The index over golden segments finds each row where it is."""
+    index = shelf.index()
+    assert len(index) == 6
+    for name in shelf.segments():
+        for number, row in enumerate(expected[name]["rows"]):
+            assert index.find(Row(*row)) == (name, number)
+
+
+def test_golden_files_are_read_without_star(expected):
+    """Plain h5py and FORMAT.md are enough: datasets at the root, one row a clip, text padded with NUL."""
+    for name, wanted in expected.items():
+        if name == "key":
+            continue
+        with h5py.File(GOLDEN / "pose" / expected["key"] / f"{name}.h5", "r", locking=False) as file:
+            ids = [text.decode("utf-8", "surrogateescape") for text in file["video_id"][()].tolist()]
+            assert ids == [row[0] for row in wanted["rows"]]
+            assert file["view"][()].tolist() == [row[2] for row in wanted["rows"]]
+            assert file["keypoints"].compression == {"none": None}.get(wanted["compression"], wanted["compression"])
+            assert file["keypoints"].attrs["axes"] == b"clip t person joint xys"
+            for array, values in wanted["values"].items():
+                assert file[array][()].tolist() == values
+
+
+def test_star_still_writes_the_same_values(tmp_path, shelf, expected):
+    """Written anew today, the same rows give the same checksums, types and texts as in the golden files."""
+    for name in shelf.segments():
+        golden, compression = shelf.segment(name), expected[name]["compression"]
+        fresh = Store(tmp_path / "fresh").shelf("pose", expected["key"])
+        path = fresh.write(SEGMENTS[compression], arrays(compression), ATTRIBUTES, {}, compression)
+        written = Segment(path)
+        assert np.array_equal(written.read("checksum"), golden.read("checksum"))
+        assert written.head.attributes == golden.head.attributes
+        assert {n: (d.dtype, d.shape, d.offset is None) for n, d in written.head.datasets.items()} == {
+            n: (d.dtype, d.shape, d.offset is None) for n, d in golden.head.datasets.items()
+        }
+
+
+def test_the_worked_example(monkeypatch):
+    """Every line of Python in FORMAT.md gives what is printed there."""
+    monkeypatch.chdir(ROOT)
+    failed, tried = doctest.testfile(str(ROOT / "cache" / "FORMAT.md"), module_relative=False, encoding="utf-8")
+    assert (failed, tried > 5) == (0, True)
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))
