@@ -122,7 +122,7 @@ class Network:
         are cut to its largest number. Raises MachineError if the device's memory does not hold a batch.
         """
         parts = [self._pass(frames[start : start + self.batch]) for start in range(0, len(frames), self.batch)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in Backbone.arrays}
+        return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
     def _pass(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         import torch
@@ -132,7 +132,7 @@ class Network:
         try:
             outputs = self._forward(torch.from_numpy(np.ascontiguousarray(full)))
             return {name: _store(output[: len(frames)]) for name, output in outputs.items()}
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:
             raise MachineError(
                 f"backbone.batch: {self.batch} clips of {frames.shape[1]} frames do not fit into the memory of "
                 f"{self.device}; lower backbone.batch"
@@ -208,7 +208,10 @@ def _store(output: Tensor) -> np.ndarray:
     import torch
 
     finite = output.float().clamp(-FLOAT16_MAX, FLOAT16_MAX).permute(0, 2, 1, 3, 4)
-    return finite.to(torch.float16).contiguous().cpu().numpy()
+    stored = finite.to(torch.float16).contiguous()
+    if stored.is_cuda:  # page-locked memory: the copy would otherwise take longer than the network
+        return torch.empty(stored.shape, dtype=stored.dtype, pin_memory=True).copy_(stored).numpy()
+    return stored.cpu().numpy()
 
 
 def _round_to_float16(model: nn.Module) -> None:

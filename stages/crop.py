@@ -104,7 +104,10 @@ def cut(frame: np.ndarray, region: np.ndarray, size: int, *, flip: bool = False)
     """
     height, width = frame.shape[:2]
     x0, y0, x1, y1 = box = tuple(int(edge) for edge in (mirror(region, width) if flip else region))
-    picture = _pad(frame[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)], box, width, height)
+    inside = frame[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
+    if min(inside.strides) < 0:  # a mirrored view, which OpenCV does not take
+        inside = np.ascontiguousarray(inside)
+    picture = _pad(inside, box, width, height)
     small = _resize(picture, size)
     return np.ascontiguousarray(small[:, ::-1]) if flip else small
 
@@ -147,7 +150,6 @@ def _resize(picture: np.ndarray, size: int) -> np.ndarray:
     """
     import cv2
 
-    picture = np.ascontiguousarray(picture) if min(picture.strides) < 0 else picture
     height, width = picture.shape[:2]
     while min(height, width) >= 4 * size and height % 2 == width % 2 == 0:
         height, width = height // 2, width // 2

@@ -1,8 +1,5 @@
 """The video network, against torchvision's own and against its promises."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -186,7 +183,7 @@ class Starved(Network):
     """A network on a device whose memory is full."""
 
     def _forward(self, frames):
-        raise torch.OutOfMemoryError(f"no room for {tuple(frames.shape)}")
+        raise torch.cuda.OutOfMemoryError(f"no room for {tuple(frames.shape)}")
 
 
 def test_a_batch_too_large_for_the_device():
@@ -206,15 +203,3 @@ def test_settings_hold_what_can_change_features():
         "model": "mc3_18", "weights": "kinetics400", "size": 112, "crop": {"crop": "frame"},
         "global_layer": "layer4", "local_layer": "layer2", "precision": "bfloat16",
     }  # fmt: skip
-
-
-def test_stages_cost_no_torch():
-    """Listing the stages imports no torch, cv2, av, decord or mmpose."""
-    script = (
-        "import sys, star.stages; print(list(star.stages.STAGES));"
-        "print(*({'torch', 'cv2', 'av', 'decord', 'mmpose', 'mmengine', 'mmcv'} & set(sys.modules)))"
-    )
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    stages, heavy = answer.stdout.split("\n")[:2]
-    assert stages == "['decode', 'pose', 'backbone', 'heatmaps', 'tokens']"
-    assert heavy == ""
