@@ -82,15 +82,17 @@ class Index:
 
     def find_many(self, video_ids: Iterable[str], views: Iterable[int], sources: Iterable[str]) -> list[Place | None]:
         """Where many rows lie, in order; None for those that are missing."""
-        segments, rows = self.locate(row_keys(video_ids, views, sources))
+        return self.find_keys(row_keys(video_ids, views, sources))
+
+    def find_keys(self, keys: np.ndarray) -> list[Place | None]:
+        """The same for keys that are known, see `row_keys`: (m, 2) uint64."""
+        segments, rows = self.locate(keys)
         pairs: Iterable[tuple[int, int]] = zip(segments.tolist(), rows.tolist(), strict=True)
         return [None if segment < 0 else Place(self.segments[segment], row) for segment, row in pairs]
 
     def find(self, row: Row) -> Place | None:
         """Where one row lies, None if it is missing."""
-        key = _digest(f"{row.video_id}\0{row.source}\0{row.view}")
-        number = self._numbers.get(key)
-        return None if number is None else Place(self.segments[int(self.segment[number])], int(self.row[number]))
+        return self._places.get(_digest(f"{row.video_id}\0{row.source}\0{row.view}"))
 
     def sources(self, video_id: str, view: int) -> tuple[str, ...]:
         """All source digests under which a clip is here: other than the present one, they are stale."""
@@ -101,10 +103,14 @@ class Index:
         return tuple(sorted({text.decode(errors="surrogateescape") for text in self.source[numbers].tolist()}))
 
     @cached_property
-    def _numbers(self) -> dict[bytes, int]:
+    def _places(self) -> dict[bytes, Place]:
         content = self.keys.tobytes()
-        numbers = range(len(self.keys) - 1, -1, -1)  # backwards: the first of equal rows stays
-        return {content[16 * number : 16 * number + 16]: number for number in numbers}
+        keys = (content[start : start + 16] for start in range(0, len(content), 16))
+        places = map(Place, map(self.segments.__getitem__, self.segment.tolist()), self.row.tolist())
+        found: dict[bytes, Place] = {}
+        for key, place in zip(keys, places, strict=True):
+            found.setdefault(key, place)  # the first of equal rows counts
+        return found
 
     @cached_property
     def _by_clip(self) -> tuple[np.ndarray, np.ndarray]:

@@ -59,20 +59,7 @@ def refusal(path: Path, what: str) -> FormatError:
 
 def attribute(place: h5g.GroupID | h5d.DatasetID, name: bytes) -> str | int | None:
     """The value of an attribute: a text of fixed length or a single integer; None if it is anything else, or absent."""
-    if not h5a.exists(place, name):
-        return None
-    found = h5a.open(place, name)
-    kind, space = found.get_type(), found.get_space()
-    if space.get_simple_extent_type() != h5s.SCALAR or kind.get_size() > _MAX_TEXT:
-        return None
-    value = np.empty((), found.dtype)
-    if isinstance(kind, h5t.TypeIntegerID):
-        found.read(value)
-        return int(value[()])
-    if isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str():
-        found.read(value)
-        return bytes(value[()]).decode(errors="surrogateescape")
-    return None
+    return _value(h5a.open(place, name)) if h5a.exists(place, name) else None
 
 
 def attributes(path: Path, owner: str, place: h5g.GroupID | h5d.DatasetID) -> dict[str, str | int]:
@@ -82,12 +69,23 @@ def attributes(path: Path, owner: str, place: h5g.GroupID | h5d.DatasetID) -> di
         raise refusal(path, f"{count} attributes at {owner}")
     values: dict[str, str | int] = {}
     for index in range(count):
-        name = h5a.open(place, index=index).name
-        value = attribute(place, name)
+        found = h5a.open(place, index=index)
+        name, value = found.name.decode(errors="replace"), _value(found)
         if value is None:
-            raise refusal(path, f"an attribute {name.decode(errors='replace')!r} at {owner} that is no text or number")
-        values[name.decode(errors="replace")] = value
+            raise refusal(path, f"an attribute {name!r} at {owner} that is no text or number")
+        values[name] = value
     return values
+
+
+def _value(found: h5a.AttrID) -> str | int | None:
+    kind, space = found.get_type(), found.get_space()
+    text = isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str()
+    simple = space.get_simple_extent_type() == h5s.SCALAR and kind.get_size() <= _MAX_TEXT
+    if not simple or not (text or isinstance(kind, h5t.TypeIntegerID)):
+        return None
+    value = np.empty((), kind.dtype)
+    found.read(value)
+    return bytes(value[()]).decode(errors="surrogateescape") if text else int(value[()])
 
 
 def datasets(path: Path, root: h5g.GroupID, size: int) -> dict[str, tuple[h5d.DatasetID, Layout]]:

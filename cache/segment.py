@@ -134,14 +134,16 @@ class Segment:
 
     def _read_plain(self, offset: int, rows: Sequence[int], out: np.ndarray) -> None:
         row_bytes = out.shape[1]
+        whole = isinstance(rows, range) and rows.step == 1 and len(rows) > 0
+        pieces = [(rows[0], out)] if whole else [(row, out[number]) for number, row in enumerate(rows)]
         with self._opened() as file:
-            for number, row in enumerate(rows):
+            for row, piece in pieces:
                 try:
                     file.seek(offset + row * row_bytes)
-                    count = _fill(file, out[number].data)
+                    count = _fill(file, piece.reshape(-1).data)
                 except OSError as error:
                     raise corrupt(self.path, f"its bytes cannot be read ({error.strerror})") from None
-                if count != row_bytes:
+                if count != piece.size:
                     raise corrupt(self.path, "it ends too early")
 
     def _read_compressed(self, name: str, rows: Sequence[int], out: np.ndarray) -> None:

@@ -36,6 +36,7 @@ def check(folder) -> Index:
     rows = [*absent, *places]
     columns = [row.video_id for row in rows], [row.view for row in rows], [row.source for row in rows]
     assert index.find_many(*columns) == [None] * len(absent) + list(places.values())
+    assert index.find_keys(row_keys(*columns)) == index.find_many(*columns)
     return index
 
 

@@ -1,0 +1,129 @@
+"""Claim: finding every clip of every stage in a cache takes seconds, little memory, and grows linearly.
+
+Makes a synthetic cache (real segments of tiny arrays, 64 clips each, five stages), then looks all clips up in fresh
+processes, as a plan does: list the folders, read the indices, find every row. Compared with what there is without an
+index: opening every segment. The goal: 100,000 videos x 5 stages in under 3 s and 500 MB.
+
+    python benchmarks/index.py [--rows 10000 100000 1000000] [--folder DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from star.cache.index import row_keys
+from star.cache.segment import Row
+from star.cache.store import Shelf, Store
+
+STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
+KEY = "0123456789abcdef" * 2
+
+
+def columns(count: int) -> tuple[list[str], list[int], list[str]]:
+    """Ids like those of NTU RGB+D, views, and digests of `count` clips."""
+    ids = [f"nturgb+d_rgb/S{number % 32 + 1:03d}C001P{number:07d}R001A001_rgb.avi" for number in range(count)]
+    return ids, [0] * count, [f"{number * 2654435761:032x}" for number in range(count)]
+
+
+def make(root: Path, count: int) -> None:
+    """Write the cache: real segments, one number a clip, without waiting for the disk."""
+    rows = [Row(video, source, view) for video, view, source in zip(*columns(count), strict=True)]
+    for stage in STAGES:
+        shelf = Store(root).shelf(stage, KEY)
+        for start in range(0, count, 64):
+            part = rows[start : start + 64]
+            shelf.write(part, {"x": np.arange(len(part), dtype=np.int32)}, {}, {})
+
+
+def measure(root: Path, count: int, way: str) -> None:
+    """Look everything up in this process; print seconds and the growth of its largest size as JSON."""
+    ids, views, sources = columns(count)
+    shelves = [Store(root).shelf(stage, KEY) for stage in STAGES]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    found = WAYS[way](shelves, ids, views, sources)
+    seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert found == len(STAGES) * count
+    print(json.dumps({"seconds": seconds, "megabytes": (after - before) / 1024}))
+
+
+def opened(shelves: list[Shelf], ids: list[str], views: list[int], sources: list[str]) -> int:
+    """Without an index: every segment is opened, its rows go into a dict."""
+    found = 0
+    for shelf in shelves:
+        rows = {row: (name, number) for name in shelf.segments() for number, row in enumerate(shelf.segment(name).rows)}
+        found += sum(row in rows for row in map(Row, ids, sources, views))
+    return found
+
+
+def one_by_one(shelves: list[Shelf], ids: list[str], views: list[int], sources: list[str]) -> int:
+    """`Index.find`, a clip at a time; every place is kept."""
+    found = 0
+    places = []
+    for shelf in shelves:
+        index = shelf.index()
+        places.append([index.find(row) for row in map(Row, ids, sources, views)])
+        found += sum(place is not None for place in places[-1])
+    return found
+
+
+def all_at_once(shelves: list[Shelf], ids: list[str], views: list[int], sources: list[str]) -> int:
+    """`row_keys` once, `Index.find_keys` for every stage; every place is kept."""
+    keys = row_keys(ids, views, sources)
+    places = [shelf.index().find_keys(keys) for shelf in shelves]
+    return sum(place is not None for stage in places for place in stage)
+
+
+WAYS = {"opened": opened, "one_by_one": one_by_one, "all_at_once": all_at_once}
+
+
+def in_a_process(root: Path, count: int, way: str) -> dict[str, float]:
+    command = [sys.executable, __file__, "--measure", way, "--rows", str(count), "--folder", str(root)]
+    return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def report(root: Path, count: int) -> None:
+    make(root, count)
+    start = time.perf_counter()
+    for stage in STAGES:
+        Store(root).shelf(stage, KEY).index()
+    first = time.perf_counter() - start
+    ways: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    for _ in range(3):  # interleaved
+        for way, results in ways.items():
+            if way != "opened" or not results:
+                results.append(in_a_process(root, count, way))
+    middle = {way: sorted(results, key=lambda r: r["seconds"])[len(results) // 2] for way, results in ways.items()}
+    times = " | ".join(f"{middle[way]['seconds']:.2f} s, {middle[way]['megabytes']:.0f} MB" for way in WAYS)
+    ratio = middle["opened"]["seconds"] / middle["all_at_once"]["seconds"]
+    print(f"| {count:,} x {len(STAGES)} | {times} | {ratio:.0f} x | {first:.1f} s |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[2_000, 10_000])
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--measure", choices=list(WAYS), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        measure(options.folder, options.rows[0], options.measure)
+        return
+    print("| clips x stages | every segment opened | one by one | all at once | faster | index made once |")
+    print("|---|---|---|---|---|---|")
+    for count in options.rows:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            report(Path(folder), count)
+
+
+if __name__ == "__main__":
+    main()
