@@ -10,7 +10,7 @@ from typing import Any
 from ..cache.errors import UsageError
 from .extract import Outcome, Where, extract
 from .plan import Plan, plan, remember, select, stages_for_training
-from .progress import amount, clock, tell
+from .progress import amount, clock, counted, tell
 from .recipe import Recipe
 from .selection import Selection
 from .status import lines as status_lines
@@ -68,9 +68,9 @@ def _extracted(planned: Plan, outcome: Outcome, document: dict[str, Any]) -> lis
     if outcome.rows:
         rows = [("stage", "clips", "written", "time, the waits for it included")]
         for name, count in outcome.rows.items():
-            rows.append((name, f"{count:,}", amount(outcome.bytes[name]), clock(outcome.seconds[name])))
+            rows.append((name, f"{count:,}", amount(outcome.bytes[name]), clock(outcome.seconds.get(name, 0.0))))
         said += table(rows)
-        said.append(f"{outcome.clips:,} clips in {clock(outcome.wall)}, {document['clips_per_s']:.1f} clips/s")
+        said.append(f"{counted(outcome.clips, 'clip')} in {clock(outcome.wall)}, {document['clips_per_s']:.1f} clips/s")
     elif not outcome.failures:
         cached = sum(len(stage.places) for stage in planned.stages.values())
         said.append(f"nothing to do: all {cached:,} rows of {len(planned.stages)} stages that can be made are cached")
@@ -78,11 +78,11 @@ def _extracted(planned: Plan, outcome: Outcome, document: dict[str, Any]) -> lis
         said.append(f"failed: {failure['message']} [{failure['kind']}]")
     if document["failed"]:
         said.append(
-            f"{len(document['failed'])} videos failed, see {planned.ledger.path}; --retry-failed tries them again"
+            f"{counted(len(document['failed']), 'video')} failed, see {planned.ledger.path}; --retry-failed tries again"
         )
     if document["left_out"]:
         said.append(
-            f"{len(document['left_out'])} videos are left out by the data set; --json lists them with the reason"
+            f"left out by the data set: {counted(len(document['left_out']), 'video')}; --json says which and why"
         )
     return said
 
@@ -115,7 +115,7 @@ def selections(recipe: Recipe, splits: Sequence[str], quiet: bool) -> list[Selec
     lost = sum(len(selection.left_out) for selection in found)
     if lost and not quiet:
         video, reason = next(pair for selection in found for pair in selection.left_out)
-        tell(f"left out: {lost:,} videos without features (first: {video}, {reason}); `star status` lists counts")
+        tell(f"left out: {counted(lost, 'video')} without features ({video}: {reason}, …); `star status` counts them")
     return found
 
 

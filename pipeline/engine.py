@@ -135,7 +135,7 @@ class Engine:
         """
         result = Computed(unit)
         batch: list[State] = []
-        for state in self._states(unit, outcomes, result):
+        for state in self._states(unit, outcomes, result, count):
             batch.append(state)
             if len(batch) == self.recipe.backbone.batch:
                 self._through(batch, result)
@@ -149,7 +149,11 @@ class Engine:
         return result
 
     def _states(
-        self, unit: Unit, outcomes: Iterator[tuple[Reading, Future[Read]]], result: Computed
+        self,
+        unit: Unit,
+        outcomes: Iterator[tuple[Reading, Future[Read]]],
+        result: Computed,
+        count: Callable[[int], None],
     ) -> Iterator[State]:
         """The unit's clips with what they have so far; those that fail are listed in the result instead."""
         cached = self._inputs(unit, unit.inputs)
@@ -163,6 +167,7 @@ class Engine:
             result.spend("decode", began)
             if isinstance(found, VideoError):
                 result.failures.append((job.video.id, STAGE_OF_ERROR.get(found.kind, "decode"), found.kind, str(found)))
+                count(len(job.views))
                 continue
             for view, arrays in found.chosen.items():
                 joints = {"keypoints": found.keypoints[view]} if view in found.keypoints else {}

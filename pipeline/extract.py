@@ -19,7 +19,7 @@ from ..cache.ledger import Failure
 from . import recipe as recipes
 from .engine import Computed, Done, Engine, reads_videos
 from .plan import Plan, StagePlan, plan, remember
-from .progress import Progress
+from .progress import Progress, counted
 from .reading import read
 from .recipe import Recipe
 from .signals import Stop
@@ -41,7 +41,7 @@ class Outcome:
     def add(self, unit: Unit, done: Done) -> None:
         """Count a finished unit."""
         self.clips += done.clips
-        for stage in unit.stages:
+        for stage in unit.stages if done.clips else ():
             self.rows[stage] += done.clips
         self.bytes.update(done.bytes)
         for stage, spent in done.seconds.items():
@@ -118,11 +118,10 @@ def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit:
             outcome.add(unit, done)
             outcome.failures += _record(planned, done)
             if limit is not None and len(outcome.failures) > limit:
-                raise VideoError(
-                    f"--max-failures: {len(outcome.failures)} videos failed, {limit} may; see {planned.ledger.path}"
-                )
+                failed = counted(len(outcome.failures), "video")
+                raise VideoError(f"--max-failures: {failed} failed, {limit} may; see {planned.ledger.path}")
     if stop.asked:
-        raise Interrupted(f"interrupted: {outcome.clips:,} clips are done and kept; the same command goes on")
+        raise Interrupted(f"interrupted: {counted(outcome.clips, 'clip')} done and kept; the same command goes on")
 
 
 def _here(

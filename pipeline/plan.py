@@ -119,6 +119,7 @@ def _compare(
     name: str, shelf: Shelf, clips: list[Clip], sources: Sources, annotated: bool, failures: dict[str, Failure]
 ) -> StagePlan:
     stage = StagePlan(name, shelf)
+    shelf.description()  # refuses a format version that this star does not read
     index = shelf.index()
     for clip in clips:
         video, view = clip

@@ -72,6 +72,11 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things as a person says it: 1 video, 2,326 videos."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def amount(count: int) -> str:
     """Bytes as a person says them: 812 B, 3.4 MB, 1.2 GB."""
     size = float(count)

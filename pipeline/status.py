@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .plan import Plan, StagePlan
-from .progress import amount, clock
+from .progress import amount, clock, counted
 
 
 def status(plan: Plan) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:
 def _why(plan: Plan, stage: StagePlan) -> str:
     """The reason for what is missing: new videos, changed bytes, or the settings in which the nearest key differs."""
     if stage.stale:
-        return f"{len(stage.stale):,} videos changed"
+        return f"{counted(len(stage.stale), 'video')} changed"
     if stage.places:
         return "not extracted yet"
     mine = plan.graph[stage.name].description()

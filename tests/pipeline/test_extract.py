@@ -239,7 +239,7 @@ def test_too_many_failures_end_the_run(small: Path, drawn: Path, tmp_path: Path)
     """--max-failures 0: the first bad video is the last."""
     root = tmp_path / "bad" / "data"
     spoil(root, drawn, lambda path: path.write_bytes(b""))
-    with pytest.raises(VideoError, match=r"^--max-failures: 1 videos failed, 0 may; see "):
+    with pytest.raises(VideoError, match=r"^--max-failures: 1 video failed, 0 may; see "):
         again(small, f"dataset.root={root}", f"cache.root={tmp_path / 'other'}", max_failures=lambda videos: 0)
 
 
