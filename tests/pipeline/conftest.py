@@ -16,7 +16,7 @@ def toy() -> ModuleType:
     return module
 
 
-@pytest.fixture
-def toys(toy, tmp_path):
-    """The toy cache's two selections, (training, testing), on the disk of this test."""
-    return toy.build(tmp_path / "cache")
+@pytest.fixture(scope="session")
+def toys(toy, tmp_path_factory):
+    """The toy cache's two selections, (training, testing); tests only read it."""
+    return toy.build(tmp_path_factory.mktemp("toys"))

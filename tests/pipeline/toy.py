@@ -57,7 +57,7 @@ def clip(video, view, shape):
     return array.astype(np.float16)
 
 
-def build(root, *, views=(2, 1), per_class=8, segment=7, compression="none"):
+def build(root, *, views=(2, 1), per_class=8, segment=20, compression="none"):
     """Write the cache if it is not there, and return the selections of its two splits: (training, testing)."""
     store, found = Store(root), []
     for split, count in zip(("train", "test"), views, strict=True):
