@@ -88,14 +88,12 @@ def _chance(seed: int, video_id: str, view: int, count: int) -> np.ndarray:
     return (words >> np.uint64(11)) * 2.0**-53
 
 
-def open_video(path: Path | str, reader: str = "auto", threads: int = 1) -> Video:
+def open_video(path: Path | str, reader: str = "auto") -> Video:
     """Open a video file or a folder of pictures; use it in a `with`.
 
     reader: "auto": bit-identical to a sequential decode, skipping what no wanted frame needs where that is proved;
         "pyav": the sequential decode itself; "decord": decord where it is right, see `open_decord`. Folders of
         pictures have one reader.
-    threads: of "auto"'s decoder, 0 for one per core. With 1 even damaged pictures come out the same every time; more
-        pay where one video is decoded at a time.
 
     Raises NoVideoStream, UnreadableVideo, TruncatedVideo, MissingPackage, ValueError for an unknown reader. A decoder
     may also hang or die on a hostile file: run this in a child process with a time limit.
@@ -104,12 +102,12 @@ def open_video(path: Path | str, reader: str = "auto", threads: int = 1) -> Vide
     if reader not in {"auto", "pyav", "decord"}:
         raise ValueError(f"reader: {reader!r}; known are auto, pyav, decord")
     try:
-        return _open(path, reader, threads)
+        return _open(path, reader)
     except ImportError as error:
         raise MissingPackage(f"{error.name} is not installed; pip install av opencv-python-headless") from None
 
 
-def _open(path: Path, reader: str, threads: int) -> Video:
+def _open(path: Path, reader: str) -> Video:
     from .readers.video import is_folder
 
     if is_folder(path):
@@ -126,4 +124,4 @@ def _open(path: Path, reader: str, threads: int) -> Video:
         return open_decord(path)
     from .readers.skipping import open_auto
 
-    return open_auto(path, threads)
+    return open_auto(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from logging import NullHandler, getLogger
 from pathlib import Path
 
 import av
@@ -28,21 +29,26 @@ FORMATS = (
 _OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 _ADVICE = "fetch the file again, or save what is left of it with ffmpeg -i IN OUT"
 
-logging.set_level(logging.PANIC)
+logging.set_level(logging.INFO)
+logging.set_skip_repeated(False)
+getLogger("libav").addHandler(NullHandler())
+getLogger("libav").propagate = False
 
 
 class File:
-    """One open file: its container, its first video stream, and a decoder.
+    """One open file: its container, its first video stream, and a decoder of one thread.
 
-    threads: of the decoder; 0 for one per core. With one thread damaged pictures, too, come out the same every time.
+    mended: the decoder has met damage and filled the holes of a picture with what its memory held, which differs with
+    the pictures decoded before.
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
+        self.mended = False
         self.container = _open(path)
         self.stream = _video_stream(path, self.container)
-        self.stream.codec_context.thread_count = threads
-        self.stream.codec_context.thread_type = "SLICE" if threads == 1 else "AUTO"
+        self.decoder = self.stream.codec_context
+        self.decoder.thread_count = 1
         self._reformatter = VideoReformatter()
 
     def close(self) -> None:
@@ -52,6 +58,15 @@ class File:
     def packets(self) -> Iterator[Packet[VideoStream]]:
         """The stream's packets; the last one is empty and asks the decoder for what it still holds."""
         return self.container.demux(self.stream)
+
+    def decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        """The frames that come out after a packet went in; None asks for all that are still held back."""
+        with logging.Capture() as messages:
+            frames = self.decoder.decode(packet)
+        # Only FFmpeg's log tells that a picture was mended.
+        if any(level <= logging.ERROR or "concealing" in text for level, _source, text in messages):
+            self.mended = True
+        return frames
 
     def seconds(self, stamp: int | None) -> float | None:
         """A time stamp of the stream in seconds."""

@@ -20,7 +20,8 @@ class SequentialVideo(Video):
     """A video read from its first packet to its last.
 
     Opening decodes it once to count what really decodes, so that no claim of the container is trusted. Short videos
-    (up to KEPT_BYTES decoded) are delivered from that pass, longer ones are decoded again. All pictures are turned as
+    (up to KEPT_BYTES decoded) are delivered from that pass, longer and damaged ones are decoded again: how a decoder
+    mends a damaged picture depends on its memory, so those get exactly the plain decode. All pictures are turned as
     the first one asks. Raises UnreadableVideo, TruncatedVideo, NoVideoStream.
     """
 
@@ -46,7 +47,7 @@ class SequentialVideo(Video):
             if self._kept is not None:
                 self._kept.append(frame)
                 size += sum(plane.buffer_size for plane in frame.planes)
-                self._kept = self._kept if size <= KEPT_BYTES else None
+                self._kept = self._kept if size <= KEPT_BYTES and not self._file.mended else None
         self.frame_count = len(stamps)
         self.times = self._file.times(stamps)
 
@@ -95,7 +96,7 @@ def decode(file: File) -> Iterator[VideoFrame]:
     while True:
         try:
             packet = next(packets, None)
-            frames = packet.decode() if packet is not None else []
+            frames = file.decode(packet) if packet is not None else []
         except FFmpegError as failure:
             if count:
                 raise broken_off(file.path, count, file.stream.frames, failure) from None

@@ -3,8 +3,8 @@
 Pictures that no other picture refers to (nal_ref_idc 0) are not decoded unless wanted, nor is anything after the last
 wanted picture of a group that begins with an IDR picture, nor a group without wanted pictures. Which packet holds
 which picture is computed from the H.264 headers (`order`); each packet carries its place through the decoder in its
-time stamp, and what comes out must be exactly what went in, in ascending order. At any doubt the whole file is decoded
-in sequence instead.
+time stamp, and what comes out must be exactly what went in, in ascending order. The decoder may mend nothing. At any
+doubt the whole file is decoded in sequence instead.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from .video import Video, upright_size
 KEPT_BYTES = 64 << 20  # compressed packets up to this much are kept, larger files are read twice
 
 
-def open_auto(path: Path, threads: int = 1) -> Video:
+def open_auto(path: Path) -> Video:
     """The fast reader where its proof holds, else the sequential one. Raises what SequentialVideo raises."""
     try:
-        return SkippingVideo(path, threads)
+        return SkippingVideo(path)
     except Doubt:
         return SequentialVideo(path)
 
@@ -45,12 +45,11 @@ class SkippingVideo(Video):
     the video needs a sequential decode, and NoVideoStream or UnreadableVideo where it cannot be opened.
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._threads = threads
         self._size: tuple[int, int] | None = None
         self._kept: list[Packet[VideoStream]] | None = []
-        self._file = File(path, threads)
+        self._file = File(path)
         try:
             self._survey()
         except BaseException:
@@ -58,7 +57,7 @@ class SkippingVideo(Video):
             raise
 
     def _survey(self) -> None:
-        codec = self._file.stream.codec_context
+        codec = self._file.decoder
         if codec.name != "h264":
             raise Doubt(f"codec {codec.name}")
         parser = Parser(codec.extradata or b"")
@@ -129,15 +128,14 @@ class SkippingVideo(Video):
             raise Doubt("a wanted picture did not come out")
 
     def _decode_packets(self, chosen: set[int]) -> Iterator[VideoFrame]:
-        file = self._file if self._kept is not None else File(self._path, self._threads)
-        decoder = file.stream.codec_context
-        decoder.flush_buffers()
+        file = self._file if self._kept is not None else File(self._path)
+        file.decoder.flush_buffers()
         try:
             for index, packet in enumerate(self._kept or _whole_packets(file)):
                 if index in chosen:
                     packet.pts, packet.dts = self._pictures[index].display, None
-                    yield from decoder.decode(packet)
-            yield from decoder.decode(None)
+                    yield from _sound(file, packet)
+            yield from _sound(file, None)
         finally:
             if file is not self._file:
                 file.close()
@@ -156,6 +154,14 @@ class SkippingVideo(Video):
         """Close the file and drop its packets."""
         self._kept = None
         self._file.close()
+
+
+def _sound(file: File, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+    """The frames after a packet. Raises Doubt where the decoder had to mend one."""
+    frames = file.decode(packet)
+    if file.mended:
+        raise Doubt("a picture is damaged")
+    return frames
 
 
 def _whole_packets(file: File) -> Iterator[Packet[VideoStream]]:
