@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import mmap
 import os
-import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +18,11 @@ import numpy as np
 from .checksum import Row, as_bytes, id_problem
 from .errors import FormatError, MissingFeatures
 from .head import Head, read_error, read_head, unreadable
+from .mapping import map_file
 from .safe import COLUMNS, Layout, corrupt
 from .writer import Compression, write_segment
 
 __all__ = ["Compression", "Row", "Segment", "write_segment"]
-
-# A memory map keeps a file handle of its own, of which a process has few (often 1024), unless Python can do without.
-_MAP_OPTIONS: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
 
 
 class Segment:
@@ -36,7 +34,7 @@ class Segment:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.head: Head = read_head(self.path)
-        self._memory: mmap.mmap | None = None
+        self._memory: mmap.mmap | memoryview | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_memory": None}
@@ -112,18 +110,22 @@ class Segment:
         if layout.offset is None:
             remedy = "read it, or extract with cache.compression: none"
             raise FormatError(f"{self.path}: {name} is compressed and cannot be mapped; {remedy}")
-        return np.ndarray(layout.shape, layout.dtype, self._mapped(), layout.offset)
+        count = math.prod(layout.shape)
+        return np.frombuffer(self._mapped(), layout.dtype, count, layout.offset).reshape(layout.shape)
 
     def unmap(self) -> None:
         """Let go of the memory map; views that are still held keep it alive."""
         self._memory = None
 
-    def _mapped(self) -> mmap.mmap:
+    def _mapped(self) -> mmap.mmap | memoryview:
         if self._memory is None:
             with self._opened() as file:
                 if os.fstat(file.fileno()).st_size != self.head.size:
                     raise corrupt(self.path, "its size has changed")
-                self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, **_MAP_OPTIONS)
+                try:
+                    self._memory = map_file(file.fileno(), self.head.size)
+                except OSError as error:
+                    raise read_error(self.path, error) from None
         return self._memory
 
     def _opened(self) -> io.FileIO:

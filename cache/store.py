@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +26,7 @@ KEY = re.compile(r"[0-9a-f]{32}")
 DESCRIPTION = "stage.json"
 BAD = "bad"
 _MAX_DESCRIPTION = 1 << 20
-_MAX_MAPS = 1 << 14 if sys.version_info >= (3, 13) else 256  # maps without, or with, a file handle each
+_MAX_MAPS = 1 << 14  # a process may have 65,530 maps on Linux; three shelves are mapped at once
 
 
 class Shelf:
@@ -124,8 +123,8 @@ class Shelf:
     def map(self, segment: str, name: str) -> np.ndarray:
         """All rows of an array in a segment, as a read-only view of the file's bytes.
 
-        Cheap to ask for again and again: ask for each access, rather than hold the views of many segments (each keeps
-        its file open). Raises what `Segment` and `Segment.map` raise.
+        Cheap to ask for again and again: ask for each access, rather than hold the views of many segments. Raises
+        what `Segment` and `Segment.map` raise.
         """
         view = self.segment(segment).map(name)
         self._mapped.pop(segment, None)
