@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,8 @@ from .ntu_classes import CLASSES
 if TYPE_CHECKING:
     from ..recipe import Dataset
 
-SAMPLE = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
-CLIP = re.compile(SAMPLE.pattern + r"(?:_rgb)?\.(?:avi|mp4)", re.IGNORECASE)
+SAMPLE = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}")
+CLIP = re.compile(r"(?:^|/)" + SAMPLE.pattern + r"(?:_rgb)?\.(?:avi|mp4)$", re.IGNORECASE)
 
 SUBJECTS_60 = frozenset((1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38))
 SUBJECTS_120 = SUBJECTS_60 | {45, 46, 47, 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87), 89, *range(91, 96)}
@@ -42,30 +42,29 @@ def load(settings: Dataset) -> Catalogue:
         choice = " or ".join(PROTOCOLS[version])
         raise DatasetError(f"dataset.split: {settings.split!r} is no protocol of NTU RGB+D {version}; choose {choice}")
     root = open_root(settings.root)
-    files = dict(_files(root))
-    skeletons = _skeletons(files if settings.skeletons is None else dict(_files(_folder(settings.skeletons))))
+    names = list(_names(root))
+    skeletons = _skeletons(root, names) if settings.skeletons is None else _elsewhere(settings.skeletons)
     missing = frozenset() if settings.missing is None else read_missing(settings.missing)
-    clips = [(name, path) for name, path in sorted(files.items()) if CLIP.fullmatch(path.name)]
+    clips = sorted(name for name in names if CLIP.search(name))
     if not clips:
         raise DatasetError(f"dataset.root: no file below {root} is named like S001C001P001R001A001_rgb.avi")
     left_out: list[tuple[str, str]] = []
     videos = []
     taken: dict[str, str] = {}
-    for name, path in clips:
-        sample = path.name[:20].upper()
+    for name in clips:
+        sample = _sample(name)
         reason = _unusable(sample, version, missing) or _twice(sample, name, taken)
         if reason:
             left_out.append((name, reason))
         else:
-            videos.append(_video(name, path, settings, skeletons.get(sample)))
+            videos.append(_video(name, sample, settings, skeletons.get(sample)))
     return Catalogue(settings.name or root.name, CLASSES[:version], videos, NTU, left_out)
 
 
-def _video(name: str, path: Path, settings: Dataset, skeleton: Path | None) -> Video:
-    sample = path.name[:20].upper()
+def _video(name: str, sample: str, settings: Dataset, skeleton: Path | None) -> Video:
     groups = (("subject", sample[8:12]), ("camera", sample[4:8]), ("setup", sample[:4]))
     split = split_of(sample, settings.version, settings.split)
-    return Video(name, int(sample[17:]) - 1, split, path, skeleton, groups)
+    return Video(name, int(sample[17:]) - 1, split, settings.root / name, skeleton, groups)
 
 
 def read_annotation(path: Path) -> Annotation:
@@ -99,32 +98,33 @@ def read_missing(path: Path) -> frozenset[str]:
     return samples
 
 
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise DatasetError(f"dataset.skeletons: {path} is not a folder; give the folder of the .skeleton files")
-    return path
-
-
-def _files(root: Path) -> Iterator[tuple[str, Path]]:
-    """(path relative to root with "/", path) of every file below root."""
+def _names(root: Path) -> Iterator[str]:
+    """The path relative to root, with "/", of every file below it."""
+    start = len(str(root)) + 1
     seen = set()
     for folder, below, names in os.walk(root, followlinks=True):
-        here = Path(folder)
-        identity = (here.stat().st_dev, here.stat().st_ino)
-        if identity in seen:  # a link that leads back
+        identity = Path(folder).stat()
+        if (identity.st_dev, identity.st_ino) in seen:  # a link that leads back
             below.clear()
             continue
-        seen.add(identity)
-        prefix = here.relative_to(root).as_posix()
-        prefix = "" if prefix == "." else f"{prefix}/"
-        for name in names:
-            yield prefix + name, here / name
+        seen.add((identity.st_dev, identity.st_ino))
+        prefix = folder[start:].replace(os.sep, "/")
+        yield from (f"{prefix}/{name}" for name in names) if prefix else names
 
 
-def _skeletons(files: dict[str, Path]) -> dict[str, Path]:
+def _sample(name: str) -> str:
+    return name.rpartition("/")[2][:20].upper()
+
+
+def _elsewhere(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"dataset.skeletons: {folder} is not a folder; give the folder of the .skeleton files")
+    return _skeletons(folder, _names(folder))
+
+
+def _skeletons(root: Path, names: Iterable[str]) -> dict[str, Path]:
     """Sample -> its .skeleton file."""
-    found = ((path.name, path) for path in files.values() if path.name.endswith(".skeleton"))
-    return {name[:20].upper(): path for name, path in found if SAMPLE.match(name)}
+    return {_sample(name): root / name for name in names if name.endswith(".skeleton")}
 
 
 def _unusable(sample: str, version: int, missing: frozenset[str]) -> str:

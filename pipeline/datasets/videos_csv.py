@@ -13,6 +13,7 @@ from ...cache.errors import DatasetError
 
 SPLITS = ("train", "test")
 COLUMNS = ("video", "label", "split")
+PLAIN = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*")  # a path that needs no second look
 
 
 class Entry(NamedTuple):
@@ -39,13 +40,14 @@ def read_csv(path: Path) -> list[Entry]:
     entries: list[Entry] = []
     rows: dict[str, int] = {}
     try:
-        header = _header(path, next(reader, []))
+        columns = _header(path, next(reader, []))
         for row in reader:
-            if any(cell.strip() for cell in row):
-                entries.append(_entry(f"{path.name}, row {reader.line_num}", header, row))
-                first = rows.setdefault(entries[-1].video, reader.line_num)
-                if len(rows) < len(entries):
-                    raise DatasetError(f"{entries[-1].where}: {entries[-1].video} stands in row {first} already")
+            if not any(row):
+                continue
+            entry = _entry(f"{path.name}, row {reader.line_num}", columns, row)
+            if rows.setdefault(entry.video, reader.line_num) != reader.line_num:
+                raise DatasetError(f"{entry.where}: {entry.video} stands in row {rows[entry.video]} already")
+            entries.append(entry)
     except csv.Error as error:
         raise DatasetError(f"{path.name}, row {reader.line_num}: {error}; check the quotes") from None
     if not entries:
@@ -55,6 +57,8 @@ def read_csv(path: Path) -> list[Entry]:
 
 def video_id(text: str, where: str) -> str:
     """A path below the root in the one spelling that star uses; raises DatasetError where it leads elsewhere."""
+    if PLAIN.fullmatch(text):
+        return text
     name = text.replace("\\", "/")
     if not name:
         raise DatasetError(f"{where}: no video")
@@ -82,7 +86,8 @@ def _separator(text: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _header(path: Path, row: list[str]) -> list[str]:
+def _header(path: Path, row: list[str]) -> dict[str, int]:
+    """Column -> its place."""
     header = [name.strip().lower() for name in row]
     lacking = [name for name in COLUMNS[:2] if name not in header]
     if lacking:
@@ -91,18 +96,21 @@ def _header(path: Path, row: list[str]) -> list[str]:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DatasetError(f"{path}: two columns are called {twice[0]!r}")
-    return header
+    return {name: place for place, name in enumerate(header)}
 
 
-def _entry(where: str, header: list[str], row: list[str]) -> Entry:
-    if len(row) > len(header):
-        raise DatasetError(f"{where}: {len(row)} values for {len(header)} columns; quote a value that has a comma")
-    cells = dict(zip(header, [cell.strip() for cell in row], strict=False))
-    video = video_id(cells.get("video", ""), where)
-    label, split = cells.get("label", ""), cells.get("split", "").lower()
+def _entry(where: str, columns: dict[str, int], row: list[str]) -> Entry:
+    if len(row) > len(columns):
+        raise DatasetError(f"{where}: {len(row)} values for {len(columns)} columns; quote a value that has a comma")
+    cells = [cell.strip() for cell in row] + [""] * (len(columns) - len(row))
+    video = video_id(cells[columns["video"]], where)
+    label = cells[columns["label"]]
+    split = cells[columns["split"]].lower() if "split" in columns else ""
     if not label:
         raise DatasetError(f"{where}: {video} has no label")
     if split and split not in SPLITS:
         raise DatasetError(f"{where}: split {split!r} is neither 'train' nor 'test'")
-    groups = tuple((name, value) for name, value in cells.items() if name and name not in COLUMNS and value)
-    return Entry(video, label, split, groups, where)
+    others = (name for name in columns if name and name not in COLUMNS)
+    return Entry(
+        video, label, split, tuple((name, cells[columns[name]]) for name in others if cells[columns[name]]), where
+    )
