@@ -152,6 +152,9 @@ class Model(Settings):
     decoder: tuple[Literal["F", "Z", "B", "A"], ...] = ("F", "B")
     mlp_ratio: Annotated[Real, Field(gt=0)] = 4.0
     dropout: Fraction = 0.1
+    attention_dropout: Fraction = Field(
+        default=0.0, description="on attention weights; more than 0 is slow on CPUs: it leaves the fused kernel"
+    )
     norm: Literal["post", "pre"] = "post"
     share_branches: bool = True
     order: Literal["restore", "concatenate"] = "restore"

@@ -50,7 +50,8 @@ def _places(network: STARTransformer) -> list[tuple[str, str]]:
     for name, layer in network.layers:
         places += [(f"{name}.{b.inner.letter}", f"{name}.attention.{i}") for i, b in enumerate(layer.blocks)]
         places.append((f"{name}.mlp", f"{name}.mlp"))
-    return [*places, ("head", "head")]
+    norm = [("norm", "norm")] if list(network.norm.parameters()) else []
+    return [*places, *norm, ("head", "head")]
 
 
 def table(costs: list[Row]) -> str:

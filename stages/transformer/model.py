@@ -13,7 +13,7 @@ from ...cache.errors import UsageError
 from .attention import attention
 from .layer import NORMS, Layer, pick
 from .projection import linear
-from .tokens import ConcatConv, Grid, Joints, OneForAllFrames, Tokens
+from .tokens import ConcatConv, Grid, Joints, OneForAllFrames, Tokens, check
 
 READOUTS = {
     "class_tokens": ("cls_global", "cls_joint", "cls_total"),
@@ -153,7 +153,10 @@ class STARTransformer(nn.Module):
         joint_heatmap: Tensor | None = None,
     ) -> Tensor:
         """The arrays of `forward` -> the sequence of tokens z (b, t, s, d)."""
-        if self.concat_conv:
+        if self.concat_conv and self.tokens.joints:
+            check(
+                "joint_heatmap", joint_heatmap, (None, self.tokens.joints.frames, self.tokens.joints.joints, None, None)
+            )
             joint_map = self.concat_conv(local_map, joint_heatmap)
         return self.tokens(global_grid, joint_map)
 
