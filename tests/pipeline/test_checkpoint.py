@@ -28,7 +28,7 @@ def step(network, optimizer, seed):
 def test_tensors_and_note_come_back(tmp_path):
     """Tensors of every type bit for bit, and the note as JSON; an older file is replaced and nothing is left over."""
     path = tmp_path / "last" / "state.safetensors"
-    tensors = {"a/b": torch.randn(3, 4).T, "half": torch.ones(2).half(), "count": torch.tensor(7), "none": torch.ones(0)}
+    tensors = {"a/b": torch.randn(3, 4).T, "half": torch.ones(2).half(), "count": torch.tensor(7), "no": torch.ones(0)}
     checkpoint.write(path, {"old": torch.ones(1)}, {})
     checkpoint.write(path, tensors, {"epoch": 3, "name": "é"})
     found, note = checkpoint.read(path)
@@ -62,10 +62,11 @@ def test_optimizer_goes_on_exactly(tmp_path, kind):
 
 def test_missing_checkpoint(tmp_path):
     """What makes it is named."""
+    run = tmp_path / "run"
     with pytest.raises(UsageError) as error:
-        checkpoint.read(tmp_path / "run" / "best" / "weights.safetensors")
+        checkpoint.read(run / "best" / "weights.safetensors")
     assert str(error.value) == (
-        f"{tmp_path}/run/best/weights.safetensors: no checkpoint there; `star train RECIPE --run {tmp_path}/run` makes it"
+        f"{run}/best/weights.safetensors: no checkpoint there; `star train RECIPE --run {run}` makes it"
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -32,10 +33,33 @@ def go(toy, toys, run, *overrides, **more):
     return train(toy.recipe(*overrides), *toys, run, device="cpu", progress=False, **more)
 
 
-def start(cache, run, *words):
-    """Train in a process of its own, with as many threads as here."""
+HIDDEN = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in "decord mmpose mmcv mmengine mmdet av cv2 dask distributed".split():
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+import runpy
+import star.pipeline.evaluate, star.pipeline.report, star.pipeline.train
+
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def cache_of(toys):
+    """The cache's folder."""
+    return toys[0].shelves["tokens"].path.parents[1]
+
+
+def start(toys, run, *words):
+    """Train in a process of its own, where what only stage one needs cannot be imported."""
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    return subprocess.Popen([sys.executable, TOY, str(cache), str(run), *words], env=environment)
+    command = [sys.executable, "-c", HIDDEN, str(TOY), str(cache_of(toys)), str(run), *words]
+    return subprocess.Popen(command, env=environment)
 
 
 def rows(run):
@@ -44,10 +68,11 @@ def rows(run):
     return [{name: value for name, value in json.loads(line).items() if name not in TIMES} for line in lines]
 
 
-def wait_for_rows(run, count):
+def wait_for_rows(run, count, process=None):
     """Wait until so many epochs are done."""
     metrics = run / "metrics.jsonl"
     while not metrics.exists() or metrics.read_text().count("\n") < count:
+        assert process is None or process.poll() is None, "it ended too early"
         time.sleep(0.005)
 
 
@@ -86,10 +111,13 @@ def test_run_learns_and_leaves_its_folder(toy, toys, tmp_path):
 
 
 def test_killed_run_goes_on_bit_for_bit(toy, toys, tmp_path):
-    """6 epochs straight = 3, kill -9, resume; with every setting on that keeps or draws something."""
+    """6 epochs straight = 3, kill -9, resume; with every setting on that keeps or draws something.
+
+    What is killed trains where decord, mmpose, mmcv, mmengine, PyAV, OpenCV and Dask are not installed.
+    """
     go(toy, toys, tmp_path / "straight", *ALL_AT_ONCE)
-    process = start(toys[0].shelves["tokens"].path.parents[1], tmp_path / "killed", *ALL_AT_ONCE)
-    wait_for_rows(tmp_path / "killed", 3)
+    process = start(toys, tmp_path / "killed", *ALL_AT_ONCE)
+    wait_for_rows(tmp_path / "killed", 3, process)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     go(toy, toys, tmp_path / "killed", *ALL_AT_ONCE, resume=True)
@@ -139,17 +167,40 @@ def test_forms_and_precisions_train(toy, toys, tmp_path, form, precision):
     assert found[-1]["train_loss"] < found[0]["train_loss"] - 0.05
 
 
-def test_processes_of_torchrun_are_one_run(toy, toys, tmp_path):
+TOGETHER = ("model.dropout=0", "train.epochs=2", "train.batch=5", "train.augment.shift=0.1", "train.accumulate=2")
+
+
+def compare_processes(one, two):
+    """Two processes came to the losses of one, but for the order in which gradients were added up."""
+    for alone, shared in zip(rows(one), rows(two), strict=True):
+        assert alone == pytest.approx(shared, rel=1e-3, abs=1e-5)
+    assert json.loads((two / "environment.json").read_text())["processes"] == 2
+
+
+def test_two_processes_are_one_run(toy, toys, tmp_path, monkeypatch):
     """Two processes with gloo come to the losses of one process with the same global batch."""
-    words = ("model.dropout=0", "train.epochs=2", "train.batch=5", "train.augment.shift=0.1", "train.accumulate=2")
-    go(toy, toys, tmp_path / "one", *words)
+    go(toy, toys, tmp_path / "one", *TOGETHER)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port, "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    other = start(toys, tmp_path / "two", *TOGETHER)
+    monkeypatch.setenv("RANK", "0")
+    go(toy, toys, tmp_path / "two", *TOGETHER)
+    assert other.wait(timeout=60) == 0
+    compare_processes(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.soak
+def test_torchrun(toy, toys, tmp_path):
+    """The same, started by torchrun itself."""
+    go(toy, toys, tmp_path / "one", *TOGETHER)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(TOY)]
-    cache = toys[0].shelves["tokens"].path.parents[1]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, str(cache), str(tmp_path / "two"), *words], env=environment, check=True, timeout=300)
-    for one, other in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
-        assert one == pytest.approx(other, rel=1e-3, abs=1e-5)
-    assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
+    words = [*command, str(cache_of(toys)), str(tmp_path / "two"), *TOGETHER]
+    subprocess.run(words, env=environment, check=True, timeout=300)
+    compare_processes(tmp_path / "one", tmp_path / "two")
 
 
 def test_loss_that_is_not_finite_names_its_clips(toy, toys, tmp_path):
@@ -241,37 +292,3 @@ def _installed(name):
     import importlib.util
 
     return importlib.util.find_spec(name) is not None
-
-
-HIDDEN = """
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"decord", "mmpose", "mmcv", "mmengine", "av", "cv2", "dask", "distributed"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Blocker())
-import runpy
-from pathlib import Path
-
-toy = runpy.run_path(sys.argv[1])
-from star.pipeline.evaluate import evaluate
-from star.pipeline.report import report
-from star.pipeline.train import train
-
-cache, run = Path(sys.argv[2]), Path(sys.argv[3])
-recipe = toy["recipe"]("train.epochs=1")
-training, testing = toy["build"](cache)
-train(recipe, training, testing, run, progress=False)
-evaluate(recipe, testing, run, progress=False)
-report([run], run / "report.html")
-"""
-
-
-def test_trains_without_the_packages_of_stage_one(toys, tmp_path):
-    """Where decord, mmpose, mmcv, mmengine, PyAV and OpenCV are not installed: train, test, report."""
-    cache = toys[0].shelves["tokens"].path.parents[1]
-    words = [sys.executable, "-c", HIDDEN, str(TOY), str(cache), str(tmp_path / "run")]
-    subprocess.run(words, check=True, timeout=300)
-    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000

@@ -1,0 +1,130 @@
+"""The report: one page, whole by itself."""
+
+import io
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from star.cache.errors import UsageError
+from star.pipeline.evaluate import evaluate
+from star.pipeline.report import report
+from star.pipeline.train import train
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+PNG = b"\x89PNG\r\n\x1a\nclip"
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed in order, and keeps texts and addresses."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.texts, self.addresses, self.pictures = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+        given = dict(attributes)
+        self.addresses += [given[name] for name in ("src", "href", "srcset", "data", "action") if name in given]
+        if tag == "img":
+            assert given["alt"]
+            self.pictures.append(given["src"])
+        assert tag != "script"
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        self.texts.append(text.strip())
+
+
+@pytest.fixture(scope="module")
+def runs(toy, toys, tmp_path_factory):
+    """Two runs that differ in one setting, the first also tested."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, schedule in (("plain", "constant"), ("falling", "cosine")):
+        recipe = toy.recipe("train.epochs=2", f"train.schedule={schedule}", "train.learning_rate=0.001")
+        train(recipe, *toys, folder / name, device="cpu", progress=False)
+    evaluate(toy.recipe(), toys[1], folder / "plain", device="cpu", progress=False)
+    return folder
+
+
+def test_page_is_whole_by_itself(runs, tmp_path):
+    """Well-formed, nothing fetched, all pictures inside, no script; scores and classes are there."""
+    path = report([runs / "plain"], tmp_path / "page.html")
+    text = path.read_text()
+    page = Page(text)
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert "url(" not in text
+    assert "@import" not in text
+    scores = json.loads((runs / "plain" / "test" / "metrics.json").read_text())
+    assert f"{100 * scores['top1']:.1f} %" in page.texts
+    assert {"bow", "jump", "wave", "Confusion", "Curves", "By subject"} <= set(page.texts)
+    shown = len(scores["worst"][:6]) + len(scores["surest"])
+    assert len(page.pictures) == 3 + 1 + shown
+
+
+def test_runs_stand_side_by_side(runs, tmp_path):
+    """Several runs: the settings in which they differ, and a word on what was not tested yet."""
+    page = Page(report([runs / "plain", runs / "falling"], tmp_path / "page.html").read_text())
+    assert {"plain", "falling", "train.schedule", "constant", "cosine"} <= set(page.texts)
+    assert "train.epochs" not in page.texts
+    assert any(text.startswith("Not tested yet") for text in page.texts)
+
+
+def test_pictures_of_clips_come_from_the_callback(runs, tmp_path):
+    """Where media are at hand the shown clips have their pictures; it is asked only for those."""
+    asked = []
+
+    def picture(video):
+        asked.append(video)
+        return PNG if len(asked) == 1 else None
+
+    text = report([runs / "plain"], tmp_path / "page.html", pictures=picture).read_text()
+    scores = json.loads((runs / "plain" / "test" / "metrics.json").read_text())
+    assert asked == [clip["video"] for clip in (*scores["worst"][:6], *scores["surest"])]
+    assert text.count("data:image/png;base64,iVBORw0KGgpjbGlw") == 1
+
+
+def test_names_cannot_write_html(runs, tmp_path):
+    """Whatever stands in a run's files is shown as text."""
+    import shutil
+
+    run = tmp_path / "<b>run"
+    shutil.copytree(runs / "plain", run)
+    path = run / "test" / "metrics.json"
+    path.write_text(path.read_text().replace('"wave"', '"<script>alert(1)</script>"'))
+    text = report([run], tmp_path / "page.html").read_text()
+    Page(text)
+    assert "<script" not in text
+    assert "<b>run" not in text
+
+
+def test_folder_without_a_run(tmp_path):
+    """Each is one line."""
+    with pytest.raises(UsageError) as error:
+        report([tmp_path], tmp_path / "page.html")
+    assert str(error.value) == f"{tmp_path}: no run of star's (environment.json cannot be read)"
+    with pytest.raises(UsageError) as error:
+        report([], tmp_path / "page.html")
+    assert str(error.value) == "report: no run given; `star report RUN…`"
+
+
+def test_figures_are_pictures():
+    """Every drawing is a PNG that a decoder reads, also of many classes and of nothing."""
+    import numpy as np
+    from matplotlib.image import imread
+
+    from star.pipeline.figures import confusion_picture, curves_picture, frames_picture
+
+    for content in (
+        confusion_picture(np.eye(60, dtype=int) * 3, [f"class {k}" for k in range(60)]),
+        confusion_picture(np.zeros((2, 2), int), ["a", "b"]),
+        curves_picture({"run": []}, [("top1", "test")], "Top-1"),
+        frames_picture({"encoder.0.F": np.full(16, 1 / 16)}),
+    ):
+        assert imread(io.BytesIO(content), format="png").ndim == 3
