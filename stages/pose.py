@@ -1,0 +1,157 @@
+"""Pose: where the joints of a clip come from, and the joints that a data set annotates.
+
+The networks are in stages/estimator.py, the boxes they look into in stages/people.py and stages/detector.py. Nothing
+heavy is imported here: a machine that only trains reads keys and skeletons through this file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..cache.errors import AnnotationError
+from .stage import Array
+
+SLACK = 0.1, 5  # an annotation may differ from its video by this share of the frames plus so many frames
+GROWN = 0.1  # joints end at wrists, ankles and eyes: boxes around them are grown by this share on each side
+
+
+@dataclass(frozen=True)
+class Pose:
+    """The settings of the pose stage that stand in its key.
+
+    source: "annotations" or "mmpose". model: mmpose's name of the network. checkpoint: "official", "random", or the
+    sha256 of a file. detector: "annotations", "frame", or the name of a torchvision detector; detector_weights: as
+    checkpoint. people: how many a clip keeps. seed: of random weights.
+    """
+
+    source: str = "annotations"
+    model: str = "rtmpose-m_8xb256-420e_coco-256x192"
+    checkpoint: str = "official"
+    detector: str = "annotations"
+    detector_weights: str = "official"
+    people: int = 1
+    seed: int = 0
+
+    name: ClassVar[str] = "pose"
+    version: ClassVar[int] = 1
+    arrays: ClassVar[dict[str, Array]] = {
+        "keypoints": Array(
+            "t people joint xyscore",
+            "float32",
+            "px, px, 1",
+            "x and y of every joint in the frame, mirrored where the view is, pixel centres at whole numbers; score 0 "
+            "(and x = y = 0) where the joint or the person is absent",
+        )
+    }
+
+    @property
+    def detects(self) -> bool:
+        """Whether a network looks for the people."""
+        return self.source == "mmpose" and self.detector not in ("annotations", "frame")
+
+    def settings(self) -> dict[str, Any]:
+        """What stands in the key: only what can change the joints."""
+        if self.source == "annotations":
+            return {"source": self.source, "people": self.people}
+        settings = {
+            "source": self.source,
+            "model": self.model,
+            "checkpoint": self.checkpoint,
+            "detector": self.detector,
+            "people": self.people,
+        }
+        if self.detects:
+            settings["detector_weights"] = self.detector_weights
+        if "random" in (self.checkpoint, settings.get("detector_weights")):
+            settings["seed"] = self.seed
+        return settings
+
+
+def annotated(keypoints: np.ndarray, frame_index: np.ndarray, count: int, people: int) -> np.ndarray:
+    """The annotated joints of a clip's frames, (T, people, N, 3) float32, whoever moves most first.
+
+    keypoints: (F, P0, N, 3) x px, y px, score of every annotated frame. frame_index: (T,) int, the clip's frames.
+    count: how many frames the video has. What is not finite, and frames after the annotation's end, are absent (all
+    zero). Raises AnnotationError where the annotation's length is far from the video's.
+    """
+    _check_length(len(keypoints), count)
+    keypoints = _finite(keypoints)
+    picked = _padded(keypoints[:, _by_motion(keypoints)[:people]], people)
+    return _at(picked, frame_index, 0.0)
+
+
+def annotated_boxes(
+    keypoints: np.ndarray, boxes: np.ndarray | None, frame_index: np.ndarray, count: int, people: int
+) -> np.ndarray:
+    """The annotated boxes of a clip's frames, (T, people, 4) float32 x0 y0 x1 y1 px, in the order of `annotated`.
+
+    boxes: (F, P0, 4), NaN where there is nobody; without them, the extent of the joints, grown by a tenth on each
+    side. NaN where there is nobody and after the annotation's end. Raises AnnotationError as `annotated` does.
+    """
+    _check_length(len(keypoints), count)
+    keypoints = _finite(keypoints)
+    boxes = _extents(keypoints) if boxes is None else np.asarray(boxes, np.float32)
+    order = _by_motion(keypoints)[:people]
+    missing = np.full((len(boxes), people - len(order), 4), np.nan, np.float32)
+    return _at(np.concatenate([boxes[:, order], missing], 1), frame_index, np.nan)
+
+
+def _check_length(length: int, count: int) -> None:
+    share, frames = SLACK
+    if abs(length - count) > share * count + frames:
+        raise AnnotationError(
+            f"the annotation has {length} frames and the video {count}: they do not belong together; "
+            "correct the annotation, or take the joints from pose.source: mmpose"
+        )
+
+
+def _finite(keypoints: np.ndarray) -> np.ndarray:
+    """A copy in float32 in which a joint is wholly there or, all zero, absent."""
+    keypoints = np.array(keypoints, np.float32)
+    keypoints[~(np.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0))] = 0
+    return keypoints
+
+
+def _by_motion(keypoints: np.ndarray) -> np.ndarray:
+    """The people (P0,) in order: the main actor is the one who moves most (METHOD.md, NTU RGB+D).
+
+    Motion is the standard deviation of a joint's place over the frames in which it is seen, times the share of the
+    frames in which it is, mean over joints: a body that flickers up for a few frames does not count as an actor.
+    """
+    seen = keypoints[..., 2] > 0  # (F, P0, N)
+    frames = np.maximum(seen.sum(0), 1)
+    middle = keypoints[..., :2].sum(0, dtype=np.float64) / frames[..., None]
+    squares = ((keypoints[..., :2] - middle) ** 2).sum(-1) * seen
+    motion = (np.sqrt(squares.sum(0) / frames) * seen.sum(0)).mean(-1)  # of one clip: the number of frames is common
+    return np.lexsort((-seen.sum((0, 2)), -motion))
+
+
+def _padded(keypoints: np.ndarray, people: int) -> np.ndarray:
+    """(F, people, N, 3): zeros for people who are not there."""
+    frames, present, joints, _ = keypoints.shape
+    missing = np.zeros((frames, people - present, joints, 3), np.float32)
+    return np.concatenate([keypoints, missing], 1)
+
+
+def _extents(keypoints: np.ndarray) -> np.ndarray:
+    """Boxes (F, P0, 4) around the joints that are there, grown; NaN where fewer than two are."""
+    seen = keypoints[..., 2:] > 0
+    low = np.where(seen, keypoints[..., :2], np.inf).min(-2)
+    high = np.where(seen, keypoints[..., :2], -np.inf).max(-2)
+    enough = seen.sum((-1, -2)) >= 2
+    boxes = np.full((*keypoints.shape[:2], 4), np.nan, np.float32)
+    grown = GROWN * (high - low)[enough]
+    boxes[enough] = np.concatenate([low[enough] - grown, high[enough] + grown], -1)
+    return boxes
+
+
+def _at(values: np.ndarray, frame_index: np.ndarray, absent: float) -> np.ndarray:
+    """Rows of `values` (F, ...) at the clip's frames (T,); `absent` where the frame is beyond the end."""
+    frame_index = np.asarray(frame_index)
+    picked = np.full((len(frame_index), *values.shape[1:]), absent, np.float32)
+    inside = frame_index < len(values)
+    picked[inside] = values[frame_index[inside]]
+    return picked
