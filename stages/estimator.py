@@ -1,0 +1,162 @@
+"""Joints by one of mmpose's top-down networks: all crops of many clips through one network, in batches of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..cache.errors import MachineError, WeightsError
+from . import pose_models, weights
+from .people import present
+from .pose import Pose
+from .window import Window
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .skeleton import Skeleton
+
+
+class Estimator:
+    """A pose network with its weights, on one device.
+
+    pose: the stage's settings. checkpoint: the weights file, where pose.checkpoint is the sha256 of one. device: of
+    torch. batch: crops at a time, halved for good where the device's memory does not hold them; no result depends on
+    which crops share a batch, and on its size only in the last bits of float32.
+    Raises RecipeError, WeightsError, DownloadError or MissingPackage.
+    """
+
+    def __init__(self, pose: Pose, *, checkpoint: Path | None = None, device: str = "cpu", batch: int = 32) -> None:
+        import torch
+
+        self.device, self.batch = device, batch
+        self.design = pose_models.design(pose.model)
+        file = _weights_file(pose, checkpoint)
+        network: Any = pose_models.build(pose.model, pose.seed)
+        if file is not None:
+            weights.load_into(network, weights.load_state_dict(file), file, f"mmpose's {pose.model}")
+        self.network = network.to(device=device, memory_format=torch.channels_last)
+
+    @property
+    def window(self) -> Window:
+        """How people are cut out of frames for this network."""
+        return self.design.window
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints that it gives."""
+        return self.design.skeleton
+
+    def keypoints(self, crops: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The joints of many clips, each (T, people, N, 3) float32: x px and y px of the whole frame, score.
+
+        crops: of each clip (k, height, width, 3) uint8 RGB, as `crops` cuts them. boxes: of each clip (T, people, 4)
+        px, NaN where there is nobody: there x, y and score are 0, as they are for a joint whose score is not above 0.
+        The score is the network's own: about 0 to 1, not a probability.
+        """
+        held = [present(one) for one in boxes]
+        around = np.concatenate([one[here] for one, here in zip(boxes, held, strict=True)])
+        found = self.predict(np.concatenate(crops), around)
+        ends = np.cumsum([here.sum() for here in held])[:-1]
+        clips = []
+        for here, joints in zip(held, np.split(found, ends), strict=True):
+            clip = np.zeros((*here.shape, *found.shape[1:]), np.float32)
+            clip[here] = joints
+            clips.append(clip)
+        return clips
+
+    def predict(self, crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """The joints (k, N, 3) float32 px, px, score in crops (k, height, width, 3) uint8 RGB around boxes (k, 4)."""
+        joints = len(self.skeleton.joints)
+        if not len(crops):
+            return np.zeros((0, joints, 3), np.float32)
+        points = self._on_device(crops)
+        places = self.window.back(points[..., :2], boxes)
+        found = np.concatenate([places, points[..., 2:]], -1).astype(np.float32)
+        found[~(np.isfinite(found).all(-1) & (found[..., 2] > 0))] = 0
+        return found
+
+    def _on_device(self, crops: np.ndarray) -> np.ndarray:
+        """Points in px of the crops, and scores, (k, N, 3); smaller batches until they fit into memory."""
+        import torch
+
+        while True:
+            try:
+                return np.concatenate([self._forward(part) for part in full_batches(crops, self.batch)])[: len(crops)]
+            except torch.cuda.OutOfMemoryError:
+                if self.batch == 1:
+                    raise MachineError(
+                        f"{self.device}: no memory for a single crop of the pose network; free the device, or use cpu"
+                    ) from None
+                self.batch //= 2
+                torch.cuda.empty_cache()
+
+    def _forward(self, crops: np.ndarray) -> np.ndarray:
+        """One batch (B, height, width, 3) -> (B, N, 3)."""
+        import torch
+
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            pixels = torch.from_numpy(np.array(crops)).to(self.device).permute(0, 3, 1, 2)
+            features = self.network.extract_feat(normalised(pixels, self.network.data_preprocessor))
+            found = self.network.head.predict(features, None, test_cfg=self.network.test_cfg)
+        kept = self.network.test_cfg.get("output_keypoint_indices")
+        points = np.stack([_array(one.keypoints)[0] for one in found])[..., :2]
+        scores = np.stack([_array(one.keypoint_scores)[0] for one in found])
+        joined = np.concatenate([points, scores[..., None]], -1)
+        return joined if kept is None else joined[:, kept]
+
+
+def crops(window: Window, frames: Sequence[np.ndarray], boxes: np.ndarray) -> np.ndarray:
+    """What a network sees of a clip: (k, height, width, 3) uint8, one crop per box that is there, frame by frame.
+
+    frames: T of (h, w, 3) uint8. boxes: (T, people, 4) px of these frames, NaN where there is nobody.
+    """
+    held = present(boxes)
+    cut = [window.cut(frames[t], boxes[t, person]) for t, person in np.argwhere(held)]
+    return np.stack(cut) if cut else np.zeros((0, window.height, window.width, 3), np.uint8)
+
+
+def normalised(pixels: Tensor, preprocessor: Any) -> Tensor:
+    """RGB pixels (B, 3, h, w) uint8 as mmpose's pre-processor would give them to the network.
+
+    mmpose reads files as BGR and turns them to RGB where the configuration says so; otherwise the network wants BGR.
+    """
+    if not preprocessor._channel_conversion:
+        pixels = pixels.flip(1)
+    pixels = pixels.float()
+    if not preprocessor._enable_normalize:
+        return pixels
+    return (pixels - preprocessor.mean) / preprocessor.std
+
+
+def full_batches(crops: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Parts of `crops` (k, ...) of exactly `size`; the last is filled up with black."""
+    for start in range(0, len(crops), size):
+        part = crops[start : start + size]
+        if len(part) < size:
+            part = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
+        yield part
+
+
+def _array(values: Any) -> np.ndarray:
+    """Decoders give numpy arrays or tensors."""
+    return values if isinstance(values, np.ndarray) else values.cpu().numpy()
+
+
+def _weights_file(pose: Pose, checkpoint: Path | None) -> Path | None:
+    """The file that pose.checkpoint stands for, None for random weights; one that is given must have its sha256."""
+    if pose.checkpoint == "random":
+        return None
+    if pose.checkpoint == "official":
+        return weights.fetch(pose_models.address(pose.model), f"mmpose's {pose.model}")
+    if checkpoint is None:
+        raise WeightsError(f"pose.checkpoint: the file with sha256 {pose.checkpoint[:12]}… is needed; give its path")
+    if (found := weights.sha256(checkpoint)) != pose.checkpoint:
+        raise WeightsError(
+            f"{checkpoint}: its sha256 begins with {found[:12]}, the recipe's with {pose.checkpoint[:12]}; "
+            "put the old file back, or take pose.checkpoint_sha256 out of the recipe to extract anew"
+        )
+    return checkpoint
