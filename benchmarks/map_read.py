@@ -76,19 +76,21 @@ def by_h5py(shelf: Shelf, names: list[str]) -> Copy:
 WAYS = {"star, mapped": by_map, "np.memmap": by_memmap, "star, read": by_read, "h5py": by_h5py}
 
 
-def rate(way: str, root: Path, clips: int, seed: int) -> float:
-    """GB/s of one pass over all clips in random order, in batches; the files were read before."""
+def rates(root: Path, clips: int, rounds: int, seed: int) -> dict[str, float]:
+    """GB/s of every way, from the median time of a batch; the ways take turns, batch by batch, after a warm-up."""
     shelf = Store(root).shelf("backbone", KEY)
-    names = in_order(shelf)
-    copy, out = WAYS[way](shelf, names), np.empty((BATCH, *SHAPE), np.float16)
-    order = np.random.default_rng(seed).permutation(clips)
-    for _ in range(2):  # the first pass warms up
-        start = time.perf_counter()
+    names, out = in_order(shelf), np.empty((BATCH, *SHAPE), np.float16)
+    ways = {way: make_copy(shelf, names) for way, make_copy in WAYS.items()}
+    times: dict[str, list[float]] = {way: [] for way in WAYS}
+    for number in range(rounds + 1):
+        order = np.random.default_rng([seed, number]).permutation(clips)
         for first in range(0, clips - BATCH + 1, BATCH):
-            copy(order[first : first + BATCH], out)
-        seconds = time.perf_counter() - start
-        order = np.random.default_rng(seed + 1).permutation(clips)
-    return clips // BATCH * out.nbytes / seconds / 1e9
+            for way in np.random.default_rng([seed, number, first]).permutation(list(ways)):  # nobody is always first
+                start = time.perf_counter()
+                ways[way](order[first : first + BATCH], out)
+                times[way].append(time.perf_counter() - start)
+    warm_up = clips // BATCH
+    return {way: out.nbytes / float(np.median(found[warm_up:])) / 1e9 for way, found in times.items()}
 
 
 def in_order(shelf: Shelf) -> list[str]:
@@ -96,27 +98,25 @@ def in_order(shelf: Shelf) -> list[str]:
     return sorted(shelf.segments(), key=lambda name: int(shelf.segment(name).rows[0].video_id))
 
 
-def together(way: str, root: Path, clips: int, seed: int, workers: int, start: str) -> float:
+def together(root: Path, options: argparse.Namespace, workers: int, start: str) -> dict[str, float]:
     """GB/s of several processes that each read all clips, added up; no start: in this process."""
     if not start:
-        return rate(way, root, clips, seed)
-    jobs = [(way, root, clips, seed + number) for number in range(workers)]
+        return rates(root, options.clips, options.rounds, 0)
+    jobs = [(root, options.clips, options.rounds, number) for number in range(workers)]
     with multiprocessing.get_context(start).Pool(workers) as pool:
-        return sum(pool.starmap(rate, jobs, chunksize=1))
+        found = pool.starmap(rates, jobs, chunksize=1)
+    return {way: sum(one[way] for one in found) for way in WAYS}
 
 
 def report(root: Path, options: argparse.Namespace) -> None:
-    print(f"| GB/s, median of {options.rounds} | {' | '.join(WAYS)} | mapped / memmap |")
-    print("|---|---|---|---|---|---|")
+    print(f"| GB/s | {' | '.join(WAYS)} | mapped / memmap | mapped / h5py |")
+    print("|---|---|---|---|---|---|---|")
     for workers, start in ((1, ""), (options.workers, "fork"), (options.workers, "spawn")):
-        rates: dict[str, list[float]] = {way: [] for way in WAYS}
-        for seed in range(options.rounds):  # interleaved
-            for way, found in rates.items():
-                found.append(together(way, root, options.clips, seed, workers, start))
-        middle = {way: float(np.median(found)) for way, found in rates.items()}
-        ratio = np.median(np.array(rates["star, mapped"]) / np.array(rates["np.memmap"]))
+        found = together(root, options, workers, start)
         name = f"{workers} processes, {start}" if start else "1 process"
-        print(f"| {name} | {' | '.join(f'{middle[way]:.2f}' for way in WAYS)} | {ratio:.2f} |", flush=True)
+        ratios = (found["star, mapped"] / found[other] for other in ("np.memmap", "h5py"))
+        numbers = " | ".join(f"{number:.2f}" for number in (*found.values(), *ratios))
+        print(f"| {name} | {numbers} |", flush=True)
 
 
 def main() -> None:
