@@ -17,6 +17,7 @@ from typing import Any
 from ..cache.errors import DatasetError, Interrupted, VideoError
 from ..cache.ledger import Failure
 from . import recipe as recipes
+from .cost import check_space
 from .engine import Computed, Done, Engine, reads_videos
 from .plan import Plan, StagePlan, plan, remember
 from .progress import Progress, counted
@@ -92,8 +93,9 @@ def extract(
     if not work:
         remember(planned)
         return planned, outcome
-    planned.store.prepare()
     _refuse_unmounted(planned, work)
+    planned.store.prepare()
+    check_space(planned)
     old = {name: planned.stages[name].shelf.segments() for name in (only or planned.stages)} if force else {}
     limit = max_failures(len(planned.catalogue.videos)) if max_failures else None
     began = time.monotonic()

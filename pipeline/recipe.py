@@ -221,7 +221,9 @@ class Test(Settings):
 
     batch: Positive = 32
     views: Literal["first", "all"] = Field(default="all", description="probabilities are averaged over these views")
-    checkpoint: Literal["best", "last"] = "best"
+    checkpoint: Literal["last", "best"] = Field(
+        default="last", description="best is chosen on the test videos, so its accuracy flatters; last is not"
+    )
     bootstrap: Annotated[int, Field(ge=0)] = 1000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .cost import clip_bytes, clip_seconds, other
 from .plan import Plan, StagePlan
 from .progress import amount, clock, counted
 
@@ -24,7 +25,7 @@ def status(plan: Plan) -> dict[str, Any]:
 
 def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:
     missing = len(stage.missing)
-    cost = _cost(plan, stage)
+    seconds = clip_seconds(plan, stage) if missing else None
     return {
         "stage": stage.name,
         "key": stage.shelf.key,
@@ -34,8 +35,8 @@ def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:
         "failed": len(stage.failed),
         "bytes": stage.shelf.bytes(),
         "why": _why(plan, stage) if missing else "",
-        "bytes_to_write": cost and round(cost[0] * missing),
-        "seconds": cost and round(cost[1] * missing, 1),
+        "bytes_to_write": missing * clip_bytes(plan, stage.name),
+        "seconds": None if seconds is None else round(seconds * missing, 1),
     }
 
 
@@ -46,13 +47,9 @@ def _why(plan: Plan, stage: StagePlan) -> str:
     if stage.places:
         return "not extracted yet"
     mine = plan.graph[stage.name].description()
-    others = [shelf.description() for shelf in plan.store.shelves() if _other(shelf, stage)]
+    others = [shelf.description() for shelf in plan.store.shelves() if other(shelf, stage)]
     nearest = min((changes(other, mine) for other in others), key=len, default=[])
     return ", ".join(nearest) or "not extracted yet"
-
-
-def _other(shelf: Any, stage: StagePlan) -> bool:
-    return shelf.stage == stage.name and shelf.key != stage.shelf.key
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -79,17 +76,6 @@ def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _cost(plan: Plan, stage: StagePlan) -> tuple[float, float] | None:
-    """(bytes, seconds) of one clip, as measured when an earlier segment of the stage was written; None without one."""
-    shelves = [stage.shelf, *(shelf for shelf in plan.store.shelves() if _other(shelf, stage))]
-    for shelf in shelves:
-        for name in shelf.segments()[:1]:
-            segment = shelf.segment(name)
-            size = shelf.file(name).stat().st_size
-            return size / len(segment), float(segment.provenance.get("seconds_per_clip", 0.0))
-    return None
-
-
 def lines(state: dict[str, Any]) -> list[str]:
     """The same as a table for a person."""
     rows: list[tuple[str, ...]] = [
@@ -97,8 +83,9 @@ def lines(state: dict[str, Any]) -> list[str]:
     ]
     for stage in state["stages"]:
         cost = ""
-        if stage["missing"] and stage["bytes_to_write"] is not None:
-            cost = f"; about {amount(stage['bytes_to_write'])}, {clock(stage['seconds'])}"
+        if stage["missing"]:
+            cost = f"; about {amount(stage['bytes_to_write'])}"
+            cost += "" if stage["seconds"] is None else f", {clock(stage['seconds'])}"
         counts = [f"{stage[name]:,}" for name in ("cached", "missing", "stale_videos", "failed")]
         rows.append((stage["stage"], *counts, amount(stage["bytes"]), stage["why"] + cost))
     return [

@@ -1,0 +1,60 @@
+"""What missing clips will cost: bytes from the arrays' shapes, seconds from what earlier segments took."""
+
+from __future__ import annotations
+
+from ..cache.errors import StorageError
+from ..cache.store import Shelf
+from ..stages.backbone import CHANNELS
+from ..stages.tokens import channels
+from .plan import Plan, StagePlan
+from .progress import amount
+
+COCO_JOINTS = 17  # what a pose model gives, where the data set has no skeleton of its own
+ROOM_LEFT = 64 << 20  # a disk is never filled to its last byte
+
+
+def clip_bytes(planned: Plan, stage: str) -> int:
+    """Bytes of one clip's row in a stage, uncompressed; a little is added for its id, digest and checksum."""
+    recipe = planned.recipe
+    frames, people = recipe.decode.frames, recipe.pose.people
+    annotated = recipe.pose.source == "annotations" and planned.catalogue.skeleton is not None
+    joints = len(planned.catalogue.skeleton.joints) if annotated and planned.catalogue.skeleton else COCO_JOINTS
+    maps = joints * (people if recipe.heatmaps.people == "separate" else 1)
+    backbone = planned.graph["backbone"].stage
+    local, whole = recipe.backbone.local_layer, recipe.backbone.global_layer
+    cells = backbone.grid(local) ** 2
+    row = {
+        "decode": (4 + 8) * frames + 13,
+        "pose": frames * people * joints * 3 * 4,
+        "backbone": 2 * frames * (CHANNELS[whole] * backbone.grid(whole) ** 2 + CHANNELS[local] * cells),
+        "heatmaps": 2 * frames * maps * cells,
+        "tokens": 2 * frames * maps * channels(recipe.tokens.form, CHANNELS[local], cells) if stage == "tokens" else 0,
+    }
+    return row[stage] + 100
+
+
+def clip_seconds(planned: Plan, stage: StagePlan) -> float | None:
+    """Seconds that a clip took in an earlier segment of the stage, under any key; None where there is none."""
+    shelves = [stage.shelf, *(shelf for shelf in planned.store.shelves() if other(shelf, stage))]
+    for shelf in shelves:
+        for name in shelf.segments()[:1]:
+            return float(shelf.segment(name).provenance.get("seconds_per_clip", 0.0))
+    return None
+
+
+def other(shelf: Shelf, stage: StagePlan) -> bool:
+    """Whether a shelf holds the same stage under another key."""
+    return shelf.stage == stage.name and shelf.key != stage.shelf.key
+
+
+def check_space(planned: Plan) -> None:
+    """Refuse to begin what the disk cannot hold; what compression saves cannot be known. Raises StorageError."""
+    if planned.recipe.cache.compression != "none":
+        return
+    needed = sum(len(stage.missing) * clip_bytes(planned, name) for name, stage in planned.stages.items())
+    free = planned.store.free_bytes()
+    if needed + ROOM_LEFT > free:
+        raise StorageError(
+            f"cache.root: {planned.recipe.cache.root} has {amount(free)} free, and {amount(needed)} would be written; "
+            "free space, choose another cache, or extract less"
+        )
