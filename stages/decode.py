@@ -61,7 +61,7 @@ class Decode:
             raise ValueError(f"count: {count}; a video without frames has no clips")
         chance = _chance(self.seed, video_id, view, self.frames + 1)
         chosen = self._place(count, None if view == 0 else chance[:-1])
-        return chosen.astype(np.int32), self.flip and view > 0 and chance[-1] < 0.5
+        return chosen.astype(np.int32), bool(self.flip and view > 0 and chance[-1] < 0.5)
 
     def _place(self, count: int, chance: np.ndarray | None) -> np.ndarray:
         """Indices (T,); chance: (T,) in [0, 1), None for the centre."""

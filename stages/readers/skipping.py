@@ -25,7 +25,7 @@ from .order import choose_packets, display_order
 from .packets import Parser
 from .sequential import SequentialVideo
 from .slices import Slice
-from .video import Video, upright_size
+from .video import Turn, Video, upright_size
 
 KEPT_BYTES = 64 << 20  # compressed packets up to this much are kept, larger files are read twice
 
@@ -48,6 +48,7 @@ class SkippingVideo(Video):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._size: tuple[int, int] | None = None
+        self._turn: Turn | None = None
         self._kept: list[Packet[VideoStream]] | None = []
         self._file = File(path)
         try:
@@ -87,6 +88,12 @@ class SkippingVideo(Video):
         """FFmpeg's name of the container."""
         return self._file.container.format.name
 
+    def is_mirrored(self) -> bool:
+        """True where the pictures are not only turned but mirrored."""
+        _ = self.frame_size  # known with the first picture
+        a, b, c, d = self._turn or (1, 0, 0, 1)
+        return a * d - b * c < 0
+
     @property
     def frame_size(self) -> tuple[int, int]:
         """Width and height in pixels, upright."""
@@ -102,10 +109,17 @@ class SkippingVideo(Video):
         done = 0
         try:
             for frame in self._decode(wanted):
-                yield wanted[done], self._file.rgb(frame, self._turn)
+                yield wanted[done], self._file.rgb(frame, self._orient(frame))
                 done += 1
         except (Doubt, FFmpegError):
             yield from self._in_sequence(wanted[done:])
+
+    def _orient(self, frame: VideoFrame) -> Turn:
+        """How all pictures are to be turned; one parameter set, so one size."""
+        if self._turn is None:
+            self._turn = turn_of(frame)
+            self._size = upright_size(frame.width, frame.height, self._turn)
+        return self._turn
 
     def _decode(self, wanted: list[int]) -> Iterator[VideoFrame]:
         """The wanted frames in order. Raises Doubt as soon as the decoder puts out anything but what was predicted."""
@@ -118,9 +132,6 @@ class SkippingVideo(Video):
                 return
             if frame.pts != next(expected, None) or frame.is_corrupt:
                 raise Doubt("another picture came out than was expected")
-            if self._size is None:
-                self._turn = turn_of(frame)
-                self._size = upright_size(frame.width, frame.height, self._turn)
             if frame.pts == target:
                 yield frame
                 target = next(missing, None)

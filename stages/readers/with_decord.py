@@ -20,8 +20,8 @@ def open_decord(path: Path) -> Video:
 
     Measured with decord 0.6.0 against a sequential decode: equal, bit for bit, for progressive 8-bit 4:2:0 H.264 of
     even size in MP4, Matroska and AVI. Not equal, so not taken: interlaced video (decord mixes the fields), more than
-    8 bits, odd sizes, MPEG-TS (other frames). Damaged pictures may be mended otherwise than by PyAV's newer FFmpeg.
-    Raises MissingPackage, and what `auto` raises.
+    8 bits, odd sizes, MPEG-TS (other frames), mirrored video. Damaged pictures may be mended
+    otherwise than by PyAV's newer FFmpeg. Raises MissingPackage, and what `auto` raises.
     """
     video = open_auto(path)
     return DecordVideo(path, video) if isinstance(video, SkippingVideo) and _is_known(video) else video
@@ -30,7 +30,7 @@ def open_decord(path: Path) -> Video:
 def _is_known(video: SkippingVideo) -> bool:
     codec = video.stream.codec_context
     even = codec.width % 2 == codec.height % 2 == 0
-    return codec.pix_fmt == "yuv420p" and even and video.format.split(",")[0] in _FORMATS
+    return codec.pix_fmt == "yuv420p" and even and video.format.split(",")[0] in _FORMATS and not video.is_mirrored()
 
 
 class DecordVideo(Video):

@@ -1,0 +1,77 @@
+"""Breaks videos and judges what the readers make of them; imported by test_fuzz.py and by its child processes."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import av
+import numpy as np
+
+from star.cache.errors import VideoError
+from star.stages.decode import open_video
+
+KINDS = ("flip", "flips", "zeros", "noise", "cut", "head", "header", "empty", "swap")
+
+
+def broken(source: Path, target: Path, kind: str, seed: int) -> Path:
+    """Write a broken copy of a video: bits flipped, ranges zeroed or overwritten, cut, picture headers changed."""
+    chance = random.Random(seed)
+    data = bytearray(source.read_bytes())
+    place, length = chance.randrange(len(data)), chance.randrange(1, 4000)
+    end = min(place + length, len(data))
+    if kind in {"flip", "flips"}:
+        for _ in range(1 if kind == "flip" else 30):
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    elif kind == "zeros":
+        data[place:end] = bytes(end - place)
+    elif kind == "noise":
+        data[place:end] = chance.randbytes(end - place)
+    elif kind == "cut":
+        del data[place:]
+    elif kind == "head":
+        for _ in range(4):
+            data[chance.randrange(min(4096, len(data)))] = chance.randrange(256)
+    elif kind == "header":
+        start = chance.choice(_places(source))
+        data[start + chance.randrange(20)] ^= 1 << chance.randrange(8)
+    elif kind == "swap":
+        data[place:end] = data[end:][: end - place]
+    elif kind == "empty":
+        data.clear()
+    target.write_bytes(data)
+    return target
+
+
+def _places(path: Path) -> list[int]:
+    with av.open(str(path)) as container:
+        return [packet.pos for packet in container.demux(video=0) if packet.size > 20]
+
+
+def lenient_decode(path: Path) -> dict[int, np.ndarray]:
+    """What a plain sequential decode gives until it fails."""
+    frames: dict[int, np.ndarray] = {}
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            container.streams.video[0].codec_context.thread_count = 1
+            for frame in container.decode(video=0):
+                frames[len(frames)] = frame.to_ndarray(format="rgb24", threads=1)
+    except (av.FFmpegError, IndexError, ValueError):
+        return frames
+    return frames
+
+
+def verdict(path: Path) -> str:
+    """The kind of the error that `auto` raises, "exact" for the frames of a plain decode, else "WRONG …"."""
+    try:
+        with open_video(path) as video:
+            count = video.frame_count
+            chosen = {(2 * part + 1) * count // 32 for part in range(16)} | {0, count - 1}
+            found = dict(video.frames(chosen))
+    except VideoError as error:
+        return error.kind if "\n" not in str(error) else f"WRONG message: {error}"
+    expected = lenient_decode(path)
+    wrong = [index for index in found if index not in expected or not np.array_equal(found[index], expected[index])]
+    if wrong or len(expected) != count:
+        return f"WRONG frames {wrong}, {count} counted, {len(expected)} decode"
+    return "exact"
