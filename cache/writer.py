@@ -1,5 +1,7 @@
 """Writing one segment, whole or not at all (FORMAT.md "A segment")."""
 
+# pyright: reportAttributeAccessIssue=false
+# (h5py's low level is compiled and has no types)
 from __future__ import annotations
 
 import json
@@ -10,6 +12,7 @@ from typing import Any, Literal
 
 import h5py
 import numpy as np
+from h5py import h5f, h5fd, h5p
 
 from .. import __version__
 from .checksum import Row, id_problem, row_checksums, shape_text
@@ -61,7 +64,7 @@ def _write(path: Path, about: dict[str, Any], datasets: dict[str, np.ndarray], s
     """Write the HDF5 file, put it on the disk, and return the digest of the bytes that are there. Raises OSError."""
     with path.open("x+b", buffering=0) as file:
         sink = Sink(file.fileno())
-        with h5py.File(sink, "w", libver=("v108", "v108"), alignment_threshold=1, alignment_interval=ALIGNMENT) as hdf:
+        with _created(sink) as hdf:
             for name, array in datasets.items():
                 dataset = hdf.create_dataset(name, data=array, track_times=False, **_storage(array, name, compression))
                 _set(dataset, said.get(name, {}))
@@ -71,6 +74,18 @@ def _write(path: Path, about: dict[str, Any], datasets: dict[str, np.ndarray], s
         flush(file.fileno())
         file.seek(0, os.SEEK_SET)
         return stream_digest(file)
+
+
+def _created(sink: Sink) -> h5py.File:
+    """An empty HDF5 file without times; metadata as HDF5 1.8 reads them, which carry checksums of their own."""
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_fileobj_driver(h5fd.fileobj_driver, sink)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    access.set_libver_bounds(h5f.LIBVER_V18, h5f.LIBVER_V18)
+    access.set_alignment(1, ALIGNMENT)
+    plan = h5p.create(h5p.FILE_CREATE)
+    plan.set_obj_track_times(False)
+    return h5py.File(h5f.create(b"segment", h5f.ACC_TRUNC, plan, access))
 
 
 def _storage(array: np.ndarray, name: str, compression: str) -> dict[str, Any]:

@@ -146,8 +146,7 @@ def test_a_file_size_limit_at_every_point(tmp_path, clips, write, compression):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert refused > 50
-    (path,) = (tmp_path / "s").iterdir()
-    assert check_segment(path) == []
+    assert [check_segment(path) for path in (tmp_path / "s").iterdir()] == [[]]
 
 
 def test_a_read_only_disk(small_disk, clips, write):
