@@ -126,13 +126,17 @@ def init(name: str, root: Path, cache: Path, as_json: bool, quiet: bool) -> None
 @click.option("--force", is_flag=True, help="Compute also what is cached; the old rows go when the new ones stand.")
 @click.option("--retry-failed", is_flag=True, help="Try again the videos in the ledger.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, do nothing.")
+@click.option(
+    "--audit", type=click.IntRange(1), default=None, metavar="N", help="Compute N cached clips again, compare."
+)
 @click.option("--max-failures", metavar="N|N%", help="Give up when more videos than this fail.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or several: cuda:0,cuda:1.")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes that decode; 0 for one per core.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler whose workers share the cache's folder.")
 @common
 def extract(
-    recipe: Path, stages: tuple[str, ...], force: bool, retry_failed: bool, dry_run: bool, max_failures: str | None,
+    recipe: Path, stages: tuple[str, ...], force: bool, retry_failed: bool, dry_run: bool, audit: int | None,
+    max_failures: str | None,
     device: str, workers: int, scheduler: str | None, overrides: tuple[str, ...], as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Videos -> cached features: whatever the recipe wants and the cache lacks.
@@ -145,7 +149,7 @@ def extract(
 
     result = run_extract(
         recipes.load(recipe, overrides), only=stages, force=force, retry_failed=retry_failed, dry_run=dry_run,
-        max_failures=max_failures, where=Where(device, workers, scheduler), quiet=quiet,
+        audit=audit or 0, max_failures=max_failures, where=Where(device, workers, scheduler), quiet=quiet,
     )  # fmt: skip
     _show(result.document, result.lines, as_json)
     sys.exit(result.exit_code)

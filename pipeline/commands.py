@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cache.errors import UsageError
+from . import audit as audits
 from .extract import Outcome, Where, extract
 from .plan import Plan, plan, remember, select, stages_for_training
 from .progress import amount, clock, counted, tell
@@ -34,10 +35,14 @@ def run_extract(
     retry_failed: bool = False,
     dry_run: bool = False,
     max_failures: str | None = None,
+    audit: int = 0,
     where: Where = Where(),
     quiet: bool = False,
 ) -> Result:
     """`star extract`: exit code 3 where videos failed, now or in an earlier run that is still believed."""
+    if audit:
+        compared = audits.audit(recipe, audit, where=where, quiet=quiet)
+        return Result(compared, audits.lines(compared), 3 if compared["failed"] else 0)
     if dry_run:
         planned = plan(recipe, only=only, force=force, retry_failed=retry_failed)
         state = status(planned)

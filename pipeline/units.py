@@ -48,8 +48,12 @@ def units(plan: Plan) -> list[Unit]:
     groups: dict[tuple[str, ...], list[Clip]] = defaultdict(list)
     for place, stages in lacking.items():
         groups[tuple(stages)].append(clips[place])
-    size = plan.recipe.cache.segment
-    return [_unit(plan, stages, chunk) for stages, group in groups.items() for chunk in _chunks(group, size)]
+    return [unit for stages, group in groups.items() for unit in cut(plan, stages, group)]
+
+
+def cut(plan: Plan, stages: tuple[str, ...], clips: list[Clip]) -> list[Unit]:
+    """Clips that lack the same stages, in units of up to a segment's size."""
+    return [_unit(plan, stages, chunk) for chunk in _chunks(clips, plan.recipe.cache.segment)]
 
 
 def _chunks(clips: list[Clip], size: int) -> Iterator[list[Clip]]:
