@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from ..cache.errors import CorruptSegment, DatasetError, MissingFeatures
 from ..cache.store import Place, Shelf
@@ -23,6 +24,7 @@ Batch = dict[str, Tensor]
 Numbers = Sequence[int] | np.ndarray
 
 STAGE_OF = {"global_grid": "backbone", "local_map": "backbone", "joint_heatmap": "heatmaps", "joint_map": "tokens"}
+MAPS = 256  # files that one array holds mapped at once
 
 
 def arrays_for(model: settings.Model, form: str) -> tuple[str, ...]:
@@ -34,7 +36,8 @@ def arrays_for(model: settings.Model, form: str) -> tuple[str, ...]:
 class Rows:
     """One array of one shelf: where each clip's row lies, and how to copy rows into a batch.
 
-    Holds no file: the shelf maps a segment when it is first read, in each process by itself.
+    Segments are mapped when they are first read, in each process by itself; what is sent to another process holds no
+    map. At most `MAPS` are held at once.
     """
 
     def __init__(self, shelf: Shelf, name: str, places: Sequence[Place]) -> None:
@@ -43,32 +46,47 @@ class Rows:
         number = {segment: index for index, segment in enumerate(self.segments)}
         self.segment = np.fromiter((number[place.segment] for place in places), np.int32, len(places))
         self.row = np.fromiter((place.row for place in places), np.int32, len(places))
-        self.dtype, self.shape = self._kind(self.segments[0])
+        self.dtype, self.shape, _ = self._layout(self.segments[0])
         self.bytes = len(places) * math.prod(self.shape) * self.dtype.itemsize
+        self.maps: dict[int, np.ndarray] = {}
 
-    def _kind(self, segment: str) -> tuple[np.dtype, tuple[int, ...]]:
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"maps": {}}
+
+    def _layout(self, segment: str) -> tuple[np.dtype, tuple[int, ...], bool]:
+        """Type and shape of a row in a segment, and whether it is compressed."""
         layout = self.shelf.segment(segment).head.datasets.get(self.name)
         if layout is None:
             raise MissingFeatures(f"{self.shelf.file(segment)}: has no {self.name}; run `star extract` again")
-        return layout.dtype, layout.shape[1:]
+        return layout.dtype, layout.shape[1:], layout.offset is None
 
     def gather(self, clips: Numbers, out: np.ndarray) -> None:
         """Copy the rows of `clips`, in their order, into out (len(clips), *shape)."""
         for slot, clip in enumerate(clips):
-            segment, row = self.segments[self.segment[clip]], self.row[clip]
-            if self._kind(segment) != (self.dtype, self.shape):
-                self._refuse(segment)
-            if self.shelf.segment(segment).head.datasets[self.name].offset is None:  # compressed: cannot be mapped
-                self.shelf.segment(segment).read_into(self.name, [int(row)], out[slot : slot + 1])
-            else:
-                out[slot] = self.shelf.map(segment, self.name)[row]
+            segment, row = int(self.segment[clip]), int(self.row[clip])
+            rows = self.maps.get(segment)
+            if rows is None:
+                rows = self._map(segment)
+            out[slot] = rows[row] if rows is not None else self._unpack(segment, row)
 
-    def _refuse(self, segment: str) -> None:
-        found, wanted = (f"{dtype} {shape}" for dtype, shape in (self._kind(segment), (self.dtype, self.shape)))
-        where = self.shelf.file(segment)
-        raise CorruptSegment(
-            f"{where}: {self.name} is {found}, elsewhere {wanted}; `star verify RECIPE --repair` moves it aside"
-        )
+    def _map(self, number: int) -> np.ndarray | None:
+        """All rows of a segment as a view of its bytes, None where they are compressed."""
+        segment = self.segments[number]
+        dtype, shape, compressed = self._layout(segment)
+        if (dtype, shape) != (self.dtype, self.shape):
+            raise CorruptSegment(
+                f"{self.shelf.file(segment)}: {self.name} is {dtype} {shape}, elsewhere {self.dtype} {self.shape}; "
+                "`star verify RECIPE --repair` moves it aside"
+            )
+        if compressed:
+            return None
+        if len(self.maps) >= MAPS:
+            self.maps.clear()
+        self.maps[number] = self.shelf.map(segment, self.name)
+        return self.maps[number]
+
+    def _unpack(self, number: int, row: int) -> np.ndarray:
+        return self.shelf.segment(self.segments[number]).read(self.name, [row])[0]
 
 
 class Features(Dataset):
@@ -119,9 +137,7 @@ class Features(Dataset):
 
     def _read(self, name: str, clips: Numbers, *, pin: bool = True) -> Tensor:
         rows = self.rows[name]
-        pin = pin and self.device.type == "cuda" and torch.utils.data.get_worker_info() is None
-        dtype = torch.from_numpy(np.empty(0, rows.dtype)).dtype
-        out = torch.empty((len(clips), *rows.shape), dtype=dtype, pin_memory=pin)
+        out = _empty((len(clips), *rows.shape), rows.dtype, pin=pin and self.device.type == "cuda")
         rows.gather(clips, out.numpy())
         return out
 
@@ -131,6 +147,15 @@ class Features(Dataset):
         place = self.device if self.preload == "device" else torch.device("cpu")
         everything = range(len(self))
         return {name: self._read(name, everything, pin=False).to(place) for name in self.rows}
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype, *, pin: bool) -> Tensor:
+    """A tensor to be filled: pinned, or in a reading process where its parent can see it, so that nothing is copied."""
+    kind = torch.from_numpy(np.empty(0, dtype)).dtype
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=kind, pin_memory=pin)
+    shared = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)
+    return torch.empty(0, dtype=kind).set_(shared, 0, shape)  # pyright: ignore[reportCallIssue]
 
 
 def _rows(selection: Selection, name: str) -> Rows:
