@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from .half import to_float16, to_float32
 from .stage import Array, Settings
 
-if TYPE_CHECKING:
-    from torch import Tensor
+SMALL_PRODUCT = 2**18  # multiplications up to which OpenBLAS stays on one core: its threads are slow on a busy machine
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,8 @@ class Tokens:
         Further axes may lead, as (b, T, ...). Summed in float32. An absent joint (heat map all zero) gives zeros. C is
         that of `channels`.
         """
-        import torch  # numpy casts float16 ten times slower
-
-        with torch.inference_mode():
-            tokens = _FORMS[self.form](_flat(local_map), _flat(joint_heatmap))
-            return tokens.half().numpy()
+        local, heat = (to_float32(maps.reshape(*maps.shape[:-2], -1)) for maps in (local_map, joint_heatmap))
+        return to_float16(_FORMS[self.form](local, heat))
 
 
 def channels(form: str, local_channels: int, cells: int) -> int:
@@ -62,29 +59,25 @@ def channels(form: str, local_channels: int, cells: int) -> int:
     return {"pool": local_channels, "pool_map": local_channels + cells, "map": cells}[form]
 
 
-def _flat(maps: np.ndarray) -> Tensor:
-    """(..., y, x) -> (..., p) float32; a read-only memory map is copied, since torch has no read-only tensors."""
-    import torch
-
-    return torch.from_numpy(np.require(maps, requirements=("C", "W"))).float().flatten(-2)
-
-
-def _pool(local: Tensor, heat: Tensor) -> Tensor:
+def _pool(local: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """(..., c, p), (..., n, p) -> (..., n, c): the mean of the local map under each joint's heat map."""
-    total = heat.sum(-1, keepdim=True)
-    return (heat / total.where(total > 0, 1.0)) @ local.transpose(-1, -2)
+    total = heat.sum(axis=-1, keepdims=True)
+    weights = heat / np.where(total > 0, total, 1)
+    pooled = np.empty((*heat.shape[:-1], local.shape[-2]), np.float32)
+    some = max(1, SMALL_PRODUCT // (heat.shape[-2] * heat.shape[-1]))
+    for first in range(0, local.shape[-2], some):
+        pooled[..., first : first + some] = weights @ local[..., first : first + some, :].swapaxes(-1, -2)
+    return pooled
 
 
-def _pool_map(local: Tensor, heat: Tensor) -> Tensor:
+def _pool_map(local: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """(..., c, p), (..., n, p) -> (..., n, c + p): what is there, and where it is."""
-    import torch
-
-    return torch.cat([_pool(local, heat), heat], dim=-1)
+    return np.concatenate([_pool(local, heat), heat], axis=-1)
 
 
-def _map(local: Tensor, heat: Tensor) -> Tensor:
+def _map(local: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """(..., c, p), (..., n, p) -> (..., n, p): the mean channel of F h_n, which is h_n times the mean channel of F."""
-    return heat * local.mean(-2, keepdim=True)
+    return heat * local.mean(axis=-2, keepdims=True)
 
 
 _FORMS = {"pool": _pool, "pool_map": _pool_map, "map": _map}

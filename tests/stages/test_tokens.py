@@ -84,6 +84,18 @@ def test_pooling_looks_only_where_the_heat_map_is():
     assert np.array_equal(tokens[1, 2], local_map[1, :, 3, 1])
 
 
+def test_pooling_a_whole_clip():
+    """At full size, with two people side by side and further axes in front, pooling is still the equation."""
+    rng = np.random.default_rng(2)
+    local_map = rng.normal(size=(2, 3, 128, 28, 28)).astype(np.float16)
+    joint_heatmap = rng.uniform(0, 1, (2, 3, 50, 28, 28)).astype(np.float16)
+    above = np.einsum("btcyx,btnyx->btnc", local_map.astype(float), joint_heatmap.astype(float), optimize=True)
+    expected = above / joint_heatmap.astype(float).sum(axis=(-1, -2))[..., None]
+    tokens = Tokens("pool").compute(local_map, joint_heatmap)
+    assert tokens.shape == (2, 3, 50, 128)
+    assert np.allclose(tokens, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_learned_form_caches_nothing():
     """`concat_conv` has weights of its own: it is the network's, and nothing of it is stored."""
     assert not Tokens("concat_conv").cached
