@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -20,7 +21,7 @@ def star(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def commands(group: click.Group = main, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def commands(group: click.Group = main, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command with the words that call it."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
@@ -29,7 +30,7 @@ def commands(group: click.Group = main, prefix: tuple[str, ...] = ()) -> Iterato
             yield (*prefix, name), command
 
 
-@pytest.mark.parametrize(("words", "command"), commands(), ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+@pytest.mark.parametrize(("words", "command"), commands(), ids=str)
 def test_every_command_has_help_with_an_example(words: tuple[str, ...], command: click.Command) -> None:
     """The example begins with the command itself, so it can be copied."""
     result = star(*words, "--help")
@@ -77,7 +78,8 @@ def wrong(tmp_path: Path, extracted: Path) -> dict[str, tuple[list[str | Path], 
     return {
         "no recipe": (
             ["extract", gone / "star.yaml"], 2,
-            f"star: {gone}/star.yaml: No such file or directory; `star init NAME --root DIR > star.yaml` makes a recipe",
+            f"star: {gone}/star.yaml: No such file or directory; "
+            "`star init NAME --root DIR > star.yaml` makes a recipe",
         ),
         "unknown key": (
             ["extract", extracted, "--set", "heatmaps.sigmas=1"], 2,
@@ -98,7 +100,8 @@ def wrong(tmp_path: Path, extracted: Path) -> dict[str, tuple[list[str | Path], 
             "star: --max-failures few: expected a number like 20, or a share like 1%",
         ),
         "unknown video": (
-            ["inspect", extracted, "zzz", "-o", tmp_path / "zzz.png"], 2, "star: zzz: no such video in data; ids are paths below ",
+            ["inspect", extracted, "zzz", "-o", tmp_path / "zzz.png"], 2,
+            "star: zzz: no such video in data; ids are paths below ",
         ),
         "not extracted": (
             ["train", extracted, "--run", tmp_path / "run", "--set", f"cache.root={empty}"], 4,

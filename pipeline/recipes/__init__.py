@@ -18,7 +18,7 @@ def names() -> list[str]:
 
 
 def ready(name: str, root: Path, cache: Path) -> str:
-    """The text of a ready recipe with its data set's root and its cache filled in. Raises UsageError for a wrong name."""
+    """The text of a ready recipe, its data set's root and its cache filled in. Raises UsageError for a wrong name."""
     if name not in names():
         close = difflib.get_close_matches(name, names(), 1)
         hint = f"did you mean {close[0]!r}? " if close else ""

@@ -168,7 +168,7 @@ def test_views_come_from_one_decode_and_only_add_rows(small: Path) -> None:
     """More views leave view 0 where it is; flipped ones hold mirrored joints and a mirrored picture."""
     before = contents(small)
     _, outcome = again(small, "decode.views.train=3")
-    assert outcome.rows == {stage: 32 for stage in ARRAYS}
+    assert outcome.rows == dict.fromkeys(ARRAYS, 32)
     after = contents(small, "decode.views.train=3")
     assert before.items() <= after.items()
 
@@ -187,7 +187,7 @@ def test_new_videos_alone_are_extracted(small: Path, drawn: Path, tmp_path: Path
     with (root / "clips.csv").open("a") as rows:
         rows.write(",".join([new, *first[1:]]) + "\n")
     _, outcome = again(small, f"dataset.root={root}")
-    assert outcome.rows == {stage: 1 for stage in ARRAYS}
+    assert outcome.rows == dict.fromkeys(ARRAYS, 1)
 
 
 def test_a_changed_video_is_stale_in_every_stage(small: Path, drawn: Path, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_changed_video_is_stale_in_every_stage(small: Path, drawn: Path, tmp_p
         name: {f"videos/{one.name}"} for name in ARRAYS
     }
     _, outcome = again(small, f"dataset.root={root}")
-    assert outcome.rows == {stage: 1 for stage in ARRAYS}
+    assert outcome.rows == dict.fromkeys(ARRAYS, 1)
 
 
 def spoil(root: Path, drawn: Path, how: Callable[[Path], object]) -> str:
@@ -222,7 +222,7 @@ def test_a_bad_video_is_one_row_of_the_ledger(small: Path, drawn: Path, tmp_path
     recipe = recipes.load(small, overrides)
     result = run_extract(recipe, quiet=True, where=Where(workers=1))
     assert result.exit_code == 3
-    assert result.document["computed"] == {stage: CLIPS - 1 for stage in ARRAYS}
+    assert result.document["computed"] == dict.fromkeys(ARRAYS, CLIPS - 1)
     (row,) = [json.loads(line) for line in (tmp_path / "other" / "failures.jsonl").read_text().splitlines()]
     assert (row["video"], row["stage"], row["kind"], row["attempts"]) == (victim, "decode", "unreadable", 1)
     second = run_extract(recipe, quiet=True)
@@ -257,5 +257,5 @@ def test_two_dask_workers_write_what_one_process_writes(small: Path, tmp_path: P
     overrides = ("cache.root=" + str(tmp_path / "other"),)
     recipe = recipes.load(small, overrides)
     _, outcome = extract(recipe, where=Where(device="cpu,cpu", workers=2), quiet=True)
-    assert outcome.rows == {stage: CLIPS for stage in ARRAYS}
+    assert outcome.rows == dict.fromkeys(ARRAYS, CLIPS)
     assert contents(small, *overrides) == contents(small)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from star.stages.backbone import Backbone
 from star.stages.crop import Crop
 from star.stages.heatmaps import Heatmaps
