@@ -10,7 +10,7 @@ import numpy as np
 
 from .checksum import Row, row_checksums
 from .errors import CacheError, CorruptSegment
-from .head import read_error
+from .head import not_given
 from .key import stage_key, stream_digest
 from .segment import Segment
 from .store import Shelf
@@ -80,7 +80,7 @@ def _check_digest(path: Path, everyone: tuple[str, ...]) -> list[Problem]:
         with path.open("rb", buffering=0) as file:
             digest = stream_digest(file)
     except OSError as error:
-        raise read_error(path, error) from None
+        raise not_given(path, error) from None
     if digest == path.stem:
         return []
     return [

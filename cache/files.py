@@ -44,6 +44,11 @@ def storage_error(error: OSError, folder: Path) -> StorageError:
     return StorageError(f"{folder}: {remedy}")
 
 
+def read_error(error: OSError, path: Path) -> StorageError:
+    """The error for a file or folder that is there and cannot be read."""
+    return StorageError(f"{path}: cannot be read ({error.strerror}); check its permissions and the disk")
+
+
 @contextmanager
 def reporting(folder: Path) -> Iterator[None]:
     """Whatever the disk refuses inside becomes a StorageError that names `folder`."""
@@ -139,7 +144,7 @@ def _is_dead(match: re.Match[str], entry: os.DirEntry[str], now: float) -> bool:
 
 
 def _is_alive(pid: int) -> bool:
-    if pid == os.getpid():
+    if pid == os.getpid() or os.name != "posix":  # elsewhere the question would be a signal
         return True
     try:
         os.kill(pid, 0)
@@ -156,6 +161,16 @@ def size_of(path: Path) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise FormatError(f"{path}: not a regular file; a cache holds no links, pipes or devices: remove it")
     return status.st_size
+
+
+def listing(folder: Path) -> list[str]:
+    """The names in a folder, none where there is no such folder. Raises StorageError."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 (a path for each of 10,000 names takes time)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise read_error(error, folder) from None
 
 
 def read_whole(path: Path, limit: int) -> bytes:

@@ -16,7 +16,7 @@ from h5py import h5f, h5g
 
 from .checksum import CHECKSUM_BYTES, shape_text
 from .errors import CorruptSegment, FormatError, MissingFeatures, StorageError
-from .files import size_of
+from .files import read_error, size_of
 from .safe import COLUMNS, VERIFY, Layout, attribute, attributes, corrupt, datasets, refusal
 
 FORMAT, FORMAT_VERSION = "star segment", 1
@@ -55,11 +55,11 @@ def read_head(path: Path) -> Head:
         raise unreadable(path, "HDF5 cannot read it", error) from None
 
 
-def read_error(path: Path, error: OSError) -> MissingFeatures | StorageError:
+def not_given(path: Path, error: OSError) -> MissingFeatures | StorageError:
     """The error for a segment that the system does not give out."""
     if error.errno in _GONE:
         return MissingFeatures(f"{path}: the segment is gone; run `star extract` again")
-    return StorageError(f"{path}: cannot be read ({error.strerror}); check its permissions and the disk")
+    return read_error(error, path)
 
 
 def unreadable(path: Path, what: str, error: Exception) -> CorruptSegment:
@@ -74,7 +74,7 @@ def _plain_size(path: Path) -> int:
             if file.read(len(_SIGNATURE)) == _SIGNATURE:
                 return size
     except OSError as error:
-        raise read_error(path, error) from None
+        raise not_given(path, error) from None
     raise FormatError(f"{path}: not a segment of star's: it does not begin like an HDF5 file; {VERIFY}")
 
 

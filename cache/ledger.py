@@ -47,7 +47,7 @@ class Ledger:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise files.storage_error(error, self.path) from None
+            raise files.read_error(error, self.path) from None
         found = filter(None, map(_parse, content.splitlines()))
         return _sorted({(failure.video, failure.stage): failure for failure in found}.values())
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from .checksum import Row, as_bytes, id_problem
 from .errors import FormatError, MissingFeatures
-from .head import Head, read_error, read_head, unreadable
+from .head import Head, not_given, read_head, unreadable
 from .mapping import map_file
 from .safe import COLUMNS, Layout, corrupt
 from .writer import Compression, write_segment
@@ -125,14 +125,14 @@ class Segment:
                 try:
                     self._memory = map_file(file.fileno(), self.head.size)
                 except OSError as error:
-                    raise read_error(self.path, error) from None
+                    raise not_given(self.path, error) from None
         return self._memory
 
     def _opened(self) -> io.FileIO:
         try:
             return self.path.open("rb", buffering=0)
         except OSError as error:
-            raise read_error(self.path, error) from None
+            raise not_given(self.path, error) from None
 
     def _read_plain(self, offset: int, rows: Sequence[int], out: np.ndarray) -> None:
         row_bytes = out.shape[1]

@@ -15,15 +15,15 @@ from typing import Any
 class Sink(io.RawIOBase):
     """A file for h5py's file-object driver. `error` is the first failure of the disk, None if there was none."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, file: io.FileIO) -> None:
         super().__init__()
-        self.handle = handle
+        self.file = file
         self.position = 0
         self.error: OSError | None = None
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a place; HDF5 asks for the size of the file with whence 2."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: os.fstat(self.handle).st_size}
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: os.fstat(self.file.fileno()).st_size}
         self.position = base[whence] + offset
         return self.position
 
@@ -35,9 +35,10 @@ class Sink(io.RawIOBase):
         """Write all bytes at the place, or keep the failure; always says that all were written."""
         view = memoryview(data).cast("B")
         try:
-            done = 0
-            while self.error is None and done < len(view):
-                done += os.pwrite(self.handle, view[done:], self.position + done)
+            done = 0 if self.error is None else len(view)
+            self.file.seek(self.position)
+            while done < len(view):
+                done += self.file.write(view[done:]) or 0
         except OSError as error:
             self.error = error
         self.position += len(view)
@@ -45,17 +46,17 @@ class Sink(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         """Read at the place."""
-        data = os.pread(self.handle, len(buffer), self.position)
-        buffer[: len(data)] = data
-        self.position += len(data)
-        return len(data)
+        self.file.seek(self.position)
+        count = self.file.readinto(buffer) or 0
+        self.position += count
+        return count
 
     def truncate(self, size: int | None = None, /) -> int:
         """Set the size of the file, or keep the failure."""
         size = self.position if size is None else size
         try:
             if self.error is None:
-                os.ftruncate(self.handle, size)
+                self.file.truncate(size)
         except OSError as error:
             self.error = error
         return size

@@ -14,9 +14,10 @@ import numpy as np
 
 from .checksum import Row
 from .errors import FormatError, StorageError
-from .files import partial, read_whole, remove_leftovers, replace, reporting
+from .files import listing, partial, read_error, read_whole, remove_leftovers, replace, reporting
 from .head import FORMAT_VERSION, other_version
-from .index import SEGMENT_NAME, Index, Place, load_index, segment_names
+from .index import Index, Place
+from .index_file import SEGMENT_NAME, load_index, segment_names
 from .safe import NAME
 from .segment import Compression, Segment, write_segment
 
@@ -68,6 +69,8 @@ class Shelf:
             about = json.loads(read_whole(path, _MAX_DESCRIPTION))
         except (FileNotFoundError, NotADirectoryError):
             return {}
+        except OSError as error:
+            raise read_error(error, path) from None
         except (ValueError, RecursionError):
             about = None
         if not isinstance(about, dict) or about.get("format") != "star stage":
@@ -141,9 +144,11 @@ class Shelf:
 
     def bytes(self) -> int:
         """Bytes of all its segments."""
-        with suppress(FileNotFoundError, NotADirectoryError):
-            return sum(f.lstat().st_size for f in self.path.iterdir() if SEGMENT_NAME.fullmatch(f.name))
-        return 0
+        total = 0
+        for name in self.segments():
+            with suppress(FileNotFoundError):  # gone since the folder was listed
+                total += self.file(name).lstat().st_size
+        return total
 
     def quarantine(self, segment: str) -> Path:
         """Move a bad segment aside, where nothing reads it; its rows are missing from then on. Raises StorageError."""
@@ -199,13 +204,12 @@ class Store:
     def shelves(self) -> list[Shelf]:
         """All shelves, by stage and key."""
         return [
-            self.shelf(stage, folder.name)
+            self.shelf(stage, key)
             for stage in self._stages()
-            for folder in sorted((self.root / stage).iterdir())
-            if KEY.fullmatch(folder.name) and folder.is_dir()
+            for key in sorted(listing(self.root / stage))
+            if KEY.fullmatch(key) and (self.root / stage / key).is_dir()
         ]
 
     def _stages(self) -> list[str]:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            return sorted(f.name for f in self.root.iterdir() if NAME.fullmatch(f.name) and f.is_dir())
-        return []
+        names = sorted(name for name in listing(self.root) if NAME.fullmatch(name))
+        return [name for name in names if (self.root / name).is_dir()]

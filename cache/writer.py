@@ -63,7 +63,7 @@ def write_segment(
 def _write(path: Path, about: dict[str, Any], datasets: dict[str, np.ndarray], said: Any, compression: str) -> str:
     """Write the HDF5 file, put it on the disk, and return the digest of the bytes that are there. Raises OSError."""
     with path.open("x+b", buffering=0) as file:
-        sink = Sink(file.fileno())
+        sink = Sink(file)
         with _created(sink) as hdf:
             for name, array in datasets.items():
                 dataset = hdf.create_dataset(name, data=array, track_times=False, **_storage(array, name, compression))

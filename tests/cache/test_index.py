@@ -6,13 +6,14 @@ import multiprocessing
 import os
 import subprocess
 
+import h5py
 import numpy as np
 import pytest
 
-from star.cache import index as module
 from star.cache.checksum import Row
-from star.cache.errors import CorruptSegment, FormatError
-from star.cache.index import Index, Place, load_index, row_keys, segment_names
+from star.cache.errors import FormatError
+from star.cache.index import Index, Place, row_keys
+from star.cache.index_file import load_index, segment_names
 from star.cache.segment import Segment
 
 KEY = "0123456789abcdef" * 2
@@ -81,7 +82,7 @@ def test_any_damage_to_the_index_only_costs_a_rebuild(tmp_path, clips, write):
     file = tmp_path / "index"
     content = file.read_bytes()
     broken = [b"", b"\n", b"[]\n", content[:-1], content + b"x", content[:40], b"\xff" * 5000]
-    for number in range(0, 8 * len(content), 101):
+    for number in range(0, 8 * len(content), 61):
         flipped = bytearray(content)
         flipped[number // 8] ^= 1 << number % 8
         broken.append(bytes(flipped))
@@ -115,12 +116,30 @@ def test_a_segment_in_the_wrong_folder_is_refused(tmp_path, clips, write):
     assert str(caught.value) == f"{path}: belongs to pose/{'f' * 32}; move it there, or remove it"
 
 
-def test_an_unknown_broken_segment_is_named(tmp_path, clips, write):
-    """A broken segment is not passed over in silence: its rows would be computed again without anybody knowing why."""
+def test_a_damaged_segment_is_passed_over_and_named(tmp_path, clips, write):
+    """Its rows are missing, so that they are made again, and the index says which file it is; nothing else suffers."""
+    good, bad = write(tmp_path, clips(3)), write(tmp_path, clips(3, start=10))
+    os.truncate(bad, 3000)
+    for _ in range(2):
+        index = load_index(tmp_path, "pose", KEY)
+        assert index.segments == [good.stem] and len(index) == 3
+        (line,) = index.broken
+        assert line.startswith(f"{bad}: HDF5 cannot read it") and line.endswith(
+            "`star verify RECIPE --repair` moves it aside"
+        )
+    bad.unlink()
+    assert check(tmp_path).broken == ()
+
+
+def test_another_format_version_is_not_passed_over(tmp_path, clips, write):
+    """A segment of a later star is not damaged: to make its rows again would be wrong, so the index refuses."""
     path = write(tmp_path, clips(1))
-    os.truncate(path, 3000)
-    with pytest.raises(CorruptSegment, match=f"^{path}: HDF5 cannot read it"):
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 2
+    with pytest.raises(FormatError) as caught:
         load_index(tmp_path, "pose", KEY)
+    expected = f"{path}: is of format version 2; this star reads 1: update star, or extract again"
+    assert str(caught.value) == expected
 
 
 def test_sources_tell_what_is_stale(tmp_path, clips, write):
@@ -179,4 +198,4 @@ def test_two_processes_at_once(tmp_path, clips, write):
         assert process.exitcode == 0
     assert len(check(tmp_path)) == 64
     assert not list(tmp_path.glob("*.partial"))
-    assert module.segment_names(tmp_path) == segment_names(tmp_path)
+    assert segment_names(tmp_path) == sorted(path.stem for path in tmp_path.glob("*.h5"))
