@@ -1,12 +1,11 @@
 """The video network: ResNet-MC18, cut off after the last layer that is wanted (METHOD.md, "From a video to cached
-tensors", 2 to 4; torchvision `mc3_18`, Tran et al., "A Closer Look at Spatiotemporal Convolutions", CVPR 2018).
+tensors", 2 to 4).
 
 Nothing in it strides over time, so all T frames keep a grid of their own.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..cache.errors import MachineError, WeightsError
+from ..cache.errors import MachineError
 from .crop import Crop
+from .mc3 import load
 from .stage import Array, Settings
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Network:
         import torch
 
         self.stage, self.batch, self.device = stage, batch, torch.device(device)
-        model = load(stage, file).to(self.device).to(memory_format=torch.channels_last_3d)
+        model = load(stage.weights, stage.seed, file).to(self.device).to(memory_format=torch.channels_last_3d)
         depth = max(LAYERS.index(stage.global_layer), LAYERS.index(stage.local_layer)) + 1
         self.layers = [(name, getattr(model, name)) for name in LAYERS[:depth]]
         self._dtype = getattr(torch, stage.precision)
@@ -149,58 +149,6 @@ class Network:
                 x = layer(x)
                 outputs[name] = x
         return {"global_grid": outputs[stage.global_layer], "local_map": outputs[stage.local_layer]}
-
-
-def load(stage: Backbone, file: Path | None = None) -> nn.Module:
-    """The network on the CPU, float32, in evaluation mode, without its classifier, with the weights of the stage."""
-    import torch
-    from torchvision.models.video import mc3_18
-
-    with torch.device("meta"):
-        model = mc3_18(weights=None)
-    del model.fc
-    model = model.to_empty(device="cpu").eval().requires_grad_(False)
-    if stage.weights == "random":
-        model.load_state_dict(random_state(model, stage.seed))
-    else:
-        _load_file(model, stage.weights, file)
-    return model
-
-
-def random_state(model: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Weights for `weights: random`: those of an untrained network, but the same on every machine and in every version.
-
-    Each convolution is drawn by itself, from (seed, its name), normal with deviation sqrt(2 / (outputs * kernel)) (He
-    et al., ICCV 2015, fan-out, as torchvision does); every batch norm passes its input on unchanged.
-    """
-    import torch
-
-    state = {name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}
-    for name, tensor in state.items():
-        if tensor.ndim == 5:
-            digest = hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=16).digest()
-            draw = np.random.default_rng(int.from_bytes(digest, "little")).standard_normal(tensor.shape, np.float32)
-            deviation = (2 / (tensor.shape[0] * tensor[0, 0].numel())) ** 0.5
-            state[name] = torch.from_numpy(draw * np.float32(deviation))
-        elif name.endswith((".weight", ".running_var")):
-            tensor.fill_(1)
-    return state
-
-
-def _load_file(model: nn.Module, weights: str, file: Path | None) -> None:
-    """Load the official weights, or the file whose sha256 is `weights`."""
-    from .weights import fetch, load_into, load_state_dict, sha256
-
-    if weights == "kinetics400":
-        from torchvision.models.video import MC3_18_Weights
-
-        file = fetch(MC3_18_Weights.KINETICS400_V1.url, "mc3_18")
-    elif file is None:
-        raise WeightsError(f"backbone.weights: {weights} is the sha256 of a file; name that file in the recipe")
-    elif sha256(file) != weights:
-        raise WeightsError(f"backbone.weights: {file} is not the file with sha256 {weights}; give that file")
-    state = {name: tensor for name, tensor in load_state_dict(file).items() if not name.startswith("fc.")}
-    load_into(model, state, file, "mc3_18")
 
 
 def _store(output: Tensor) -> np.ndarray:
