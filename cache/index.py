@@ -120,8 +120,9 @@ def without_others(index: Index, names: Collection[str]) -> Index:
     renumber = np.full(len(index.segments), len(kept), "<u4")
     renumber[kept] = np.arange(len(kept))
     mask = renumber[index.segment] < len(kept)
-    columns = (index.keys, index.clips, renumber[index.segment], index.row, index.source)
-    return Index([index.segments[number] for number in kept], *(column[mask] for column in columns))
+    segments, segment = [index.segments[number] for number in kept], renumber[index.segment]
+    row, source = index.row[mask], index.source[mask]
+    return Index(segments, index.keys[mask], index.clips[mask], segment[mask], row, source)
 
 
 def join(parts: Sequence[Index]) -> Index:
@@ -134,7 +135,7 @@ def join(parts: Sequence[Index]) -> Index:
     segment, row = _stack(renumbered, np.empty(0, "<u4")), _stack([part.row for part in parts], np.empty(0, "u1"))
     source = _stack([part.source for part in parts], np.empty(0, "S1"))
     order = np.lexsort((row, segment, keys[:, 1], keys[:, 0]))
-    return Index(names, *(column[order] for column in (keys, clips, segment, row, source)))
+    return Index(names, keys[order], clips[order], segment[order], row[order], source[order])
 
 
 def _stack(arrays: Sequence[np.ndarray], empty: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ class Sink(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int:
         """Read at the place."""
         self.file.seek(self.position)
-        count = self.file.readinto(buffer) or 0
+        count: int = self.file.readinto(buffer) or 0
         self.position += count
         return count
 
