@@ -11,7 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -242,7 +242,14 @@ class Engine:
 
     def _provenance(self, computed: Computed, stage: str) -> dict[str, Any]:
         seconds = computed.seconds.get(stage, 0.0) / max(len(computed.states), 1)
-        return {**self._machine, "seconds_per_clip": round(seconds, 5)}
+        named = {"skeleton": self._skeleton()} if stage == "pose" else {}
+        return {**self._machine, **named, "seconds_per_clip": round(seconds, 5)}
+
+    def _skeleton(self) -> dict[str, Any]:
+        """The names of the joints, for a reader who has neither the data set nor mmpose."""
+        estimated = self.recipe.pose.source == "mmpose"
+        skeleton = self.models.estimator.skeleton if estimated else self.skeleton
+        return asdict(skeleton) if skeleton else {}
 
     @cached_property
     def _machine(self) -> dict[str, Any]:

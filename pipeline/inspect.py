@@ -78,13 +78,19 @@ def _picture(cell: Any, arrays: dict[str, np.ndarray], frames: dict[int, Any], p
     frame = frames.get(int(arrays["frame_index"][t]))
     if frame is not None:
         cell.imshow(frame[:, ::-1] if arrays["flip"] else frame)
-    skeleton = planned.catalogue.skeleton
     for person in arrays["keypoints"][t] if "keypoints" in arrays else ():
         seen = person[:, 2] > planned.recipe.heatmaps.score_floor
-        for a, b in skeleton.limbs if skeleton and len(person) == len(skeleton.joints) else ():
+        for a, b in limbs(planned):
             if seen[a] and seen[b]:
                 cell.plot(person[[a, b], 0], person[[a, b], 1], color="lime", linewidth=1)
         cell.scatter(person[seen, 0], person[seen, 1], s=6, color="red")
+
+
+def limbs(planned: Plan) -> list[tuple[int, int]]:
+    """The limbs of the cached joints, as the segments themselves name them."""
+    shelf = planned.stages["pose"].shelf
+    skeleton = shelf.segment(shelf.segments()[0]).provenance.get("skeleton", {})
+    return [(a, b) for a, b in skeleton.get("limbs", ())]
 
 
 def _energy(arrays: dict[str, np.ndarray], row: int, t: int) -> np.ndarray | None:

@@ -135,8 +135,8 @@ def test_a_mistake_is_one_line_and_an_exit_code(name: str, tmp_path: Path, extra
 
 def test_a_mistake_with_json_is_json(extracted: Path) -> None:
     """A script learns the exit code and the message from the document as well."""
-    command = [sys.executable, "-m", "star.cli", "status", str(extracted), "--set", "model.width=30", "--json"]
+    command = [sys.executable, "-m", "star.cli", "status", str(extracted), "--set", "model.width=31", "--json"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    expected = f"{extracted}: model.width: 30 is not a multiple of model.heads (2)"
-    assert expected not in result.stdout or json.loads(result.stdout)["error"] == expected
+    expected = f"{extracted}: model.width: 31 is not a multiple of model.heads (2)"
+    assert json.loads(result.stdout) == {"error": expected, "exit_code": 2}
