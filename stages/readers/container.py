@@ -71,7 +71,7 @@ class File:
     def seconds(self, stamp: int | None) -> float | None:
         """A time stamp of the stream in seconds."""
         base = self.stream.time_base
-        return None if stamp is None or not base else float(stamp * base)
+        return None if stamp is None or not base else stamp * base.numerator / base.denominator
 
     def times(self, stamps: list[int | None]) -> np.ndarray:
         """(F,) float64 seconds from the stamps of F pictures in display order, see `clock`."""
@@ -91,8 +91,12 @@ class File:
 
 
 def turn_of(frame: VideoFrame) -> Turn:
-    """How a frame is to be turned: its display matrix in signs; an entry counts as 0 below 1/1000 of the largest."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    """How a frame is to be turned: its display matrix in signs; an entry counts as 0 below 1/1000 of the largest.
+
+    A matrix that only swaps top and bottom is not seen, since its angle is 0.
+    """
+    # Asking for side data ties frame and side data into a cycle, which keeps the decoder's buffers till it is found.
+    data = frame.side_data.get("DISPLAYMATRIX") if frame.rotation else None
     if data is None:
         return 1, 0, 0, 1
     numbers = np.frombuffer(bytes(data), np.int32)[[0, 1, 3, 4]].astype(np.int64)

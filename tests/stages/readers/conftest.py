@@ -58,7 +58,7 @@ def encode(
 def _mux(container, packets, shift: int) -> None:
     for packet in packets:
         if shift:
-            step = int(shift / 25 / packet.time_base)
+            step = round(shift / 25 / float(packet.time_base))
             packet.pts, packet.dts = packet.pts + step, packet.dts + step
         container.mux(packet)
 

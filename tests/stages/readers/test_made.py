@@ -169,6 +169,20 @@ def test_a_claim_of_too_many_frames_is_not_believed(make, plain, tmp_path):
             assert video.frame_count == 40
 
 
+@pytest.mark.parametrize("rate", [(0, 0), (0, 1), (1, 0)])
+def test_a_rate_that_is_no_number(make, tmp_path, rate):
+    """An AVI header whose rate is 0/0 or n/0: the times are still finite and increase."""
+    path = make(tmp_path / "a.avi", params="bframes=2")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"strh") + 8 + 20
+    data[place : place + 8] = b"".join(number.to_bytes(4, "little") for number in rate)
+    path.write_bytes(data)
+    with open_video(path) as video:
+        assert video.frame_count == 40
+        assert np.isfinite(video.times).all()
+        assert (np.diff(video.times) > 0).all()
+
+
 def test_ten_hours_claimed(make, tmp_path):
     """A movie header that claims ten hours changes nothing."""
     path = make(tmp_path / "a.mp4")
