@@ -230,8 +230,33 @@ def test(recipe: Path, run: Path, device: str, overrides: tuple[str, ...], as_js
 
 
 @main.command()
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of the trained network.")
+@click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
+@output
+def predict(videos: tuple[Path, ...], run: Path, device: str, as_json: bool, quiet: bool) -> None:
+    """Say what VIDEOS show: the five likeliest classes of each, by a run's network. Exit code 3 if one is unreadable.
+
+    Example: star predict clip.mp4 --run runs/first
+    """
+    from .pipeline import predict as pipeline
+    from .pipeline.extract import Where
+
+    found = pipeline.predict(videos, run, where=Where(device), quiet=quiet)
+    _show(found, pipeline.lines(found), as_json)
+    sys.exit(3 if any("error" in answer for answer in found) else 0)
+
+
+@main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    help="The page to write.",
+)
 @output
 def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> None:
     """One HTML page on one or several runs, side by side.

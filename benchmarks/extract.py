@@ -1,10 +1,10 @@
 """Claim: `star extract` makes all five stages at a higher rate than a plain float32 script makes features alone.
 
 Both read the same drawn H.264 clips with random mc3_18 weights at 112 px, in one process, taking turns. The plain
-script is what one writes on a free afternoon: a loop over videos, decord's get_batch for 16 frames, cv2.resize, torchvision's
-network in float32 and its default memory layout, one clip at a time, arrays kept with h5py. star also crops to the
-person, makes joints, heat maps and tokens, writes checksummed segments, and starts and stops its decoding processes
-within the time.
+script is what one writes on a free afternoon: a loop over videos, decord's get_batch for 16 frames, cv2.resize,
+torchvision's network in float32 and its default memory layout, one clip at a time, arrays kept with h5py. star
+also crops to the person, makes joints, heat maps and tokens, writes checksummed segments, and starts and stops its
+decoding processes within the time.
 
     python benchmarks/extract.py [--clips 8] [--rounds 3]        clips per action, of eight actions
 """

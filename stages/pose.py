@@ -6,6 +6,7 @@ heavy is imported here: a machine that only trains reads keys and skeletons thro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,7 +38,7 @@ class Pose:
 
     name: ClassVar[str] = "pose"
     version: ClassVar[int] = 1
-    arrays: ClassVar[dict[str, Array]] = {
+    arrays: ClassVar[Mapping[str, Array]] = {
         "keypoints": Array(
             "t people joint xyscore",
             "float32",

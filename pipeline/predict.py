@@ -1,0 +1,100 @@
+"""`star predict`: any video through exactly the extraction code, then through a run's network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..cache.errors import DatasetError, UsageError
+from ..stages.skeleton import Skeleton
+from . import recipe as recipes
+from .catalogue import Digests, open_catalogue
+from .datasets.dataset import Video
+from .engine import Computed, Engine
+from .extract import Where, computing
+from .graph import graph
+from .learner import autocast
+from .network import inputs, load
+from .plan import Clip
+from .progress import Progress
+from .recipe import Recipe
+from .units import Unit
+from .workers import Children
+
+TOP = 5
+
+
+def predict(videos: Sequence[Path], run: Path, *, where: Where = Where(), quiet: bool = False) -> list[dict[str, Any]]:
+    """The five likeliest classes of each video under a run's own recipe and network; nothing is cached.
+
+    A video of the run's data set gets the annotated joints that extraction would give it; any other needs
+    `pose.source: mmpose`. Returns one {"video", "top": [{"class", "probability"}]} or {"video", "error"} each.
+    Raises UsageError for a folder that is no run.
+    """
+    path = run / "recipe.yaml"
+    if not path.is_file():
+        raise UsageError(f"--run {run}: holds no recipe.yaml; give the folder of a run of `star train`")
+    recipe = recipes.load(path)
+    network, note = load(run, recipe.test.checkpoint, where.devices[0])
+    known, skeleton = _known(recipe)
+    asked = {str(given): known.get(given.absolute()) or _stranger(given) for given in videos}
+    computed = _compute(recipe, list(asked.values()), skeleton, where, quiet)
+    failed = {failure[0]: failure[3] for failure in computed.failures}
+    answers: list[dict[str, Any]] = []
+    for given, video in asked.items():
+        views = [state.arrays for state in computed.states if state.clip.video.id == video.id]
+        found = {"top": _top(network, note, views)} if views else {"error": failed[video.id]}
+        answers.append({"video": given, **found})
+    return answers
+
+
+def _known(recipe: Recipe) -> tuple[dict[Path, Video], Skeleton | None]:
+    """The data set's videos by their files; none where it is not on this machine."""
+    try:
+        catalogue, _, _ = open_catalogue(recipe.dataset, recipe.cache.root)
+    except DatasetError:
+        return {}, None
+    return {video.media.absolute(): video for video in catalogue.videos}, catalogue.skeleton
+
+
+def _stranger(path: Path) -> Video:
+    return Video(str(path), -1, "test", path.absolute())
+
+
+def _compute(recipe: Recipe, videos: list[Video], skeleton: Skeleton | None, where: Where, quiet: bool) -> Computed:
+    """All stages of the recipe's test views, in memory."""
+    clips = tuple(Clip(video, view) for video in videos for view in range(recipe.decode.views.test))
+    unit = Unit(graph(recipe).names, clips, {}, {video.id: Digests() for video in videos})
+    children = Children(where.children, recipe.decode.timeout)
+    try:
+        engine = Engine(recipe, where.devices[0], children, skeleton)
+        with Progress("predict", len(clips), quiet=quiet) as bar:
+            ((_, computed),) = computing(engine, [unit], where.children, lambda: False, bar.advance)
+        return computed
+    finally:
+        children.close()
+
+
+@torch.no_grad()
+def _top(network: torch.nn.Module, note: dict[str, Any], views: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Probabilities averaged over the views, the likeliest classes first."""
+    device = next(network.parameters()).device
+    batch = {name: torch.from_numpy(np.stack([view[name] for view in views])).to(device) for name in note["arrays"]}
+    with autocast(device, "float32"):
+        found = network(**inputs(batch)).double().softmax(-1).mean(0).cpu().numpy()
+    order = np.argsort(-found)[:TOP]
+    return [{"class": note["classes"][index], "probability": float(found[index])} for index in order]
+
+
+def lines(answers: list[dict[str, Any]]) -> list[str]:
+    """One line per video for a person."""
+    return [
+        f"{answer['video']}: {answer['error']}"
+        if "error" in answer
+        else f"{answer['video']}: " + ", ".join(f"{top['class']} {top['probability']:.1%}" for top in answer["top"])
+        for answer in answers
+    ]
