@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,18 @@ from ..cache.errors import MissingPackage
 from . import recipe as settings
 
 
+def check(recipe: settings.Recipe) -> None:
+    """Raises MissingPackage where the recipe asks for curves that cannot be shown here."""
+    if recipe.train.tensorboard and not find_spec("tensorboard"):
+        raise MissingPackage("train.tensorboard: tensorboard is not installed; install it, or set it to false")
+    if recipe.train.wandb and not find_spec("wandb"):
+        raise MissingPackage("train.wandb: wandb is not installed; `pip install wandb`, or set it to null")
+
+
 class Board:
     """Takes one row of figures an epoch and shows it wherever the recipe says.
 
     first: the epoch from which this part of the run goes on; later events of an earlier part are hidden.
-    Raises MissingPackage where W&B is asked for and not installed.
     """
 
     def __init__(self, run: Path, recipe: settings.Recipe, first: int) -> None:
@@ -40,20 +48,14 @@ class Board:
 
 
 def _tensorboard(run: Path, first: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise MissingPackage(
-            "train.tensorboard: tensorboard is not installed; install it, or set it to false"
-        ) from None
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(run), purge_step=first)
 
 
 def _wandb(run: Path, recipe: settings.Recipe) -> Any:
-    try:
-        import wandb  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise MissingPackage("train.wandb: wandb is not installed; `pip install wandb`, or set it to null") from None
+    import wandb  # pyright: ignore[reportMissingImports]
+
     return wandb.init(
         project=recipe.train.wandb,
         name=run.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 from ..cache.errors import UsageError
 from ..stages.transformer import STARTransformer
 from . import recipe as settings
-from .features import Features
+from .features import Features, keys_of
 from .judgement import SHOWN, judge, write
 from .learner import autocast
 from .network import inputs, load
@@ -36,12 +36,12 @@ def evaluate(
 
     which: "best" or "last"; the recipe's `test.checkpoint` by default. Probabilities are averaged over the views of a
     video that `test.views` names. Under torchrun every process calls this and computes its share.
-    Raises UsageError where the run has no such checkpoint or knows other classes.
+    Raises UsageError where the run has no such checkpoint, knows other classes, or was trained on other features.
     """
     ranks = join(device)
     try:
         network, note = load(run, which or recipe.test.checkpoint, ranks.device)
-        _check_classes(run, note["classes"], selection.classes)
+        _check(run, note, selection)
         views = selection if recipe.test.views == "all" else selection.first_views()
         stream = Stream(
             Features(views, note["arrays"], preload="none", device=ranks.device), workers=recipe.train.workers
@@ -96,9 +96,16 @@ def looked_at(network: STARTransformer, features: Features, clip: int) -> dict[s
     return {name: [round(share, 4) for share in weights[0].mean((0, 1)).tolist()] for name, weights in found.items()}
 
 
-def _check_classes(run: Path, known: Sequence[str], classes: Sequence[str]) -> None:
+def _check(run: Path, note: Mapping[str, Any], selection: Selection) -> None:
+    known, classes = note["classes"], selection.classes
     if list(known) != list(classes):
         odd = next((name for name in classes if name not in known), f"{len(classes)} classes")
         raise UsageError(
             f"{run}: was trained on {len(known)} other classes (the data set has {odd}); take its own recipe"
         )
+    for name, key in keys_of(selection, note["arrays"]).items():
+        if key != note["keys"][name]:
+            raise UsageError(
+                f"{run}: was trained on {name} of key {note['keys'][name][:8]}…, the recipe names {key[:8]}…; "
+                f"take its own recipe, {run / 'recipe.yaml'}"
+            )

@@ -25,12 +25,18 @@ Numbers = Sequence[int] | np.ndarray
 
 STAGE_OF = {"global_grid": "backbone", "local_map": "backbone", "joint_heatmap": "heatmaps", "joint_map": "tokens"}
 MAPS = 256  # files that one array holds mapped at once
+CHUNK = 256  # clips that are on their way to the device at once
 
 
 def arrays_for(model: settings.Model, form: str) -> tuple[str, ...]:
     """The cached arrays that a network of these settings takes; form: recipe.Tokens.form."""
     joint = ("local_map", "joint_heatmap") if form == "concat_conv" else ("joint_map",)
     return {"global": ("global_grid",), "joint": joint, "both": ("global_grid", *joint)}[model.modalities]
+
+
+def keys_of(selection: Selection, arrays: Sequence[str]) -> dict[str, str]:
+    """Array -> the key of the stage that it comes from."""
+    return {name: selection.shelves[STAGE_OF[name]].key for name in arrays}
 
 
 class Rows:
@@ -144,9 +150,15 @@ class Features(Dataset):
     def _load(self) -> Batch:
         if self.preload == "none":
             return {}
-        place = self.device if self.preload == "device" else torch.device("cpu")
-        everything = range(len(self))
-        return {name: self._read(name, everything, pin=False).to(place) for name in self.rows}
+        if self.preload == "memory":
+            return {name: self._read(name, range(len(self)), pin=False) for name in self.rows}
+        loaded = {name: self._read(name, [], pin=False).to(self.device) for name in self.rows}
+        for name, empty in loaded.items():
+            loaded[name] = empty.new_empty((len(self), *empty.shape[1:]))
+            for start in range(0, len(self), CHUNK):
+                part = range(start, min(start + CHUNK, len(self)))
+                loaded[name][start : part.stop] = self._read(name, part)
+        return loaded
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype, *, pin: bool) -> Tensor:
@@ -181,5 +193,6 @@ def part_of(selection: Selection, fraction: float, seed: int) -> list[str]:
 def views_of_epoch(clips_of: Mapping[str, Sequence[int]], videos: Sequence[str], seed: int, epoch: int) -> np.ndarray:
     """(v,) int: each video once, in random order, with a view drawn anew; a pure function of seed and epoch."""
     random = np.random.default_rng([seed, epoch])
-    chosen = [clips_of[video][int(random.integers(len(clips_of[video])))] for video in videos]
+    views = random.integers([len(clips_of[video]) for video in videos])
+    chosen = [clips_of[video][view] for video, view in zip(videos, views.tolist(), strict=True)]
     return random.permutation(np.asarray(chosen, dtype=np.int64))

@@ -58,7 +58,7 @@ class Learner:
 
     def learn(self, portion: Portion, batch: Batch, epoch: int) -> Tensor:
         """Add the batch's gradient. Returns (2) float32: the sum of the clips' losses, how many were right."""
-        self.model.train()
+        self.network.train()
         random = np.random.default_rng([self.asked.seed, epoch, portion.number])
         torch.manual_seed(int(random.integers(2**62)) + self.ranks.rank)
         batch, wanted = self._prepare(batch, portion, random)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from . import recipe as settings
 
@@ -86,5 +87,4 @@ class Average:
     def update(self, model: nn.Module, step: int) -> None:
         """Move towards the model's weights; step: optimizer steps so far."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
-            mine.lerp_(theirs, 1 - decay)
+        get_ema_multi_avg_fn(decay)(list(self.model.parameters()), list(model.parameters()), step)

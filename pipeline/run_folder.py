@@ -51,7 +51,7 @@ class RunFolder:
     def check(self, recipe: settings.Recipe, features: Mapping[str, Any], *, resume: bool) -> None:
         """Refuse to mix two runs in one folder; features: see `describe_features`. Raises UsageError."""
         if not resume:
-            if self.recipe.exists() or self.metrics.exists() or self.state.exists():
+            if self.state.exists() or self.rows():  # what ended before its first epoch may be begun anew
                 raise UsageError(f"{self.path}: holds a run already; --resume continues it, another --run starts anew")
             return
         if not self.recipe.exists():

@@ -22,9 +22,10 @@ from . import checkpoint, metrics
 from . import recipe as settings
 from .augment import check as check_augment
 from .board import Board
+from .board import check as check_board
 from .epochs import Portion, portions, steps_of
 from .evaluate import probabilities
-from .features import Batch, Features, arrays_for, part_of, views_of_epoch
+from .features import Batch, Features, arrays_for, keys_of, part_of, views_of_epoch
 from .learner import Learner
 from .network import arguments
 from .progress import Progress
@@ -93,6 +94,7 @@ class Training:
         self, recipe: settings.Recipe, training: Selection, testing: Selection, run: Path, ranks: Ranks, *, quiet: bool
     ) -> None:
         check_augment(recipe)
+        check_board(recipe)
         self.recipe, self.asked, self.folder, self.ranks, self.quiet = (
             recipe,
             recipe.train,
@@ -282,7 +284,7 @@ class Training:
     def _save_weights(self, which: str, scores: dict[str, Any]) -> None:
         if self.ranks.first:
             note = {"network": self.arguments, "classes": list(self.training.classes), "arrays": list(self.names)}
-            note |= {"epoch": self.now.epoch, "scores": scores}
+            note |= {"keys": keys_of(self.training, self.names), "epoch": self.now.epoch, "scores": scores}
             checkpoint.write(self.folder.weights(which), self.learner.judged.state_dict(), note)
 
     def _save_state(self) -> None:

@@ -100,6 +100,20 @@ def test_other_classes_are_refused(toy, runs):
     assert str(error.value) == (f"{run}: was trained on 3 other classes (the data set has sit); take its own recipe")
 
 
+def test_other_features_are_refused(toy, runs):
+    """Features made with other settings are not what the network knows."""
+    run, testing, recipe = runs
+    own = testing.shelves["tokens"]
+    shelves = testing.shelves | {"tokens": type(own)(own.path, "tokens", "d" * 32)}
+    other = type(testing)(testing.videos, testing.views, testing.places, shelves, [], testing.classes)
+    with pytest.raises(UsageError) as error:
+        evaluate(recipe, other, run, device="cpu", progress=False)
+    assert str(error.value) == (
+        f"{run}: was trained on joint_map of key cccccccc…, the recipe names dddddddd…; "
+        f"take its own recipe, {run}/recipe.yaml"
+    )
+
+
 def test_run_without_checkpoint(toy, runs, tmp_path):
     """A folder in which nothing was trained."""
     _, testing, recipe = runs

@@ -215,6 +215,7 @@ def test_loss_that_is_not_finite_names_its_clips(toy, toys, tmp_path):
         " and 4 more; lower train.learning_rate, set train.clip_norm, or check these clips with `star verify`"
     )
     assert type(error.value) is StarError
+    go(toy, toys, tmp_path / "run", "train.epochs=1")  # what ended before its first epoch may be begun anew
 
 
 def test_folder_of_another_run_is_refused(toy, toys, tmp_path):
@@ -286,6 +287,7 @@ def test_wandb_that_is_not_installed(toy, toys, tmp_path):
     with pytest.raises(MissingPackage) as error:
         go(toy, toys, tmp_path / "run", "train.wandb=toy")
     assert str(error.value) == "train.wandb: wandb is not installed; `pip install wandb`, or set it to null"
+    assert not (tmp_path / "run").exists()
 
 
 def _installed(name):
