@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...cache.errors import UsageError
-from .projection import BranchLinear, linear
+from .projection import QUIET, BranchLinear, linear
 
 
 class Mixer(nn.Module):
@@ -78,7 +78,7 @@ class FAttn(Mixer):
         super().__init__()
         self.query = linear(width, width)
         self.key_value = linear(width, 2 * width, parts=2)
-        self.output = linear(width, width)
+        self.output = linear(width, width, gain=QUIET)
         self.attend = DotProduct(heads, dropout)
 
     def forward(self, z: Tensor, queries: Tensor | None = None) -> Tensor:
@@ -107,7 +107,7 @@ class Average(Mixer):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.value = linear(width, width)
-        self.output = linear(width, width)
+        self.output = linear(width, width, gain=QUIET)
 
     def forward(self, z: Tensor, queries: Tensor | None = None) -> Tensor:
         """z (b, t, s, d) -> (b, t, s, d), or queries (b, t, q, d) -> (b, t, q, d)."""
@@ -136,7 +136,7 @@ class _TwoBranches(Mixer):
         project = linear if share_branches else BranchLinear
         self.query = project(width, width)
         self.key_value = project(width, 2 * width, parts=2)
-        self.output = project(width, width)
+        self.output = project(width, width, gain=QUIET)
         self.attend = DotProduct(heads, dropout)
         self.restore = order == "restore"
 

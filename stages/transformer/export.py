@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -23,20 +24,27 @@ def export_onnx(network: STARTransformer, path: Path, *, map_size: int = 28) -> 
     except ImportError as error:
         raise MissingPackage(f"ONNX export needs the package {error.name}; pip install 'star[onnx]'") from None
     was_training = network.training
-    example = network.eval().example(2, map_size)
-    clips = torch.export.Dim("clips")
     try:
-        torch.onnx.export(
-            network,
-            kwargs=dict(example),
-            f=str(path),
-            input_names=list(example),
-            output_names=["logits"],
-            dynamic_shapes={name: {0: clips} for name in example},
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "# The axis name"
+            )  # that several inputs share the number of clips is meant
+            _export(network.eval(), path, network.example(2, map_size))
     finally:
         network.train(was_training)
     return path
+
+
+def _export(network: STARTransformer, path: Path, example: dict[str, torch.Tensor]) -> None:
+    clips = torch.export.Dim("clips")
+    torch.onnx.export(
+        network,
+        kwargs=dict(example),
+        f=str(path),
+        input_names=list(example),
+        output_names=["logits"],
+        dynamic_shapes={name: {0: clips} for name in example},
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .attention import Mixer
-from .projection import linear
+from .projection import QUIET, linear
 
 
 def pick(z: Tensor, only: Tensor | None) -> Tensor:
@@ -32,7 +32,7 @@ class MLP(Mixer):
         super().__init__()
         self.widen = linear(width, hidden)
         self.activation = nn.GELU()
-        self.narrow = linear(hidden, width)
+        self.narrow = linear(hidden, width, gain=QUIET)
 
     def forward(self, z: Tensor, queries: Tensor | None = None) -> Tensor:
         """z (b, t, s, d) -> (b, t, s, d), or queries (b, t, q, d) -> (b, t, q, d)."""

@@ -1,16 +1,23 @@
-"""Linear layers, drawn the same way everywhere: Xavier's uniform weights, zero biases."""
+"""Linear layers, drawn the same way everywhere: Xavier's uniform weights, zero biases.
+
+What a module adds to its residual starts QUIET: 50 times smaller, so that every layer begins as little more than its
+norm. Post-norm needs it: with 3 + 3 layers and no warm-up, AdamW at 3e-3 stayed at chance without it and learned with
+it, and at 1e-3 learned twice as fast (joints of the drawn Penn Action, 12 epochs of 210 clips).
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+QUIET = 0.02
 
-def linear(inputs: int, outputs: int, *, parts: int = 1) -> nn.Linear:
+
+def linear(inputs: int, outputs: int, *, parts: int = 1, gain: float = 1.0) -> nn.Linear:
     """A linear layer; `parts` says how many matrices lie stacked in it, each drawn as if it stood alone."""
     layer = nn.Linear(inputs, outputs)
     for part in layer.weight.detach().chunk(parts):
-        nn.init.xavier_uniform_(part)
+        nn.init.xavier_uniform_(part, gain)
     nn.init.zeros_(layer.bias)
     return layer
 
@@ -23,12 +30,12 @@ def token(*axes: int) -> nn.Parameter:
 class BranchLinear(nn.Module):
     """Two linear layers side by side, one for each branch, in one batched product: no loop over branches."""
 
-    def __init__(self, inputs: int, outputs: int, *, parts: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, *, parts: int = 1, gain: float = 1.0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(2, outputs, inputs))
         self.bias = nn.Parameter(torch.zeros(2, outputs))
         for part in self.weight.detach().flatten(0, 1).chunk(2 * parts):
-            nn.init.xavier_uniform_(part)
+            nn.init.xavier_uniform_(part, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, 2, t, s, c) -> (b, 2, t, s, d): y_i = x_i W_iᵀ + b_i for branch i."""
