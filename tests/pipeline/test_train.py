@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -201,6 +202,18 @@ def test_torchrun(toy, toys, tmp_path):
     words = [*command, str(cache_of(toys)), str(tmp_path / "two"), *TOGETHER]
     subprocess.run(words, env=environment, check=True, timeout=300)
     compare_processes(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.soak
+def test_compiled_network_is_the_same_network(toy, toys, tmp_path):
+    """torch.compile changes the speed, not the losses."""
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs g++ on a CPU")
+    words = ("model.dropout=0", "train.epochs=2", "train.augment.mixup=0.2", "train.ema=0.9")
+    go(toy, toys, tmp_path / "eager", *words)
+    go(toy, toys, tmp_path / "compiled", *words, "train.compile=true")
+    for one, other in zip(rows(tmp_path / "eager"), rows(tmp_path / "compiled"), strict=True):
+        assert one == pytest.approx(other, rel=1e-3)
 
 
 def test_loss_that_is_not_finite_names_its_clips(toy, toys, tmp_path):
