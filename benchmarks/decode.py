@@ -2,7 +2,8 @@
 
 For every video of a folder: milliseconds to open it and take the 16 centre frames of the test view, for star's `auto`,
 decord's get_batch with one thread and with its default (all cores), and PyAV decoding in sequence with one thread;
-interleaved, medians. "exact" compares auto with the sequential decode bit for bit.
+interleaved, medians. CPU ms are summed over all threads: what counts where every core has a video of its own to
+decode, and what other work on the machine disturbs less. "exact" compares auto with the sequential decode bit for bit.
 
     python benchmarks/decode.py [FOLDER] [--rounds N]
 """
@@ -62,20 +63,24 @@ WAYS: dict[str, Callable[[Path, list[int]], Frames]] = {
 }
 
 
-def measure(path: Path, rounds: int) -> tuple[int, dict[str, float], bool]:
-    """Frames in the video, median milliseconds by way, whether auto is exact."""
+def measure(path: Path, rounds: int) -> tuple[int, dict[str, tuple[float, float]], bool]:
+    """Frames in the video, median milliseconds by way (elapsed, CPU), whether auto is exact."""
     with open_video(path) as video:
         count = video.frame_count
     indices = sorted(set(Decode().choose(path.name, 0, count)[0].tolist()))
-    times: dict[str, list[float]] = {name: [] for name in WAYS}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
     for _ in range(rounds):
         for name, way in WAYS.items():
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             way(path, indices)
-            times[name].append((time.perf_counter() - start) * 1e3)
+            times[name].append(((time.perf_counter() - start) * 1e3, (time.process_time() - busy) * 1e3))
     found, expected = by_auto(path, indices), in_sequence(path, indices)
     exact = list(found) == indices and all(np.array_equal(found[index], expected[index]) for index in indices)
-    return count, {name: statistics.median(values) for name, values in times.items()}, exact
+    return count, {name: _medians(values) for name, values in times.items()}, exact
+
+
+def _medians(values: list[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.median(value for value, _ in values), statistics.median(value for _, value in values)
 
 
 def main() -> None:
@@ -84,7 +89,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     decord.logging.set_level(decord.logging.QUIET)
-    heads = ["file", "frames", *(f"{name} ms" for name in WAYS), "decord / auto", "exact"]
+    heads = ["file", "frames", *(f"{name}, ms (CPU ms)" for name in WAYS), "decord / auto, ms (CPU ms)", "exact"]
     print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
     for path in sorted(path for path in options.folder.iterdir() if path.is_file()):
         try:
@@ -92,8 +97,8 @@ def main() -> None:
         except VideoError as error:
             print(f"| {path.name} | {error.kind} |" + " |" * (len(heads) - 2))
             continue
-        cells = [f"{value:.0f}" for value in times.values()]
-        ratio = f"{times['decord'] / times['auto']:.2f}"
+        cells = [f"{elapsed:.0f} ({busy:.0f})" for elapsed, busy in times.values()]
+        ratio = f"{times['decord'][0] / times['auto'][0]:.2f} ({times['decord'][1] / times['auto'][1]:.2f})"
         print("| " + " | ".join([path.name, str(count), *cells, ratio, "yes" if exact else "NO"]) + " |")
 
 
