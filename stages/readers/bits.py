@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Doubt(Exception):  # noqa: N818 - not an error: the caller takes the slower way
+class Doubt(Exception):
     """The display order of a video cannot be proved; says why."""
 
 
