@@ -13,13 +13,13 @@ from typing import Any
 
 
 class Sink(io.RawIOBase):
-    """A file for h5py's file-object driver. `error` is the first failure (or Ctrl-C), None if there was none."""
+    """A file for h5py's file-object driver. `error` is the first failure of the disk, None if there was none."""
 
     def __init__(self, file: io.FileIO) -> None:
         super().__init__()
         self.file = file
         self.position = 0
-        self.error: BaseException | None = None
+        self.error: OSError | None = None
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a place; HDF5 asks for the size of the file with whence 2."""
@@ -39,7 +39,7 @@ class Sink(io.RawIOBase):
             self.file.seek(self.position)
             while done < len(view):
                 done += self.file.write(view[done:]) or 0
-        except BaseException as error:  # Ctrl-C too must not reach HDF5
+        except OSError as error:
             self.error = error
         self.position += len(view)
         return len(view)
@@ -57,7 +57,7 @@ class Sink(io.RawIOBase):
         try:
             if self.error is None:
                 self.file.truncate(size)
-        except BaseException as error:  # Ctrl-C too must not reach HDF5
+        except OSError as error:
             self.error = error
         return size
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,11 +55,22 @@ def write_segment(
     columns = _columns(rows) | {"checksum": row_checksums(rows, arrays)}
     said = {name: _attributes(array, attributes.get(name, {})) for name, array in arrays.items()}
     with reporting(folder), partial(folder) as name:
-        digest = _write(name, about, columns | arrays, said, compression)
+        digest = _undisturbed(_write, name, about, columns | arrays, said, compression)
         path = folder / f"{digest}.h5"
         name.replace(path)
         flush_folder(folder)
     return path
+
+
+def _undisturbed(function: Callable[..., str], *arguments: Any) -> str:
+    """Call where Ctrl-C cannot break in: an exception in the middle of HDF5's own work is lost, or worse.
+
+    Signals only ever interrupt the main thread; it waits, and is interrupted when the other thread is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function(*arguments)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def _write(path: Path, about: dict[str, Any], datasets: dict[str, np.ndarray], said: Any, compression: str) -> str:

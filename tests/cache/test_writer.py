@@ -232,7 +232,10 @@ def kill_writers(folder, kills: int, how: signal.Signals, seed: int) -> int:
             assert process.stdout is not None and process.stdout.readline() == b"ready\n"
             time.sleep(random_.uniform(0.0, 0.05))
             process.send_signal(how)
-        assert process.returncode == -how
+            try:
+                assert process.wait(60) == -how
+            finally:
+                process.kill()
         partials = list(shelf.path.glob("*.partial")) if shelf.path.is_dir() else []
         assert len(partials) <= 1
         left += len(partials)
