@@ -11,7 +11,7 @@ plain, h5py  plain, fed by a DataLoader whose workers read the segments through 
 All take the same batches of the same clips in turns, A B C A B C; medians over the rounds. "waiting" is the share
 of the step in which the next batch was not there yet.
 
-    python benchmarks/train_step.py [--batch 8] [--layers 1] [--width 512] [--rounds 5] [--workers 2] [--clips 128]
+    python benchmarks/train_step.py [--batch 4] [--layers 1] [--width 512] [--rounds 3] [--workers 2] [--clips 64]
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def plain(selection: Selection, asked: argparse.Namespace, *, lean: bool, hdf5: 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    given = {"batch": 8, "layers": 1, "width": 512, "rounds": 5, "workers": 2, "clips": 128}
+    given = {"batch": 4, "layers": 1, "width": 512, "rounds": 3, "workers": 2, "clips": 64}
     for name, value in given.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     asked = parser.parse_args()
