@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 import h5py
@@ -55,22 +57,32 @@ def write_segment(
     columns = _columns(rows) | {"checksum": row_checksums(rows, arrays)}
     said = {name: _attributes(array, attributes.get(name, {})) for name, array in arrays.items()}
     with reporting(folder), partial(folder) as name:
-        digest = _undisturbed(_write, name, about, columns | arrays, said, compression)
+        with _uninterrupted():
+            digest = _write(name, about, columns | arrays, said, compression)
         path = folder / f"{digest}.h5"
         name.replace(path)
         flush_folder(folder)
     return path
 
 
-def _undisturbed(function: Callable[..., str], *arguments: Any) -> str:
-    """Call where Ctrl-C cannot break in: an exception in the middle of HDF5's own work is lost, or worse.
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done: an exception in the middle of HDF5's own work is lost, or worse.
 
-    Signals only ever interrupt the main thread; it waits, and is interrupted when the other thread is done.
+    Only the main thread is ever interrupted; a handler that raises nothing is called late all the same.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return function(*arguments)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(function, *arguments).result()
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    received: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        handler(*received[0])
 
 
 def _write(path: Path, about: dict[str, Any], datasets: dict[str, np.ndarray], said: Any, compression: str) -> str:

@@ -233,7 +233,7 @@ def kill_writers(folder, kills: int, how: signal.Signals, seed: int) -> int:
             time.sleep(random_.uniform(0.0, 0.05))
             process.send_signal(how)
             try:
-                assert process.wait(60) == -how
+                assert process.wait(120) == -how
             finally:
                 process.kill()
         partials = list(shelf.path.glob("*.partial")) if shelf.path.is_dir() else []
