@@ -1,8 +1,9 @@
 """Linear layers, drawn the same way everywhere: Xavier's uniform weights, zero biases.
 
 What a module adds to its residual starts QUIET: 50 times smaller, so that every layer begins as little more than its
-norm. Post-norm needs it: with 3 + 3 layers and no warm-up, AdamW at 3e-3 stayed at chance without it and learned with
-it, and at 1e-3 learned twice as fast (joints of the drawn Penn Action, 12 epochs of 210 clips).
+norm. Post-norm needs it. Test accuracy with 3 + 3 layers of width 64, AdamW without warm-up, after 12 epochs on Penn
+Action's annotated joints: at 1e-3 37 % without and 69 % with it (210 training clips); at 3e-3 8 %, that is chance,
+without it (420 clips) and 73 % with it (210).
 """
 
 from __future__ import annotations
