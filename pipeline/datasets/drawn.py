@@ -16,6 +16,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...cache.errors import AnnotationError, DatasetError, StorageError
+from ...cache.errors import AnnotationError, DatasetError, MachineError, StorageError
 from ...stages.skeleton import PENN_ACTION
 from . import videos
 from .dataset import Annotation, Catalogue, official_only, open_root
@@ -75,7 +76,7 @@ def draw(
 
     Clips that are there from an earlier call with the same settings stay. frames: (fewest, most) of a clip.
     size: (width, height) px, even. workers: processes. progress: called with (clips done, clips to draw).
-    Raises StorageError where ROOT cannot be written.
+    Raises StorageError where ROOT cannot be written, MachineError where a process dies.
     """
     settings = {"version": VERSION, "clips": clips_per_class, "seed": seed, "frames": list(frames), "size": list(size)}
     clips = list(_clips(clips_per_class, seed, frames, size))
@@ -135,6 +136,8 @@ def _run(root: Path, clips: Sequence[Clip], workers: int) -> Iterator[None]:
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_settle)
     try:
         yield from pool.map(partial(draw_clip, root), clips, chunksize=4)
+    except BrokenProcessPool:
+        raise MachineError("a drawing process died; more memory or fewer workers let it finish, run it again") from None
     finally:
         pool.shutdown(cancel_futures=True)
 

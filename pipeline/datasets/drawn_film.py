@@ -10,6 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ...cache.errors import MissingPackage
 from .drawn_figure import Figure, Look
 from .drawn_motion import ACTIONS, Body, perform
 from .drawn_scene import BACKDROPS, backdrop, film, project
@@ -76,9 +77,14 @@ def _joints(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def encode(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int]) -> None:
-    """Write frames as an H.264 file with B frames; one thread, so that no byte depends on the machine's cores."""
+    """Write frames as an H.264 file with B frames; one thread, so that no byte depends on the machine's cores.
+
+    Raises MissingPackage where PyAV was built without libx264.
+    """
     import av
 
+    if "libx264" not in av.codecs_available:
+        raise MissingPackage("drawing needs PyAV with libx264; `pip install --force-reinstall av` brings it")
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=RATE)
         stream.width, stream.height = size
