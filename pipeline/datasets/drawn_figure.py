@@ -20,7 +20,7 @@ SHIFT = 4  # cv2 takes coordinates in sixteenths of a pixel
 OUTLINE = 0.5
 INSIDE = 0.8  # of a limb's thickness
 LIGHT = 1.2
-POLE, CLOTH = (-0.2, 0.4), 0.17  # metres: the pole's reach beside the hand, a square of the cloth
+POLE, CLOTH = (-0.2, 0.6), 0.26  # metres: the pole's reach beside the hand, a square of the cloth
 
 LAYERS = ("trunk", "head", "left_leg", "right_leg", "left_arm", "right_arm")
 HAND, FACE, CHIN, CROWN, NAPE, EYE = 16, 18, 19, 20, 21, 22  # points that are added to the body's 16
