@@ -106,6 +106,8 @@ def extract(
         remember(planned)
     for name, segments in old.items():
         _drop_replaced(planned.stages[name], segments)
+    for stage in planned.stages.values():
+        stage.shelf.index()  # now, so that the next command reads one file a stage instead of every new segment
     return planned, outcome
 
 

@@ -1,0 +1,43 @@
+"""What the pages say is what the code does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from star.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def test_the_page_of_settings_is_current() -> None:
+    """docs/recipe.md is made from the settings themselves."""
+    made = subprocess.run([sys.executable, ROOT / "tools" / "settings.py"], capture_output=True, text=True, check=True)
+    assert (ROOT / "docs" / "recipe.md").read_text() == made.stdout
+
+
+def test_the_list_for_pip_has_every_dependency() -> None:
+    """tools/requirements.py prints all of pyproject.toml but OpenMMLab's packages, which go in before."""
+    made = subprocess.run(
+        [sys.executable, ROOT / "tools" / "requirements.py"], capture_output=True, text=True, check=True
+    )
+    names = {re.split(r"[<>=;]", line)[0] for line in made.stdout.split("\n") if line}
+    assert {"torch", "torchvision", "h5py", "decord", "dask", "click", "av", "pydantic"} <= names
+    assert not {"mmpose", "mmengine", "mmcv-lite"} & names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_and_link_on_a_page_exists(page: Path) -> None:
+    """`star …` in a page names a real command with real options, and links lead somewhere."""
+    text = page.read_text()
+    for command, rest in re.findall(r"^\$ star (\w+)(.*)$", text, re.MULTILINE):
+        assert command in main.commands, f"star {command}"
+        known = {name for option in main.commands[command].params for name in option.opts}
+        assert {word for word in rest.split() if re.match(r"--\w", word)} <= known
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
