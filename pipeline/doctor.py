@@ -74,9 +74,9 @@ def _check(name: str, probe: Callable[[], str]) -> dict[str, str]:
 
 
 def _mmpose() -> str:
-    from ..stages.mmpose_adapter import import_mmpose
+    from ..stages.pose_models import design
 
-    import_mmpose()
+    design("rtmpose-m_8xb256-420e_coco-256x192")
     return "RTMPose and heat-map models can be built"
 
 
