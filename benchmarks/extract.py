@@ -68,7 +68,7 @@ def main():
         plain(network, videos[:2], Path(folder) / "warm.h5")
         for turn in range(options.rounds):
             for name, times in rates.items():
-                cache, began = Path(folder) / f"{turn}-{name.replace(' ', '')}", time.perf_counter()
+                cache, began = Path(folder) / f"{turn}-{name[-8:].strip()}", time.perf_counter()
                 if name.startswith("plain"):
                     plain(network, videos, cache.with_suffix(".h5"))
                 else:
