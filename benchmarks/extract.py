@@ -1,4 +1,4 @@
-"""Claim: `star extract` makes all five stages at a higher rate than a plain float32 script makes features alone.
+"""Question: at what rate does `star extract` make all five stages, against a plain float32 script for features alone?
 
 Both read the same drawn H.264 clips with random mc3_18 weights at 112 px, in one process, taking turns. The plain
 script is what one writes on a free afternoon: a loop over videos, decord's get_batch for 16 frames, cv2.resize,
