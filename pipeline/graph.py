@@ -17,9 +17,7 @@ from ..stages.pose import Pose
 from ..stages.stage import Stage
 from ..stages.tokens import Tokens
 from ..stages.weights import sha256
-from .recipe import Recipe
-
-WORDS = {"official", "random", "kinetics400"}
+from .recipe import WORDS, Recipe
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .catalogue import Digests
-from .graph import WORDS, Graph
+from .graph import Graph
 from .plan import Clip
 from .reading import Arrays, Read, mirrored
-from .recipe import Recipe
+from .recipe import WORDS, Recipe
 
 if TYPE_CHECKING:
     from ..stages.backbone import Network

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ..cache.errors import RecipeError
 
+WORDS = {"official", "random", "kinetics400"}  # weights by name; anything else is a file
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -32,7 +33,6 @@ def _scalar(value: Any) -> Any:
 
 
 Real = Annotated[float, BeforeValidator(_scalar)]
-Section = Annotated[str, Field(min_length=1)]
 
 
 class Settings(BaseModel):
@@ -335,7 +335,6 @@ def _suggestion(place: tuple[Any, ...]) -> str:
 
 _PATHS = (("dataset", "root"), ("dataset", "skeletons"), ("dataset", "missing"), ("cache", "root"))
 _FILES = (("pose", "checkpoint"), ("pose", "detector_weights"), ("backbone", "weights"))
-_WORDS = {"official", "random", "kinetics400"}
 
 
 def _anchor(recipe: Recipe, base: Path) -> Recipe:
@@ -345,6 +344,6 @@ def _anchor(recipe: Recipe, base: Path) -> Recipe:
         if tree[section][key] is not None:
             tree[section][key] = base / Path(tree[section][key]).expanduser()
     for section, key in _FILES:
-        if tree[section][key] not in _WORDS:
+        if tree[section][key] not in WORDS:
             tree[section][key] = str(base / Path(tree[section][key]).expanduser())
     return Recipe.model_validate(tree)
