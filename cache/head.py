@@ -45,7 +45,7 @@ def read_head(path: Path) -> Head:
     """Read and check the head of a segment; the file is closed again.
 
     Raises MissingFeatures when it is gone, StorageError when the disk refuses, FormatError when it is no segment of
-    format version 1 or holds what the format forbids, CorruptSegment when HDF5 cannot make sense of it.
+    format version 1 or holds what the format forbids, CorruptSegment when it is no HDF5 file, or a damaged one.
     """
     size = _plain_size(path)
     try:
@@ -75,7 +75,7 @@ def _plain_size(path: Path) -> int:
                 return size
     except OSError as error:
         raise not_given(path, error) from None
-    raise FormatError(f"{path}: not a segment of star's: it does not begin like an HDF5 file; {VERIFY}")
+    raise corrupt(path, "not a segment of star's: it does not begin like an HDF5 file")
 
 
 def _head(path: Path, file: h5f.FileID, size: int) -> Head:

@@ -32,7 +32,7 @@ def audit(recipe: Recipe, count: int, *, where: Where = Where(), seed: int = 0, 
     failed: list[str] = []
     children = Children(where.children, recipe.decode.timeout)
     try:
-        engine = Engine(recipe, where.devices[0], children, planned.catalogue.skeleton)
+        engine = Engine(recipe, planned.graph, where.devices[0], children, planned.catalogue.skeleton)
         with Progress("audit", len(chosen), quiet=quiet) as bar:
             for _, computed in computing(engine, work, where.children, lambda: False, bar.advance):
                 failed += [message for *_, message in computed.failures]

@@ -52,14 +52,16 @@ class Source:
 class Sources:
     """The digests of a catalogue's videos, read when first asked for and remembered.
 
-    A video that is gone keeps the digest under which it was extracted, so that its features can still be used.
+    A video that is gone keeps the digest under which it was extracted, so that its features can still be used; one
+    that is no longer on the list is `removed`.
     """
 
-    def __init__(self, catalogue: Catalogue, memory: dict[str, Source]) -> None:
+    def __init__(self, catalogue: Catalogue, memory: dict[str, Source], removed: Iterable[str] = ()) -> None:
         self.catalogue = catalogue
         self.memory = memory
         self.known = {video.id: self._look(video) for video in catalogue.videos}
-        self.changed = False
+        self.removed = sorted((memory.keys() | set(removed)) - self.known.keys())
+        self.changed = self.removed != sorted(removed)
 
     def _look(self, video: Video) -> Source:
         """The remembered digests that still hold, by size and modification time."""
@@ -132,7 +134,8 @@ def open_catalogue(settings: Dataset, cache: Path) -> tuple[Catalogue, Sources, 
         raise DatasetError(
             f"dataset.root: {settings.root} has no videos of kind {settings.kind!r}; see docs/datasets.md"
         )
-    return catalogue, Sources(catalogue, _memory(remembered)), warning
+    removed = remembered.get("removed", ()) if remembered else ()
+    return catalogue, Sources(catalogue, _memory(remembered), removed), warning
 
 
 def remember(settings: Dataset, cache: Path, sources: Sources) -> None:
@@ -163,6 +166,7 @@ def _describe(catalogue: Catalogue, sources: Sources, root: Path) -> dict[str, A
         "classes": list(catalogue.classes),
         "skeleton": skeleton and [skeleton.name, skeleton.joints, skeleton.flip_pairs, skeleton.limbs],
         "left_out": [list(pair) for pair in catalogue.left_out],
+        "removed": sources.removed,
         "videos": [_row(video, sources.known[video.id], root) for video in catalogue.videos],
     }
 

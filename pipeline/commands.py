@@ -15,7 +15,7 @@ from .progress import amount, clock, counted, tell
 from .recipe import Recipe
 from .selection import Selection
 from .status import lines as status_lines
-from .status import status, table
+from .status import status, table, warnings
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,9 @@ def _limit(text: str | None) -> Callable[[int], int] | None:
 
 
 def _warn(planned: Plan, quiet: bool) -> None:
-    if planned.warning and not quiet:
-        tell(f"warning: {planned.warning}")
+    for line in [planned.warning, *warnings(planned)] if not quiet else ():
+        if line:
+            tell(f"warning: {line}")
 
 
 def selections(recipe: Recipe, splits: Sequence[str], quiet: bool) -> list[Selection]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..cache.errors import StorageError
+from contextlib import suppress
+
+from ..cache.errors import CacheError, StorageError
 from ..cache.store import Shelf
 from ..stages.backbone import CHANNELS
 from ..stages.tokens import channels
@@ -38,7 +40,8 @@ def clip_seconds(planned: Plan, stage: StagePlan) -> float | None:
     shelves = [stage.shelf, *(shelf for shelf in planned.store.shelves() if other(shelf, stage))]
     for shelf in shelves:
         for name in shelf.segments()[:1]:
-            return float(shelf.segment(name).provenance.get("seconds_per_clip", 0.0))
+            with suppress(CacheError):  # a damaged segment is told of elsewhere
+                return float(shelf.segment(name).provenance.get("seconds_per_clip", 0.0))
     return None
 
 

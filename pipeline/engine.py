@@ -22,7 +22,7 @@ from ..cache.errors import VideoError
 from ..cache.segment import Row
 from ..cache.store import Store
 from .catalogue import Digests
-from .graph import Graph, graph
+from .graph import Graph
 from .models import Models, State
 from .plan import Clip
 from .reading import Arrays, Read, Reading, region_of
@@ -61,12 +61,11 @@ class Done:
 class Engine:
     """The stages of one recipe on one device.
 
-    device: torch's name of it. children: the processes that decode.
+    nodes: its stages and their keys. device: torch's name of it. children: the processes that decode.
     """
 
-    def __init__(self, recipe: Recipe, device: str, children: Children, skeleton: Any = None) -> None:
-        self.recipe = recipe
-        self.graph: Graph = graph(recipe)
+    def __init__(self, recipe: Recipe, nodes: Graph, device: str, children: Children, skeleton: Any = None) -> None:
+        self.recipe, self.graph = recipe, nodes
         self.store = Store(recipe.cache.root)
         self.children = children
         self.skeleton = skeleton

@@ -19,6 +19,7 @@ from ..cache.ledger import Failure
 from . import recipe as recipes
 from .cost import check_space
 from .engine import Computed, Done, Engine, reads_videos
+from .graph import graph
 from .plan import Plan, StagePlan, plan, remember
 from .progress import Progress, counted
 from .reading import read
@@ -68,8 +69,8 @@ class Where:
 
     @property
     def children(self) -> int:
-        """How many processes decode: as many as there are cores, unless told otherwise."""
-        return self.workers or cores()
+        """How many processes decode: one core is left to the network and the writer, unless told otherwise."""
+        return self.workers or max(1, cores() - 1)
 
 
 def extract(
@@ -94,6 +95,7 @@ def extract(
         remember(planned)
         return planned, outcome
     _refuse_unmounted(planned, work)
+    _refuse_unannotated(planned, work)
     planned.store.prepare()
     check_space(planned)
     old = {name: planned.stages[name].shelf.segments() for name in (only or planned.stages)} if force else {}
@@ -133,7 +135,7 @@ def _here(
 ) -> Iterator[tuple[Unit, Done]]:
     """Run units in this process: children read ahead, this thread computes, another writes."""
     children = Children(where.children, planned.recipe.decode.timeout)
-    engine = Engine(planned.recipe, where.devices[0], children, planned.catalogue.skeleton)
+    engine = Engine(planned.recipe, planned.graph, where.devices[0], children, planned.catalogue.skeleton)
     writer = ThreadPoolExecutor(1)
     try:
         written: list[tuple[Unit, Future[Done]]] = []
@@ -186,7 +188,7 @@ def work_on(job: tuple[Unit, str, Any, str, int]) -> tuple[Unit, Done]:
     recipe = recipes.parse(text)
     children = Children(workers, recipe.decode.timeout)
     try:
-        engine = Engine(recipe, device, children, skeleton)
+        engine = Engine(recipe, graph(recipe), device, children, skeleton)
         ((_, computed),) = computing(engine, [unit], workers, lambda: False, lambda count: None)
         return unit, engine.write(computed)
     finally:
@@ -219,6 +221,18 @@ def _refuse_unmounted(planned: Plan, work: list[Unit]) -> None:
         raise DatasetError(
             f"dataset.root: {planned.recipe.dataset.root} is not there, and {', '.join(stages)} must read the videos; "
             "mount it, or recompute only heatmaps and tokens"
+        )
+
+
+def _refuse_unannotated(planned: Plan, work: list[Unit]) -> None:
+    """Joints are wanted from annotations that this kind of data set lacks: one line, not one for every video."""
+    wanted = any("pose" in unit.stages for unit in work) and planned.graph["pose"].annotated
+    if wanted and not any(video.annotation for video in planned.catalogue.videos):
+        name = "source" if planned.recipe.pose.source == "annotations" else "detector"
+        remedy = "mmpose" if name == "source" else "frame, or to a torchvision detector"
+        raise DatasetError(
+            f"pose.{name}: annotations, but no video of kind {planned.recipe.dataset.kind!r} has any; "
+            f"set it to {remedy}"
         )
 
 

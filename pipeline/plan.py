@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
+import numpy as np
+
 from ..cache.errors import MissingFeatures
+from ..cache.index import row_keys
 from ..cache.ledger import Failure, Ledger
-from ..cache.segment import Row
 from ..cache.store import Place, Shelf, Store
 from . import catalogue
 from .catalogue import Sources
@@ -36,7 +41,8 @@ class StagePlan:
     """One stage of the recipe against the cache.
 
     places: where each cached clip lies. missing: clips to compute. stale: videos whose bytes are not those that were
-    extracted (their clips are missing too). failed: clips whose video is in the ledger.
+    extracted (their clips are missing too). failed: clips whose video is in the ledger. broken: one line for each
+    segment that cannot be read; its clips are missing.
     """
 
     name: str
@@ -45,6 +51,7 @@ class StagePlan:
     missing: list[Clip] = field(default_factory=list)
     stale: set[str] = field(default_factory=set)
     failed: list[Clip] = field(default_factory=list)
+    broken: tuple[str, ...] = ()
 
 
 @dataclass
@@ -74,22 +81,42 @@ def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry
     only: stages asked for by name; they and what they take are planned (default: all). force: the stages in `only`
     (default: all) count as missing even where they are cached. retry_failed: the ledger is not believed.
     """
-    nodes = graph(recipe)
-    store = Store(recipe.cache.root)
-    listed, sources, warning = catalogue.open_catalogue(recipe.dataset, recipe.cache.root)
-    ledger = Ledger(recipe.cache.root / "failures.jsonl")
-    wanted = nodes.below(tuple(only) or nodes.names)
-    clips = list(clips_of(recipe, listed))
-    failures = {} if retry_failed else _believed(ledger, sources, {video.id: video for video in listed.videos})
-    stages = {}
-    for name in wanted:
-        node = nodes[name]
-        stages[name] = _compare(name, store.shelf(name, node.key), clips, sources, node.annotated, failures)
+    with _no_garbage():
+        nodes = graph(recipe)
+        store = Store(recipe.cache.root)
+        listed, sources, warning = catalogue.open_catalogue(recipe.dataset, recipe.cache.root)
+        ledger = Ledger(recipe.cache.root / "failures.jsonl")
+        wanted = nodes.below(tuple(only) or nodes.names)
+        clips = list(clips_of(recipe, listed))
+        failures = {} if retry_failed else _believed(ledger, sources, {video.id: video for video in listed.videos})
+
+        @cache
+        def keys(annotated: bool) -> np.ndarray:
+            """The names of all rows, which are the same in every stage whose rows (do not) depend on annotations."""
+            digests = [sources.get(clip.video).row(annotated) for clip in clips]
+            return row_keys([clip.video.id for clip in clips], [clip.view for clip in clips], digests)
+
+        stages = {
+            name: _compare(store.shelf(name, nodes[name].key), clips, keys(nodes[name].annotated), failures)
+            for name in wanted
+        }
     result = Plan(recipe, nodes, listed, sources, store, ledger, failures, stages, retry_failed, warning)
     if force:
         for name in only or wanted:
             stages[name].missing = [clip for clip in clips if clip.video.id not in failures]
     return result
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Hold the collector while millions of small tuples are made: it would go through all of them again and again."""
+    held = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if held:
+            gc.enable()
 
 
 def remember(plan: Plan) -> None:
@@ -115,23 +142,19 @@ def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video]) -> dic
     }
 
 
-def _compare(
-    name: str, shelf: Shelf, clips: list[Clip], sources: Sources, annotated: bool, failures: dict[str, Failure]
-) -> StagePlan:
-    stage = StagePlan(name, shelf)
+def _compare(shelf: Shelf, clips: list[Clip], keys: np.ndarray, failures: dict[str, Failure]) -> StagePlan:
     shelf.description()  # refuses a format version that this star does not read
     index = shelf.index()
-    for clip in clips:
+    stage = StagePlan(shelf.stage, shelf, broken=index.broken)
+    for clip, place in zip(clips, index.find_keys(keys), strict=True):
         video, view = clip
-        found = index.sources(video.id, view)
-        place = index.find(Row(video.id, sources.get(video).row(annotated), view)) if found else None
         if place is not None:
             stage.places[video.id, view] = place
         elif video.id in failures:
             stage.failed.append(clip)
         else:
             stage.missing.append(clip)
-            if found:
+            if index.sources(video.id, view):  # under other bytes
                 stage.stale.add(video.id)
     return stage
 

@@ -68,10 +68,11 @@ def _stranger(path: Path) -> Video:
 def _compute(recipe: Recipe, videos: list[Video], skeleton: Skeleton | None, where: Where, quiet: bool) -> Computed:
     """All stages of the recipe's test views, in memory."""
     clips = tuple(Clip(video, view) for video in videos for view in range(recipe.decode.views.test))
-    unit = Unit(graph(recipe).names, clips, {}, {video.id: Digests() for video in videos})
+    nodes = graph(recipe)
+    unit = Unit(nodes.names, clips, {}, {video.id: Digests() for video in videos})
     children = Children(where.children, recipe.decode.timeout)
     try:
-        engine = Engine(recipe, where.devices[0], children, skeleton)
+        engine = Engine(recipe, nodes, where.devices[0], children, skeleton)
         with Progress("predict", len(clips), quiet=quiet) as bar:
             ((_, computed),) = computing(engine, [unit], where.children, lambda: False, bar.advance)
         return computed

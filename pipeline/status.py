@@ -19,8 +19,22 @@ def status(plan: Plan) -> dict[str, Any]:
         "missing": plan.missing,
         "failed_videos": sorted(plan.failures),
         "left_out": len(plan.catalogue.left_out),
+        "removed_videos": plan.sources.removed,
+        "warnings": warnings(plan),
         "stages": [_stage(plan, stage) for stage in plan.stages.values()],
     }
+
+
+def warnings(plan: Plan) -> list[str]:
+    """What a person should know before the cache is used: videos that left the data set, segments that are broken."""
+    found = [line for stage in plan.stages.values() for line in stage.broken]
+    if found:
+        found.append("broken segments count as missing; `star verify --repair` moves them aside")
+    removed = plan.sources.removed
+    if removed:
+        named = ", ".join(removed[:3]) + (", …" if len(removed) > 3 else "")
+        found.append(f"removed from the data set since, and left out: {counted(len(removed), 'video')} ({named})")
+    return found
 
 
 def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:
@@ -91,6 +105,7 @@ def lines(state: dict[str, Any]) -> list[str]:
     return [
         f"{state['data']}: {state['videos']:,} videos, {state['classes']} classes; cache {state['cache']}",
         *table(rows),
+        *state["warnings"],
     ]
 
 

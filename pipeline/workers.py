@@ -106,7 +106,6 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
     from dask import config
     from dask.distributed import Client, LocalCluster
 
-    config.set({"distributed.worker.daemon": False})
     if scheduler:
         try:
             client = Client(scheduler, timeout="10s")
@@ -116,11 +115,25 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
         with client:
             yield client
         return
+    threads = {f"{library}_NUM_THREADS": max(1, cores() // len(devices)) for library in ("OMP", "MKL", "OPENBLAS")}
     with (
+        _environment_kept(),
+        config.set({"distributed.worker.daemon": False, "distributed.nanny.pre-spawn-environ": threads}),
         LocalCluster(n_workers=len(devices), threads_per_worker=1, processes=True, dashboard_address=":0") as local,
         Client(local) as client,
     ):
         yield client
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Dask tells its workers how many threads to use through this process's environment, and leaves it so."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def scatter(client: Any, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:

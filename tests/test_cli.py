@@ -70,69 +70,6 @@ def test_extract_says_nothing_but_json_on_stdout(extracted: Path) -> None:
     assert json.loads(result.stdout)["computed"] == {}
 
 
-def wrong(tmp_path: Path, extracted: Path) -> dict[str, tuple[list[str | Path], int, str]]:
-    """Name -> (arguments, exit code, the one line on stderr)."""
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    gone = tmp_path / "gone"
-    return {
-        "no recipe": (
-            ["extract", gone / "star.yaml"], 2,
-            f"star: {gone}/star.yaml: No such file or directory; "
-            "`star init NAME --root DIR > star.yaml` makes a recipe",
-        ),
-        "unknown key": (
-            ["extract", extracted, "--set", "heatmaps.sigmas=1"], 2,
-            f"star: {extracted}: heatmaps.sigmas: unknown key; did you mean 'sigma'?",
-        ),
-        "wrong type": (
-            ["status", extracted, "--set", "decode.frames=many"], 2,
-            f"star: {extracted}: decode.frames: 'many': input should be a valid integer, "
-            "unable to parse string as an integer",
-        ),
-        "wrong ready recipe": (
-            ["init", "drawing", "--root", gone], 2,
-            "star: init drawing: no such recipe; did you mean 'drawn'? there are drawn, ntu120-xset, ntu120-xsub, "
-            "ntu60-xsub, ntu60-xview, penn-action, videos",
-        ),
-        "wrong share": (
-            ["extract", extracted, "--max-failures", "few"], 2,
-            "star: --max-failures few: expected a number like 20, or a share like 1%",
-        ),
-        "unknown video": (
-            ["inspect", extracted, "zzz", "-o", tmp_path / "zzz.png"], 2,
-            "star: zzz: no such video in data; ids are paths below ",
-        ),
-        "not extracted": (
-            ["train", extracted, "--run", tmp_path / "run", "--set", f"cache.root={empty}"], 4,
-            f"star: cache.root: {empty} has no train clip with all of backbone, tokens; "
-            "run `star extract` with this recipe first",
-        ),
-        "no weights file": (
-            ["extract", extracted, "--set", f"backbone.weights={gone}.pth"], 2,
-            f"star: backbone.weights: no file {gone}.pth; give a file, or one of kinetics400, official, random",
-        ),
-    }  # fmt: skip
-
-
-NAMES = (
-    "no recipe", "unknown key", "wrong type", "wrong ready recipe", "wrong share", "unknown video", "not extracted",
-    "no weights file",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_mistake_is_one_line_and_an_exit_code(name: str, tmp_path: Path, extracted: Path) -> None:
-    """Which value, what to do, the documented exit code, never a traceback."""
-    arguments, code, line = wrong(tmp_path, extracted)[name]
-    result = star(*arguments)
-    assert result.exit_code == code
-    assert result.stdout == ""
-    said = result.stderr.splitlines()
-    assert len(said) == 1
-    assert said[0].startswith(line)
-
-
 def test_a_mistake_with_json_is_json(extracted: Path) -> None:
     """A script learns the exit code and the message from the document as well."""
     command = [sys.executable, "-m", "star.cli", "status", str(extracted), "--set", "model.width=31", "--json"]

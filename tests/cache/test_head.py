@@ -46,7 +46,7 @@ def test_files_of_others(changed, tmp_path):
     assert changed(lambda file: file.attrs.pop("format")) == f"not a segment of star's; {VERIFY}"
     text = tmp_path / "text.h5"
     text.write_text("no HDF5")
-    with pytest.raises(FormatError) as caught:
+    with pytest.raises(CorruptSegment) as caught:
         read_head(text)
     assert str(caught.value) == f"{text}: not a segment of star's: it does not begin like an HDF5 file; {VERIFY}"
 

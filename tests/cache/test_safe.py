@@ -203,7 +203,7 @@ def test_a_user_block_is_refused(tmp_path, clips, write):
     path = write(tmp_path, clips(1))
     content = path.read_bytes()
     path.write_bytes(b"#!/bin/sh\n".ljust(512, b"\0") + content)
-    with pytest.raises(FormatError) as caught:
+    with pytest.raises(CorruptSegment) as caught:
         Segment(path)
     remedy = "`star verify RECIPE --repair` moves it aside"
     assert str(caught.value) == f"{path}: not a segment of star's: it does not begin like an HDF5 file; {remedy}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -253,9 +254,14 @@ def test_a_cache_of_another_format_version_is_refused(small: Path) -> None:
 
 
 def test_two_dask_workers_write_what_one_process_writes(small: Path, tmp_path: Path) -> None:
-    """The same bits through a real scheduler and real worker processes, whoever computed them."""
+    """The same bits through a real scheduler and real worker processes, whoever computed them.
+
+    Dask's settings for its workers do not stay behind in this process's environment.
+    """
+    before = dict(os.environ)
     overrides = ("cache.root=" + str(tmp_path / "other"),)
     recipe = recipes.load(small, overrides)
     _, outcome = extract(recipe, where=Where(device="cpu,cpu", workers=2), quiet=True)
     assert outcome.rows == dict.fromkeys(ARRAYS, CLIPS)
     assert contents(small, *overrides) == contents(small)
+    assert dict(os.environ) == before

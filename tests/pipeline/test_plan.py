@@ -11,8 +11,8 @@ from star.cache.errors import StorageError, UsageError
 from star.pipeline import recipe as recipes
 from star.pipeline import shelves
 from star.pipeline.cost import check_space, clip_bytes
-from star.pipeline.plan import clips_of, plan, select
-from star.pipeline.status import changes, status
+from star.pipeline.plan import clips_of, plan, remember, select
+from star.pipeline.status import changes, lines, status
 from star.pipeline.units import units
 
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
@@ -81,6 +81,39 @@ def test_the_list_of_videos_is_kept_in_the_cache(small: Path, tmp_path: Path) ->
     assert planned.warning.startswith(f"dataset.root: {tmp_path}/elsewhere/data is not there; going on with the list")
     assert all(len(stage.places) == 24 for stage in planned.stages.values())
     assert len(select(planned, "test", ("backbone", "tokens"))) == 8
+
+
+def test_status_tells_of_videos_that_left_the_data_set(small: Path, drawn: Path, tmp_path: Path) -> None:
+    """A video that is taken off the list is named as removed, also later, until it is back."""
+    root = tmp_path / "data"
+    shutil.copytree(drawn, root)
+    overrides = (f"dataset.root={root}",)
+    listed = root / "clips.csv"
+    before = listed.read_text()
+    listed.write_text("\n".join(row for row in before.splitlines() if "wave_000" not in row))
+    for _ in range(2):
+        planned = plan(recipes.load(small, overrides))
+        remember(planned)
+        state = status(planned)
+        assert state["removed_videos"] == ["videos/wave_000.mp4"]
+        assert lines(state)[-1] == "removed from the data set since, and left out: 1 video (videos/wave_000.mp4)"
+        assert all(stage["cached"] == 23 and not stage["missing"] for stage in state["stages"])
+    listed.write_text(before)
+    assert status(plan(recipes.load(small, overrides)))["warnings"] == []
+
+
+def test_a_broken_segment_is_told_and_its_clips_are_missing(small: Path) -> None:
+    """Never an exception, and never silence: what cannot be read is named, with the remedy."""
+    planned = plan(recipes.load(small))
+    shelf = planned.stages["heatmaps"].shelf
+    name = shelf.segments()[0]
+    rows = len(shelf.segment(name).rows)
+    (shelf.path / "index").unlink()
+    shelf.file(name).write_bytes(b"no HDF5")
+    state = status(plan(recipes.load(small)))
+    assert [stage["missing"] for stage in state["stages"]] == [0, 0, 0, rows, 0]
+    assert name in state["warnings"][0]
+    assert state["warnings"][1] == "broken segments count as missing; `star verify --repair` moves them aside"
 
 
 def test_ls_and_gc_find_what_no_recipe_uses(small: Path) -> None:
