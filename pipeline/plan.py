@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -97,7 +97,7 @@ def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry
             return row_keys([clip.video.id for clip in clips], [clip.view for clip in clips], digests)
 
         stages = {
-            name: _compare(store.shelf(name, nodes[name].key), clips, keys(nodes[name].annotated), failures)
+            name: _compare(store.shelf(name, nodes[name].key), clips, partial(keys, nodes[name].annotated), failures)
             for name in wanted
         }
     result = Plan(recipe, nodes, listed, sources, store, ledger, failures, stages, retry_failed, warning)
@@ -142,11 +142,14 @@ def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video]) -> dic
     }
 
 
-def _compare(shelf: Shelf, clips: list[Clip], keys: np.ndarray, failures: dict[str, Failure]) -> StagePlan:
+def _compare(
+    shelf: Shelf, clips: list[Clip], keys: Callable[[], np.ndarray], failures: dict[str, Failure]
+) -> StagePlan:
     shelf.description()  # refuses a format version that this star does not read
     index = shelf.index()
     stage = StagePlan(shelf.stage, shelf, broken=index.broken)
-    for clip, place in zip(clips, index.find_keys(keys), strict=True):
+    places = index.find_keys(keys()) if len(index) else [None] * len(clips)
+    for clip, place in zip(clips, places, strict=True):
         video, view = clip
         if place is not None:
             stage.places[video.id, view] = place

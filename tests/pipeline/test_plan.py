@@ -28,7 +28,8 @@ def test_bytes_are_foretold_from_shapes(extracted: Path) -> None:
 
 def test_a_disk_that_is_too_small_is_refused_before_the_start(extracted: Path, tmp_path: Path) -> None:
     """The line says what is free and what is needed."""
-    planned = plan(recipes.load(extracted, (f"cache.root={tmp_path / 'other'}", "decode.views.train=1000000")))
+    overrides = (f"cache.root={tmp_path / 'other'}", "decode.views.train=2000", "backbone.size=1120")
+    planned = plan(recipes.load(extracted, overrides))
     with pytest.raises(StorageError, match=r"other has .* free, and .* would be written; free space, "):
         check_space(planned)
 
