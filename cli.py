@@ -18,6 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
+STUDIES = ("tokens", "modules", "depth", "joint-token", "position", "no-attention", "frames", "data")
 
 
 class Door(click.Group):
@@ -245,6 +246,63 @@ def predict(videos: tuple[Path, ...], run: Path, device: str, as_json: bool, qui
     found = pipeline.predict(videos, run, where=Where(device), quiet=quiet)
     _show(found, pipeline.lines(found), as_json)
     sys.exit(3 if any("error" in answer for answer in found) else 0)
+
+
+@main.command()
+@RECIPE
+@click.option("--study", type=click.Choice(STUDIES), required=True, help="Which table.")
+@click.option("--runs", "runs", type=click.Path(path_type=Path), required=True, help="Folder of its runs and tables.")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of every variant.")
+@click.option("--classes", default="", metavar="A,B", help="Classes whose accuracy together gets a column of its own.")
+@click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
+@common
+def ablate(
+    recipe: Path, study: str, runs: Path, seeds: int, classes: str, device: str, overrides: tuple[str, ...],
+    as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Train and test every variant of a STUDY and print the table; what is finished already is not done again.
+
+    Example: star ablate star.yaml --study tokens --runs ablations --seeds 3
+    """
+    from .pipeline import ablate as pipeline
+    from .pipeline import recipe as recipes
+
+    found = pipeline.ablate(
+        lambda over: recipes.load(recipe, (*overrides, *over)), study, runs, seeds=seeds,
+        classes=[name for name in classes.split(",") if name], device=device, quiet=quiet,
+    )  # fmt: skip
+    _show(found, pipeline.lines(found), as_json)
+
+
+@main.command()
+@RECIPE
+@common
+def model(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Parameters and floating-point operations of a recipe's network, module by module.
+
+    Example: star model star.yaml --set model.width=256
+    """
+    from .pipeline import design
+    from .pipeline import recipe as recipes
+
+    found = design.design(recipes.load(recipe, overrides))
+    _show(found, design.lines(found), as_json)
+
+
+@main.command()
+@click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of the trained network.")
+@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("--format", "kind", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="Of the file.")
+@output
+def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
+    """Write a trained network for other runtimes; its inputs are named like the cached arrays.
+
+    Example: star export --run runs/first -o star.onnx
+    """
+    from .pipeline.network import export as write
+
+    document = write(run, out)
+    _show(document, [f"{kind}: {out}, inputs {', '.join(document['inputs'])}, output logits"], as_json)
 
 
 @main.command()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import prod
 
 from ..cache.errors import CacheError, StorageError
 from ..cache.store import Shelf
-from ..stages.backbone import CHANNELS
-from ..stages.tokens import channels
 from .plan import Plan, StagePlan
 from .progress import amount
+from .shapes import shapes
 
 COCO_JOINTS = 17  # what a pose model gives, where the data set has no skeleton of its own
 ROOM_LEFT = 64 << 20  # a disk is never filled to its last byte
@@ -18,19 +18,15 @@ ROOM_LEFT = 64 << 20  # a disk is never filled to its last byte
 def clip_bytes(planned: Plan, stage: str) -> int:
     """Bytes of one clip's row in a stage, uncompressed; a little is added for its id, digest and checksum."""
     recipe = planned.recipe
-    frames, people = recipe.decode.frames, recipe.pose.people
     annotated = recipe.pose.source == "annotations" and planned.catalogue.skeleton is not None
     joints = len(planned.catalogue.skeleton.joints) if annotated and planned.catalogue.skeleton else COCO_JOINTS
-    maps = joints * (people if recipe.heatmaps.people == "separate" else 1)
-    backbone = planned.graph["backbone"].stage
-    local, whole = recipe.backbone.local_layer, recipe.backbone.global_layer
-    cells = backbone.grid(local) ** 2
+    numbers = {name: prod(shape) for name, shape in shapes(recipe, planned.graph, joints).items()}
     row = {
-        "decode": (4 + 8) * frames + 13,
-        "pose": frames * people * joints * 3 * 4,
-        "backbone": 2 * frames * (CHANNELS[whole] * backbone.grid(whole) ** 2 + CHANNELS[local] * cells),
-        "heatmaps": 2 * frames * maps * cells,
-        "tokens": 2 * frames * maps * channels(recipe.tokens.form, CHANNELS[local], cells) if stage == "tokens" else 0,
+        "decode": (4 + 8) * recipe.decode.frames + 13,
+        "pose": 4 * numbers["keypoints"],
+        "backbone": 2 * (numbers["global_grid"] + numbers["local_map"]),
+        "heatmaps": 2 * numbers["joint_heatmap"],
+        "tokens": 2 * numbers.get("joint_map", 0),
     }
     return row[stage] + 100
 

@@ -1,0 +1,40 @@
+"""`star model`: the network that a recipe asks for, by module, without a cache or a GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..stages.transformer import STARTransformer
+from ..stages.transformer.flops import Row, rows, table
+from .catalogue import open_catalogue
+from .features import arrays_for
+from .graph import graph
+from .network import arguments
+from .recipe import Recipe
+from .shapes import shapes
+
+
+def design(recipe: Recipe) -> dict[str, Any]:
+    """Parameters and FLOPs of a clip's forward pass, module by module; see `transformer.flops`.
+
+    Asks the data set for its classes and joints. Raises DatasetError where it is neither there nor remembered.
+    """
+    listed, _, _ = open_catalogue(recipe.dataset, recipe.cache.root)
+    known = shapes(recipe, graph(recipe), _joints(recipe, listed.skeleton))
+    taken = {name: known[name] for name in arrays_for(recipe.model, recipe.tokens.form)}
+    network = STARTransformer(**arguments(recipe.model, taken, len(listed.classes)))
+    return {"arrays": taken, "classes": len(listed.classes), "modules": [row._asdict() for row in rows(network)]}
+
+
+def _joints(recipe: Recipe, skeleton: Any) -> int:
+    if recipe.pose.source == "annotations" and skeleton is not None:
+        return len(skeleton.joints)
+    from ..stages import pose_models
+
+    return len(pose_models.design(recipe.pose.model).skeleton.joints)
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The table for a person."""
+    arrays = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in found["arrays"].items())
+    return [f"of one clip: {arrays}; {found['classes']} classes", table([Row(**row) for row in found["modules"]])]
