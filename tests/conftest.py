@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,22 @@ def small(extracted: Path, tmp_path: Path) -> Path:
     path = tmp_path / "star.yaml"
     path.write_text(extracted.read_text().replace(str(extracted.parent), str(tmp_path)))
     return path
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A function: MiB -> the folder of a real disk of that size, where one may be mounted; unmounted at the end."""
+    mounted: list[Path] = []
+
+    def mount(size: int) -> Path:
+        folder = tmp_path / f"disk{len(mounted)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", str(folder)]
+        if os.name != "posix" or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a small disk can only be mounted by root")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
