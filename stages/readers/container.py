@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from logging import NullHandler, getLogger
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -27,6 +28,8 @@ FORMATS = (
     "yuv4mpegpipe,apng,webp_pipe,live_flv,swf,amv,vob,3gp,webm"
 )
 _OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+# Titles may be in any encoding. From version 19 on PyAV takes them as they are, and knows no such option.
+NOT_UTF8: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _ADVICE = "fetch the file again, or save what is left of it with ffmpeg -i IN OUT"
 
 logging.set_level(logging.INFO)
@@ -130,7 +133,7 @@ def no_frames(path: Path, error: Exception | None = None) -> UnreadableVideo:
 def _open(path: Path) -> InputContainer:
     try:
         # "file:" keeps names like "concat:a|b" from being read as addresses.
-        return av.open(f"file:{path}", options=dict(_OPTIONS), metadata_errors="replace")
+        return av.open(f"file:{path}", options=dict(_OPTIONS), **NOT_UTF8)
     except (FFmpegError, OSError, ValueError) as error:
         raise _unopened(path, error) from None
 

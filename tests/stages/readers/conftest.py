@@ -36,9 +36,11 @@ def encode(
     ticks: list[int] | None = None,
     muxing: dict[str, str] | None = None,
     shift: int = 0,
+    title: str = "",
 ) -> Path:
     """Write `count` pictures. ticks: their times in ms, 25 a second by default. shift: all stamps, in frames."""
     with av.open(str(path), "w", options=muxing or {}) as container:
+        container.metadata["title"] = title
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height = size
         stream.pix_fmt = pixels

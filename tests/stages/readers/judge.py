@@ -10,6 +10,7 @@ import numpy as np
 
 from star.cache.errors import VideoError
 from star.stages.decode import open_video
+from star.stages.readers.container import NOT_UTF8
 
 KINDS = ("flip", "flips", "zeros", "noise", "cut", "head", "header", "empty", "swap")
 
@@ -55,7 +56,7 @@ def plain_decode(path: Path) -> tuple[dict[int, np.ndarray], str]:
     the first key frame is up to chance (it does or does not as MALLOC_PERTURB_ fills fresh memory).
     """
     frames: dict[int, np.ndarray] = {}
-    with av.open(str(path), metadata_errors="replace") as container:
+    with av.open(str(path), **NOT_UTF8) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         for packet in container.demux(stream):

@@ -233,6 +233,17 @@ def test_names_that_look_like_addresses_are_files(make, tmp_path):
         assert video.frame_count == 40
 
 
+def test_a_title_that_is_not_utf8_does_not_matter(make, plain, tmp_path):
+    """Cameras write titles in any encoding; they are none of our business."""
+    path = make(tmp_path / "a.mkv", muxing={"write_crc32": "0"}, title="Frühling")
+    frames = plain(path)
+    content = path.read_bytes()
+    assert content.count("Frühling".encode()) == 1
+    path.write_bytes(content.replace("Frühling".encode(), b"Fr\xfchling."))
+    with open_video(path) as video:
+        assert all(np.array_equal(picture, frames[index]) for index, picture in video.frames([0, 39]))
+
+
 def test_sound_alone_is_no_video(tmp_path):
     """A file with nothing to see says what is in it."""
     path = tmp_path / "a.mp4"
