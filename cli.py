@@ -322,8 +322,9 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> Non
     Example: star report runs/first runs/second -o report.html
     """
     from .pipeline.report import report as write
+    from .pipeline.strips import Strips
 
-    path = write(list(runs), out)
+    path = write(list(runs), out, pictures=Strips)
     _show({"report": str(path)}, [f"report: {path}"], as_json)
 
 

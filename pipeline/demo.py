@@ -16,6 +16,7 @@ from .plan import plan
 from .progress import Progress, clock, tell
 from .recipes import ready
 from .report import report
+from .strips import Strips
 from .workers import cores
 
 
@@ -47,7 +48,7 @@ def demo(folder: Path, *, clips: int = 24, seed: int = 0, quiet: bool = False) -
     run_train(recipe, run, resume=(run / "last").exists(), quiet=quiet)
     step("test", "testing on figures, clothes and backgrounds that training never saw")
     tested = run_test(recipe, run, quiet=quiet).document
-    page = report([run], folder / "report.html")
+    page = report([run], folder / "report.html", pictures=Strips)
     first = plan(recipe).catalogue.videos[0].id
     picture = inspect(recipe, first, folder / "clip.png")
     ends = [*list(times.values())[1:], time.monotonic()]

@@ -55,15 +55,19 @@ class Run:
         return self.rows[-1].get("seconds") if self.rows else None
 
 
-def report(runs: Sequence[Path], out: Path, *, pictures: Pictures | None = None) -> Path:
+def report(runs: Sequence[Path], out: Path, *, pictures: Callable[[Path], Pictures] | None = None) -> Path:
     """Write the page about these runs to `out` and return its path.
 
-    pictures: gives a picture of a video's clip, where the media are at hand; called for the few clips that are shown.
+    pictures: run -> what gives a picture of a video's clip, where the media are at hand (`Strips`); asked for the few
+    clips that are shown.
     Raises UsageError for a folder that holds no run, StorageError where the page cannot be written.
     """
     if not runs:
         raise UsageError("report: no run given; `star report RUN…`")
-    read = [read_run(path, name, pictures) for path, name in zip(runs, _names(runs), strict=True)]
+    read = [
+        read_run(path, name, pictures(path) if pictures else None)
+        for path, name in zip(runs, _names(runs), strict=True)
+    ]
     replace_bytes(out, render(read).encode("utf-8", "replace"))
     return out
 

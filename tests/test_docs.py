@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from star.cli import main
+from star.pipeline.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -41,3 +42,12 @@ def test_every_command_and_link_on_a_page_exists(page: Path) -> None:
         assert {word for word in rest.split() if re.match(r"--\w", word)} <= known
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("section", ["heatmaps", "tokens", "model"])
+def test_the_page_on_the_method_names_every_setting(section: str) -> None:
+    """Whoever adds an open point says there where it comes from."""
+    text = (ROOT / "docs" / "method.md").read_text()
+    fields = getattr(Recipe.model_fields[section].annotation, "model_fields")  # noqa: B009
+    named = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]+)`", text))))
+    assert set(fields) <= named

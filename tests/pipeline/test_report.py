@@ -4,9 +4,11 @@ import io
 import json
 from html.parser import HTMLParser
 
+import matplotlib.pyplot as plt
 import pytest
 
 from star.cache.errors import UsageError
+from star.pipeline import recipe as settings
 from star.pipeline.evaluate import evaluate
 from star.pipeline.report import report
 from star.pipeline.train import train
@@ -84,7 +86,7 @@ def test_pictures_of_clips_come_from_the_callback(runs, tmp_path):
         asked.append(video)
         return PNG if len(asked) == 1 else None
 
-    text = report([runs / "plain"], tmp_path / "page.html", pictures=picture).read_text()
+    text = report([runs / "plain"], tmp_path / "page.html", pictures=lambda run: picture).read_text()
     scores = json.loads((runs / "plain" / "test" / "metrics.json").read_text())
     assert asked == [clip["video"] for clip in (*scores["worst"][:6], *scores["surest"])]
     assert text.count("data:image/png;base64,iVBORw0KGgpjbGlw") == 1
@@ -128,3 +130,26 @@ def test_figures_are_pictures():
         frames_picture({"encoder.0.F": np.full(16, 1 / 16)}),
     ):
         assert imread(io.BytesIO(content), format="png").ndim == 3
+
+
+def test_strips_of_frames_with_joints(small, tmp_path):
+    """`star report` of a real run: each clip that is shown has its frames; without the videos there are none."""
+    from click.testing import CliRunner
+
+    from star.cli import main
+    from star.pipeline.strips import FRAMES, HEIGHT, Strips
+
+    run, page = tmp_path / "run", tmp_path / "page.html"
+    recipe = [str(small), "--run", str(run), "--device", "cpu", "-q"]
+    for words in (["train", *recipe], ["test", *recipe], ["report", str(run), "-o", str(page)]):
+        assert CliRunner().invoke(main, words).exit_code == 0
+    scores = json.loads((run / "test" / "metrics.json").read_text())
+    shown = len(scores["worst"][:6]) + len(scores["surest"])
+    assert page.read_text().count("data:image/jpeg") == shown > 0
+    strip = Strips(run)(scores["surest"][0]["video"])
+    picture = plt.imread(io.BytesIO(strip), format="jpeg")
+    assert picture.shape == (HEIGHT, FRAMES * round(96 * HEIGHT / 80), 3)
+    assert Strips(run)("videos/nobody.mp4") is None
+    gone = settings.load(run / "recipe.yaml", (f"dataset.root={tmp_path}/gone",))
+    (run / "recipe.yaml").write_text(settings.dump(gone))
+    assert Strips(run)(scores["surest"][0]["video"]) is None
