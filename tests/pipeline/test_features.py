@@ -1,6 +1,8 @@
 """Features: what is read is what was written, however it is read."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -183,3 +185,43 @@ def test_segment_of_another_shape_is_refused(toy, tmp_path):
     assert str(error.value) == (
         f"{shelf.file(bad)}: joint_map is {found}, elsewhere {wanted}; `star verify RECIPE --repair` moves it aside"
     )
+
+
+LARGE = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from star.cache.segment import Row
+from star.cache.store import Store
+from star.pipeline.datasets.dataset import Video
+from star.pipeline.features import Features
+from star.pipeline.selection import Selection
+
+shelf, part = Store(sys.argv[1]).shelf("backbone", "b" * 32), 16
+array = np.ones((part, 8, 256, 16, 16), np.float16)  # 1 MiB a clip
+videos = [Video(f"{number}.mp4", 0, "train", Path("gone.mp4")) for number in range(192)]
+for start in range(0, len(videos), part):
+    shelf.write([Row(video.id, "", 0) for video in videos[start : start + part]], {"local_map": array}, {}, {})
+places = shelf.index().find_many([video.id for video in videos], [0] * 192, [""] * 192)
+selection = Selection(videos, [0] * 192, {"backbone": places}, {"backbone": shelf}, [], ("a",), None)
+del array
+status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+limit = (int(status["VmData"].split()[0]) << 10) + (64 << 20)
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+features = Features(selection, ("local_map",), preload=sys.argv[2])
+for start in range(0, 192, 8):
+    assert features.__getitems__(range(start, start + 8))["local_map"].amin() == 1
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+@pytest.mark.parametrize("preload", ["none", "memory"])
+def test_data_larger_than_memory(tmp_path, preload):
+    """192 MiB of features where 64 MiB may be taken: read from the files they pass, preloaded they do not."""
+    command = [sys.executable, "-c", LARGE, str(tmp_path), preload]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if preload == "none":
+        assert done.returncode == 0, done.stderr
+    else:
+        assert "memory" in done.stderr.lower()
+        assert done.returncode != 0

@@ -1,0 +1,74 @@
+"""Claim: the memory of `star extract` does not grow with the number of videos.
+
+Draws N short H.264 clips, extracts them with the command, and meanwhile adds up the memory of the process and of its
+decoding children (Linux's "Pss": shared pages count once). Prints it for each tenth of the run; the first tenth
+still starts up.
+
+    python benchmarks/memory.py [--clips 130]        clips per action, of eight actions: 1,040 videos
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from star.pipeline.datasets.drawn import draw
+
+RECIPE = """
+dataset: {{kind: drawn, root: {folder}/data}}
+cache: {{root: {folder}/cache}}
+backbone: {{weights: random, size: 32, crop: person, batch: 16}}
+"""
+EVERY = 0.2  # seconds
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all that it has started, directly or not."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [pid, *(inner for child in children for inner in tree(int(child)))]
+
+
+def megabytes(pids: list[int]) -> float:
+    """Their memory together."""
+    total = 0
+    for pid in pids:
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return total / 1024
+
+
+def main() -> None:
+    """Run the command, print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=130)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        count = draw(folder / "data", clips_per_class=options.clips, frames=(20, 24), size=(96, 80))
+        recipe = folder / "star.yaml"
+        recipe.write_text(RECIPE.format(folder=folder))
+        command = [sys.executable, "-m", "star.cli", "extract", str(recipe), "-q"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        found = []
+        while process.poll() is None:
+            found.append(megabytes(tree(process.pid)))
+            time.sleep(EVERY)
+        said = process.stdout.read().splitlines() if process.stdout else []
+    parts = [found[len(found) * part // 10 : len(found) * (part + 1) // 10] for part in range(10)]
+    print(f"{count} videos; {said[-1]}")
+    print("MB in each tenth of the run:", ", ".join(f"{median(part):,.0f}" for part in parts if part))
+
+
+if __name__ == "__main__":
+    main()
