@@ -4,6 +4,8 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 WORKERS ?= 2
+# Bytecode is kept in .venv: without it every process that is started compiles all of torch anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check soak bench clean
 

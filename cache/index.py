@@ -77,6 +77,8 @@ class Index:
     def find_keys(self, keys: np.ndarray) -> list[Place | None]:
         """The same for keys that are known, see `row_keys`: (m, 2) uint64."""
         segments, rows = self.locate(keys)
+        if (segments >= 0).all():  # the common case, and much the faster one
+            return list(map(Place, map(self.segments.__getitem__, segments.tolist()), rows.tolist()))
         pairs: Iterable[tuple[int, int]] = zip(segments.tolist(), rows.tolist(), strict=True)
         return [None if segment < 0 else Place(self.segments[segment], row) for segment, row in pairs]
 

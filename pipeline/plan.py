@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -90,14 +90,9 @@ def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry
         clips = list(clips_of(recipe, listed))
         failures = {} if retry_failed else _believed(ledger, sources, {video.id: video for video in listed.videos})
 
-        @cache
-        def keys(annotated: bool) -> np.ndarray:
-            """The names of all rows, which are the same in every stage whose rows (do not) depend on annotations."""
-            digests = [sources.get(clip.video).row(annotated) for clip in clips]
-            return row_keys([clip.video.id for clip in clips], [clip.view for clip in clips], digests)
-
+        wants = _Wants(clips, sources)
         stages = {
-            name: _compare(store.shelf(name, nodes[name].key), clips, partial(keys, nodes[name].annotated), failures)
+            name: _compare(store.shelf(name, nodes[name].key), wants, nodes[name].annotated, failures)
             for name in wanted
         }
     result = Plan(recipe, nodes, listed, sources, store, ledger, failures, stages, retry_failed, warning)
@@ -105,6 +100,33 @@ def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry
         for name in only or wanted:
             stages[name].missing = [clip for clip in clips if clip.video.id not in failures]
     return result
+
+
+class _Wants:
+    """The rows that a recipe asks for: the same in every stage, so that each is named once.
+
+    names: (video, view) of every clip.
+    """
+
+    def __init__(self, clips: list[Clip], sources: Sources) -> None:
+        self.clips, self.sources = clips, sources
+        self.names = [(clip.video.id, clip.view) for clip in clips]
+
+    def keys(self, annotated: bool) -> np.ndarray:
+        """What an index knows the rows by; annotated: whether they depend on annotations, where there are any."""
+        return self._of_both if annotated and any(clip.video.annotation for clip in self.clips) else self._of_videos
+
+    @cached_property
+    def _of_videos(self) -> np.ndarray:
+        return self._keys(False)
+
+    @cached_property
+    def _of_both(self) -> np.ndarray:
+        return self._keys(True)
+
+    def _keys(self, annotated: bool) -> np.ndarray:
+        digests = [self.sources.get(clip.video).row(annotated) for clip in self.clips]
+        return row_keys([video for video, _ in self.names], [view for _, view in self.names], digests)
 
 
 @contextmanager
@@ -116,6 +138,7 @@ def _no_garbage() -> Iterator[None]:
         yield
     finally:
         if held:
+            gc.freeze()  # what was made is kept; the first collection would go through all of it
             gc.enable()
 
 
@@ -142,18 +165,17 @@ def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video]) -> dic
     }
 
 
-def _compare(
-    shelf: Shelf, clips: list[Clip], keys: Callable[[], np.ndarray], failures: dict[str, Failure]
-) -> StagePlan:
+def _compare(shelf: Shelf, wants: _Wants, annotated: bool, failures: dict[str, Failure]) -> StagePlan:
     shelf.description()  # refuses a format version that this star does not read
     index = shelf.index()
     stage = StagePlan(shelf.stage, shelf, broken=index.broken)
-    places = index.find_keys(keys()) if len(index) else [None] * len(clips)
-    for clip, place in zip(clips, places, strict=True):
+    places = index.find_keys(wants.keys(annotated)) if len(index) else [None] * len(wants.clips)
+    stage.places = {name: place for name, place in zip(wants.names, places, strict=True) if place is not None}
+    for clip, place in zip(wants.clips, places, strict=True) if len(stage.places) < len(places) else ():
         video, view = clip
         if place is not None:
-            stage.places[video.id, view] = place
-        elif video.id in failures:
+            continue
+        if video.id in failures:
             stage.failed.append(clip)
         else:
             stage.missing.append(clip)

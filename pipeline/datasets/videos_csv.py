@@ -13,6 +13,7 @@ from ...cache.errors import DatasetError
 
 SPLITS = ("train", "test")
 COLUMNS = ("video", "label", "split")
+KNOWN = frozenset(COLUMNS)
 PLAIN = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*")  # a path that needs no second look
 
 
@@ -110,6 +111,8 @@ def _entry(where: str, columns: dict[str, int], row: list[str]) -> Entry:
         raise DatasetError(f"{where}: {video} has no label")
     if split and split not in SPLITS:
         raise DatasetError(f"{where}: split {split!r} is neither 'train' nor 'test'")
+    if columns.keys() <= KNOWN:  # no groups
+        return Entry(video, label, split, (), where)
     others = (name for name in columns if name and name not in COLUMNS)
     return Entry(
         video, label, split, tuple((name, cells[columns[name]]) for name in others if cells[columns[name]]), where
