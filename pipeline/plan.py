@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -127,6 +128,9 @@ class _Wants:
     def _keys(self, annotated: bool) -> np.ndarray:
         digests = [self.sources.get(clip.video).row(annotated) for clip in self.clips]
         return row_keys([video for video, _ in self.names], [view for _, view in self.names], digests)
+
+
+atexit.register(gc.unfreeze)  # or libraries that count their objects at the end would miss what `plan` froze
 
 
 @contextmanager
