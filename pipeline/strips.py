@@ -1,4 +1,4 @@
-"""Small pictures of clips for reports: frames that the network saw, side by side, with their joints."""
+"""Small pictures of clips for reports: frames that the network saw, in the order of reading, with their joints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import recipe as recipes
 from .inspect import cached, limbs
 from .plan import Plan, plan
 
-FRAMES, HEIGHT = 8, 120  # of a strip: pictures, px
+ROWS, COLUMNS, HEIGHT = 2, 4, 120  # pictures of a strip, and the height of each, px
 LIMB, JOINT = (80, 255, 80), (255, 60, 60)
 
 
@@ -44,14 +44,15 @@ class Strips:
             arrays = cached(planned, video, 0)
             if "frame_index" not in arrays:
                 return None
-            steps = np.linspace(0, len(arrays["frame_index"]) - 1, FRAMES).round().astype(int)
+            steps = np.linspace(0, len(arrays["frame_index"]) - 1, ROWS * COLUMNS).round().astype(int)
             wanted = arrays["frame_index"][steps]
             with open_video(found.media, reader=planned.recipe.decode.reader) as reader:
                 frames = dict(reader.frames(sorted({int(index) for index in wanted})))
         except StarError:
             return None
         drawn = [_with_joints(frames[int(arrays["frame_index"][t])], arrays, int(t), planned) for t in steps]
-        return _jpeg(np.concatenate(drawn, axis=1))
+        rows = [np.concatenate(drawn[start : start + COLUMNS], axis=1) for start in range(0, len(drawn), COLUMNS)]
+        return _jpeg(np.concatenate(rows))
 
 
 def _with_joints(frame: np.ndarray, arrays: dict[str, np.ndarray], t: int, planned: Plan) -> np.ndarray:

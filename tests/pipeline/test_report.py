@@ -1,7 +1,11 @@
 """The report: one page, whole by itself."""
 
+import html
 import io
 import json
+import os
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import matplotlib.pyplot as plt
@@ -94,8 +98,6 @@ def test_pictures_of_clips_come_from_the_callback(runs, tmp_path):
 
 def test_names_cannot_write_html(runs, tmp_path):
     """Whatever stands in a run's files is shown as text."""
-    import shutil
-
     run = tmp_path / "<b>run"
     shutil.copytree(runs / "plain", run)
     path = run / "test" / "metrics.json"
@@ -137,7 +139,7 @@ def test_strips_of_frames_with_joints(small, tmp_path):
     from click.testing import CliRunner
 
     from star.cli import main
-    from star.pipeline.strips import FRAMES, HEIGHT, Strips
+    from star.pipeline.strips import COLUMNS, HEIGHT, ROWS, Strips
 
     run, page = tmp_path / "run", tmp_path / "page.html"
     recipe = [str(small), "--run", str(run), "--device", "cpu", "-q"]
@@ -148,8 +150,50 @@ def test_strips_of_frames_with_joints(small, tmp_path):
     assert page.read_text().count("data:image/jpeg") == shown > 0
     strip = Strips(run)(scores["surest"][0]["video"])
     picture = plt.imread(io.BytesIO(strip), format="jpeg")
-    assert picture.shape == (HEIGHT, FRAMES * round(96 * HEIGHT / 80), 3)
+    assert picture.shape == (ROWS * HEIGHT, COLUMNS * round(96 * HEIGHT / 80), 3)
     assert Strips(run)("videos/nobody.mp4") is None
     gone = settings.load(run / "recipe.yaml", (f"dataset.root={tmp_path}/gone",))
     (run / "recipe.yaml").write_text(settings.dump(gone))
     assert Strips(run)(scores["surest"][0]["video"]) is None
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def test_a_real_browser_shows_the_page(runs, tmp_path):
+    """Laid out by a real engine: every picture is decoded, nothing is wider than the window, nothing is blank."""
+    browser = os.environ.get("STAR_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"needs a browser: {', '.join(BROWSERS)}, or STAR_BROWSER=FILE")
+    page, picture = report([runs / "plain", runs / "falling"], tmp_path / "page.html"), tmp_path / "page.png"
+    probe = tmp_path / "probe.html"
+    text = page.read_text().replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
+    probe.write_text(text.replace("</body>", f"<script>{PROBE}</script></body>"))
+    profile = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", SIZE]
+    dom = subprocess.run(
+        [browser, *profile, "--dump-dom", probe.as_uri()], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    found = json.loads(html.unescape(dom.split('data-found="')[1].split('"')[0]))
+    assert found["pictures"] == found["decoded"] > 3
+    assert found["width"] <= found["window"]
+    assert found["height"] > found["window"] / 2
+    assert found["heading"] >= 2 * 10
+    shot = [browser, *profile, f"--screenshot={picture}", page.as_uri()]
+    subprocess.run(shot, capture_output=True, check=True, timeout=120)
+    pixels = plt.imread(picture)[..., :3]
+    assert pixels.shape[1] == 1200
+    colours = {tuple(colour) for colour in (pixels[::9, ::9].reshape(-1, 3) * 15).round().astype(int)}
+    assert len(colours) > 8
+
+
+SIZE = "--window-size=1200,2400"
+PROBE = """
+addEventListener('load', () => {
+  const pictures = [...document.images];
+  document.body.dataset.found = JSON.stringify({
+    pictures: pictures.length, decoded: pictures.filter(p => p.complete && p.naturalWidth > 1).length,
+    width: document.documentElement.scrollWidth, window: innerWidth,
+    height: document.documentElement.scrollHeight, heading: document.querySelector('h1').getBoundingClientRect().height,
+  });
+});
+"""
