@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
@@ -29,11 +30,11 @@ EVERY = 0.2  # seconds
 
 def tree(pid: int) -> list[int]:
     """A process and all that it has started, directly or not."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    return [pid, *(inner for child in children for inner in tree(int(child)))]
+    children: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            children += map(int, thread.read_text().split())
+    return [pid, *(inner for child in children for inner in tree(child))]
 
 
 def megabytes(pids: list[int]) -> float:
@@ -62,12 +63,14 @@ def main() -> None:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         found = []
         while process.poll() is None:
-            found.append(megabytes(tree(process.pid)))
+            found.append((megabytes([process.pid]), megabytes(tree(process.pid)[1:])))
             time.sleep(EVERY)
         said = process.stdout.read().splitlines() if process.stdout else []
     parts = [found[len(found) * part // 10 : len(found) * (part + 1) // 10] for part in range(10)]
     print(f"{count} videos; {said[-1]}")
-    print("MB in each tenth of the run:", ", ".join(f"{median(part):,.0f}" for part in parts if part))
+    for column, what in enumerate(("the process", "its decoding children")):
+        middles = ", ".join(f"{median(pair[column] for pair in part):,.0f}" for part in parts if part)
+        print(f"MB in each tenth of the run, {what}: {middles}")
 
 
 if __name__ == "__main__":

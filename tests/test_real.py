@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from click.testing import CliRunner, Result
 
 from star.cli import main
@@ -88,4 +90,9 @@ def test_a_sample_of_penn_action_is_learned(shared: Path, tmp_path: Path) -> Non
     assert rows[-1]["train_top1"] > 0.8
     result = star("test", path, "--run", tmp_path / "run", "--json", *options)
     assert result.exit_code == 0
-    assert 0 <= json.loads(result.stdout)["top1"] <= json.loads(result.stdout)["top5"] <= 1
+    found = json.loads(result.stdout)
+    assert found["top1"] == pytest.approx(sum(row["right"] for row in found["per_class"]) / 30)
+    with (tmp_path / "run" / "test" / "confusion.csv").open() as file:
+        counts = [[int(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]]
+    assert sum(map(sum, counts)) == 30
+    assert sum(counts[n][n] for n in range(15)) == sum(row["right"] for row in found["per_class"])

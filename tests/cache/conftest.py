@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import h5py
 import numpy as np
 import pytest
 
 from star.cache.checksum import Row
+from star.cache.errors import FormatError
+from star.cache.segment import Segment
 from star.cache.writer import Compression, write_segment
 
 KEY = "0123456789abcdef" * 2
@@ -49,6 +52,29 @@ def _clips() -> Callable[..., Clips]:
 @pytest.fixture(name="write")
 def _write() -> Callable[..., Path]:
     return write
+
+
+@pytest.fixture
+def forge(tmp_path: Path) -> Callable[..., str]:
+    """A function: writes a whole segment, changes it with h5py, and returns what reading raises, without the path.
+
+    read: reads the file at a path; by default all of it.
+    """
+
+    def made(change: Callable[[h5py.File], object], read: Callable[[Path], object] = _all_of) -> str:
+        path = write(tmp_path / "forged", clips(2))
+        with h5py.File(path, "r+") as file:
+            change(file)
+        with pytest.raises(FormatError) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        return str(caught.value).removeprefix(f"{path}: ")
+
+    return made
+
+
+def _all_of(path: Path) -> object:
+    return Segment(path).rows  # the ids are read last
 
 
 @pytest.fixture

@@ -15,23 +15,6 @@ from star.cache.segment import Segment
 DISTRUST = "which the format forbids; do not trust this file"
 
 
-@pytest.fixture
-def forge(tmp_path, clips, write):
-    """Write a whole segment, change it with h5py, and return what reading it raises, without the path."""
-
-    def made(change) -> str:
-        path = write(tmp_path / "forged", clips(2))
-        with h5py.File(path, "r+") as file:
-            change(file)
-        with pytest.raises(FormatError) as caught:
-            segment = Segment(path)
-            assert segment.rows is None  # the ids are read last
-        assert str(caught.value).startswith(f"{path}: ")
-        return str(caught.value).removeprefix(f"{path}: ")
-
-    return made
-
-
 def replaced(name: str, **options):
     """A change: another dataset in the place of one that is there."""
 

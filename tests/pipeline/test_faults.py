@@ -220,12 +220,12 @@ def long_video(path: Path) -> None:
 
 def reader_of(path: Path, process: subprocess.Popen[str]) -> int:
     """Waits for a child of a run to have a file open; its process number."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while process.poll() is None:
-        for child in map(int, children.read_text().split()):
+        for thread in Path(f"/proc/{process.pid}/task").glob("*/children"):
             try:
-                if any(fd.resolve() == path for fd in Path(f"/proc/{child}/fd").iterdir()):
-                    return child
+                for child in thread.read_text().split():
+                    if any(fd.resolve() == path for fd in Path(f"/proc/{child}/fd").iterdir()):
+                        return int(child)
             except OSError:
                 continue
         time.sleep(0.001)
