@@ -21,6 +21,8 @@ from .extract import Where, extract
 from .plan import stages_for_training
 from .progress import tell
 from .recipe import Recipe
+from .run_folder import RunFolder
+from .selection import Selection
 from .studies import STUDIES
 from .train import train
 
@@ -60,9 +62,10 @@ def _variant(
 ) -> dict[str, Any]:
     """All seeds of one variant: the scores of each, and what the network and its training cost."""
     extract(variants[0], only=stages_for_training(variants[0]), where=Where(device), quiet=quiet)
+    chosen = selections(variants[0], ("train", "test"), quiet)  # the seed changes the training alone
     judged, costs = [], []
     for seed, recipe in enumerate(variants):
-        found, cost = _judged(recipe, folder / f"{_word(name)}-seed{seed}", device, quiet)
+        found, cost = _judged(recipe, chosen, folder / f"{_word(name)}-seed{seed}", device, quiet)
         judged.append(found)
         costs.append(cost)
         if not quiet:
@@ -74,12 +77,14 @@ def _variant(
     return {"variant": name, **row, "parameters": costs[0]["parameters"], "seconds": seconds}
 
 
-def _judged(recipe: Recipe, run: Path, device: str, quiet: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def _judged(
+    recipe: Recipe, chosen: list[Selection], run: Path, device: str, quiet: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What `star test` says of a run, trained first where that is not done; and its parameters, seconds of training."""
-    training, testing = selections(recipe, ("train", "test"), quiet)
+    training, testing = chosen
     done = run / "ablation.json"
     if not done.exists():
-        begun = (run / "last" / "state.safetensors").exists()
+        begun = RunFolder(run).state.exists()
         summary = train(recipe, training, testing, run, device=device, resume=begun, progress=not quiet)
         replace_bytes(done, json.dumps({name: summary[name] for name in ("parameters", "seconds")}).encode())
     cost = json.loads(done.read_text(encoding="utf-8"))

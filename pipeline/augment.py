@@ -16,15 +16,14 @@ from torch import Tensor
 from ..cache.errors import RecipeError
 from . import recipe as settings
 from .features import Batch
-
-STRIDE = {"layer1": 2, "layer2": 4, "layer3": 8}  # px of the input a cell of the local map stands for
+from .shapes import local_side
 
 
 def map_side(recipe: settings.Recipe) -> int:
     """Cells along one side of a joint's map; 0 where the tokens have no map (`pool`, no joints, a bare grid)."""
     if recipe.model.modalities == "global" or recipe.tokens.form == "pool":
         return 0
-    return recipe.backbone.size // STRIDE[recipe.backbone.local_layer]
+    return local_side(recipe)
 
 
 def check(recipe: settings.Recipe) -> None:

@@ -32,6 +32,7 @@ def demo(folder: Path, *, clips: int = 24, seed: int = 0, quiet: bool = False) -
     times = {}
 
     def step(name: str, text: str) -> None:
+        """Say what begins, and when."""
         times[name] = time.monotonic()
         if not quiet:
             tell(f"[{len(times)}/4] {text}")

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ..cache import files
 from ..cache.errors import UsageError
-from ..stages.backbone import STRIDES
 from ..stages.transformer import STARTransformer
 from . import checkpoint
 from . import recipe as settings
 from .features import STAGE_OF, Batch
+from .shapes import local_side
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -69,7 +69,7 @@ def export(run: Path, path: Path) -> dict[str, Any]:
 
     recipe = settings.load(run / "recipe.yaml")
     network, note = load(run, recipe.test.checkpoint)
-    side = recipe.backbone.size // STRIDES[recipe.backbone.local_layer]
+    side = local_side(recipe)
     with files.reporting(path):
         export_onnx(network, path, map_size=side)
     shapes = {name: list(array.shape[1:]) for name, array in network.example(1, side).items()}

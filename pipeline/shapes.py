@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from ..stages.backbone import CHANNELS
+from ..stages.backbone import CHANNELS, STRIDES
 from ..stages.tokens import channels
 from .graph import Graph
 from .recipe import Recipe
 
 Shapes = dict[str, tuple[int, ...]]
+
+
+def local_side(recipe: Recipe) -> int:
+    """Rows, and columns, of a recipe's local and heat maps."""
+    return recipe.backbone.size // STRIDES[recipe.backbone.local_layer]
 
 
 def shapes(recipe: Recipe, nodes: Graph, joints: int) -> Shapes:

@@ -170,6 +170,7 @@ def _round_to_float16(model: nn.Module) -> None:
     from torch import nn
 
     def rounded(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        """A module's output as float16 would hold it."""
         return output.half().float()
 
     for module in model.modules():

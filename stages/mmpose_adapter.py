@@ -115,6 +115,7 @@ def _unbuildable(name: str, package: str) -> type:
     """A class that raises MissingPackage as soon as it is called."""
 
     def refuse(_cls: type, *_arguments: object, **_settings: object) -> NoReturn:
+        """Say which package is missing."""
         raise MissingPackage(f"mmpose's {name} comes from {_INSTEAD[package]}, which is not installed")
 
     return type(name, (), {"__new__": refuse, "__module__": __name__})

@@ -35,6 +35,7 @@ def rows(network: STARTransformer) -> list[Row]:
     counts = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
 
     def row(label: str, place: str) -> Row:
+        """What was counted inside one part of the network."""
         inside = f"{root}.{place}" if place else root
         attention = sum(n for name, n in counts.items() if name.startswith(inside + ".") and name.endswith(".attend"))
         parameters = sum(parameter.numel() for parameter in network.get_submodule(place).parameters())
