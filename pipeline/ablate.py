@@ -83,7 +83,9 @@ def _judged(
     """What `star test` says of a run, trained first where that is not done; and its parameters, seconds of training."""
     training, testing = chosen
     done = run / "ablation.json"
-    if not done.exists():
+    if done.exists():
+        RunFolder(run).check_recipe(recipe)  # or the figures of an older recipe would stand in the table
+    else:
         begun = RunFolder(run).state.exists()
         summary = train(recipe, training, testing, run, device=device, resume=begun, progress=not quiet)
         replace_bytes(done, json.dumps({name: summary[name] for name in ("parameters", "seconds")}).encode())

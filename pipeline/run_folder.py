@@ -56,13 +56,17 @@ class RunFolder:
             return
         if not self.recipe.exists():
             raise UsageError(f"{self.path}: no run to resume; leave --resume out to start one")
+        self.check_recipe(recipe)
+        _check_features(self.path, self.read_environment().get("features", {}), features)
+
+    def check_recipe(self, recipe: settings.Recipe) -> None:
+        """Refuse a recipe that asks for another run than the one in this folder. Raises UsageError."""
         old = settings.load(self.recipe)
         for name, then, now in differences(old.model_dump(mode="json"), recipe.model_dump(mode="json")):
             if not _may_change(name, recipe.train):
                 raise UsageError(
                     f"{self.path}: began with {name} {then!r}, now {now!r}; set it back, or take another --run"
                 )
-        _check_features(self.path, self.read_environment().get("features", {}), features)
 
     def begin(self, recipe: settings.Recipe, environment: Mapping[str, Any]) -> None:
         """Write down what was asked for and on what."""

@@ -58,6 +58,19 @@ def test_a_study_is_trained_once_and_gives_a_table(
     assert star(*words, "--classes", "raise_arms,lower_arms") == said
 
 
+def test_runs_of_another_recipe_are_not_taken_for_this_ones(small: Path, tmp_path: Path) -> None:
+    """Whoever changes the recipe gets no old figures in a new table."""
+    words = ["ablate", str(small), "--study", "joint-token", "--runs", str(tmp_path / "runs"), "--seeds", "1", "-q"]
+    star(*words, "--device", "cpu")
+    result = CliRunner().invoke(main, [*words, "--device", "cpu", "--set", "train.learning_rate=0.5"])
+    assert result.exit_code == 2
+    run = tmp_path / "runs" / "joint-token" / "pool-seed0"
+    assert (
+        result.stderr
+        == f"star: {run}: began with train.learning_rate 0.0002, now 0.5; set it back, or take another --run\n"
+    )
+
+
 def test_a_class_that_is_none_is_one_line(small: Path, tmp_path: Path) -> None:
     """Which classes there are."""
     words = ["ablate", str(small), "--study", "joint-token", "--runs", str(tmp_path), "--seeds", "1", "-q"]
