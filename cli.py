@@ -109,15 +109,16 @@ def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> Non
 @click.option(
     "--cache", type=click.Path(path_type=Path), default=Path("cache"), show_default=True, help="Where features go."
 )
+@click.option("--training", type=click.Choice(("paper", "fast")), help="The paper's training, or a shorter one.")
 @output
-def init(name: str, root: Path, cache: Path, as_json: bool, quiet: bool) -> None:
+def init(name: str, root: Path, cache: Path, training: str | None, as_json: bool, quiet: bool) -> None:
     """Print a recipe: penn-action, ntu60-xsub, ntu60-xview, ntu120-xsub, ntu120-xset, videos or drawn.
 
     Example: star init penn-action --root /data/Penn_Action > star.yaml
     """
     from .pipeline import recipes
 
-    text = recipes.ready(name, root.absolute(), cache.absolute())
+    text = recipes.ready(name, root.absolute(), cache.absolute(), training)
     _show({"recipe": text}, [text.rstrip("\n")], as_json)
 
 

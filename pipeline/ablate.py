@@ -14,11 +14,11 @@ from statistics import mean, stdev
 from typing import Any
 
 from ..cache.errors import UsageError
+from .arrays import stages_for_training
 from .checkpoint import replace_bytes
 from .commands import selections
 from .evaluate import evaluate
 from .extract import Where, extract
-from .plan import stages_for_training
 from .progress import tell
 from .recipe import Recipe
 from .run_folder import RunFolder
@@ -80,17 +80,11 @@ def _variant(
 def _judged(
     recipe: Recipe, chosen: list[Selection], run: Path, device: str, quiet: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What `star test` says of a run, trained first where that is not done; and its parameters, seconds of training."""
+    """What `star test` and `star train` say of a run, which is begun, taken further, or found to be finished."""
     training, testing = chosen
-    done = run / "ablation.json"
-    if done.exists():
-        RunFolder(run).check_recipe(recipe)  # or the figures of an older recipe would stand in the table
-    else:
-        begun = RunFolder(run).state.exists()
-        summary = train(recipe, training, testing, run, device=device, resume=begun, progress=not quiet)
-        replace_bytes(done, json.dumps({name: summary[name] for name in ("parameters", "seconds")}).encode())
-    cost = json.loads(done.read_text(encoding="utf-8"))
-    return evaluate(recipe, testing, run, device=device, progress=False), cost
+    begun = RunFolder(run).recipe.exists()
+    summary = train(recipe, training, testing, run, device=device, resume=begun, progress=not quiet)
+    return evaluate(recipe, testing, run, device=device, progress=False), summary
 
 
 def _accuracy(found: dict[str, Any], classes: Sequence[str]) -> float:

@@ -9,8 +9,9 @@ from typing import Any
 
 from ..cache.errors import UsageError
 from . import audit as audits
+from .arrays import stages_for_training
 from .extract import Outcome, Where, extract
-from .plan import Plan, plan, remember, select, stages_for_training
+from .plan import Plan, plan, remember, select
 from .progress import amount, clock, counted, tell
 from .recipe import Recipe
 from .selection import Selection

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..stages.transformer import STARTransformer
 from ..stages.transformer.flops import Row, rows, table
+from .arrays import arrays_for
 from .catalogue import open_catalogue
-from .features import arrays_for
 from .graph import graph
 from .network import arguments
 from .recipe import Recipe

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,22 +17,15 @@ from torch.utils.data import Dataset, get_worker_info
 
 from ..cache.errors import CorruptSegment, DatasetError, MissingFeatures
 from ..cache.store import Place, Shelf
-from . import recipe as settings
+from .arrays import STAGE_OF
 from .memory import choose_preload
 from .selection import Selection
 
 Batch = dict[str, Tensor]
 Numbers = Sequence[int] | np.ndarray
 
-STAGE_OF = {"global_grid": "backbone", "local_map": "backbone", "joint_heatmap": "heatmaps", "joint_map": "tokens"}
 MAPS = 256  # files that one array holds mapped at once
 CHUNK = 256  # clips that are on their way to the device at once
-
-
-def arrays_for(model: settings.Model, form: str) -> tuple[str, ...]:
-    """The cached arrays that a network of these settings takes; form: recipe.Tokens.form."""
-    joint = ("local_map", "joint_heatmap") if form == "concat_conv" else ("joint_map",)
-    return {"global": ("global_grid",), "joint": joint, "both": ("global_grid", *joint)}[model.modalities]
 
 
 def keys_of(selection: Selection, arrays: Sequence[str]) -> dict[str, str]:
@@ -120,7 +114,6 @@ class Features(Dataset):
         self.bytes = sum(rows.bytes for rows in self.rows.values())
         self.device = torch.device(device)
         self.preload = choose_preload(preload, self.bytes, self.device)
-        self.loaded = self._load()
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -147,7 +140,9 @@ class Features(Dataset):
         rows.gather(clips, out.numpy())
         return out
 
-    def _load(self) -> Batch:
+    @cached_property
+    def loaded(self) -> Batch:
+        """All clips where they are preloaded, from the first batch on: a run that is finished already reads nothing."""
         if self.preload == "none":
             return {}
         if self.preload == "memory":

@@ -81,7 +81,7 @@ def graph(recipe: Recipe) -> Graph:
         "heatmaps": (_heatmaps(recipe, backbone), ("decode", "pose")),
         "tokens": (Tokens(form=recipe.tokens.form), ("backbone", "heatmaps")),
     }
-    if recipe.tokens.form == "concat_conv":  # has weights of its own, so training computes it
+    if not stages["tokens"][0].cached:
         del stages["tokens"]
     nodes: dict[str, Node] = {}
     for name, (stage, takes) in stages.items():

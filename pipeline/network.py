@@ -14,7 +14,8 @@ from ..cache.errors import UsageError
 from ..stages.transformer import STARTransformer
 from . import checkpoint
 from . import recipe as settings
-from .features import STAGE_OF, Batch
+from .arrays import STAGE_OF
+from .features import Batch
 from .shapes import local_side
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -35,6 +36,9 @@ def arguments(model: settings.Model, shapes: Shapes, classes: int) -> dict[str, 
     if "local_map" in shapes:
         found |= {"frames": shapes["local_map"][0], "local_channels": shapes["local_map"][1]}
         found |= {"joints": shapes["joint_heatmap"][1], "concat_conv": True}
+    elif "joint_heatmap" in shapes:
+        t, n, y, x = shapes["joint_heatmap"]
+        found |= {"frames": t, "joints": n, "joint_channels": y * x, "heatmaps": True}
     return found
 
 

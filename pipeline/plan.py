@@ -23,12 +23,6 @@ from .graph import Graph, graph
 from .recipe import Recipe
 from .selection import Selection
 
-ARRAYS_OF = {  # which stages training reads, by what the model takes
-    "global": ("backbone",),
-    "joint": ("tokens",),
-    "both": ("backbone", "tokens"),
-}
-
 
 class Clip(NamedTuple):
     """One row of the cache: a video under one choice of frames and one flip."""
@@ -218,11 +212,3 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
 def _reason(plan: Plan, video: str) -> str:
     failure = plan.failures.get(video)
     return f"{failure.kind}: {failure.message}" if failure else "not extracted yet"
-
-
-def stages_for_training(recipe: Recipe) -> tuple[str, ...]:
-    """The stages whose arrays the network of this recipe reads."""
-    stages = ARRAYS_OF[recipe.model.modalities]
-    if recipe.tokens.form == "concat_conv" and "tokens" in stages:
-        return ("backbone", "heatmaps")
-    return stages

@@ -12,6 +12,7 @@ import torch
 from ..cache.errors import DatasetError, UsageError
 from ..stages.skeleton import Skeleton
 from . import recipe as recipes
+from .arrays import stages_for_training
 from .catalogue import Digests, open_catalogue
 from .datasets.dataset import Video
 from .engine import Computed, Engine
@@ -66,10 +67,10 @@ def _stranger(path: Path) -> Video:
 
 
 def _compute(recipe: Recipe, videos: list[Video], skeleton: Skeleton | None, where: Where, quiet: bool) -> Computed:
-    """All stages of the recipe's test views, in memory."""
+    """What the recipe's network takes of the test views, in memory."""
     clips = tuple(Clip(video, view) for video in videos for view in range(recipe.decode.views.test))
     nodes = graph(recipe)
-    unit = Unit(nodes.names, clips, {}, {video.id: Digests() for video in videos})
+    unit = Unit(nodes.below(stages_for_training(recipe)), clips, {}, {video.id: Digests() for video in videos})
     children = Children(where.children, recipe.decode.timeout)
     try:
         engine = Engine(recipe, nodes, where.devices[0], children, skeleton)

@@ -136,7 +136,7 @@ class Heatmaps(Settings):
 class Tokens(Settings):
     """How local map and heat map become joint map tokens."""
 
-    form: Literal["pool", "pool_map", "map", "concat_conv"] = "map"
+    form: Literal["pool", "pool_map", "map", "heatmap", "concat_conv"] = "map"
 
 
 class Model(Settings):

@@ -52,21 +52,17 @@ class RunFolder:
         """Refuse to mix two runs in one folder; features: see `describe_features`. Raises UsageError."""
         if not resume:
             if self.state.exists() or self.rows():  # what ended before its first epoch may be begun anew
-                raise UsageError(f"{self.path}: holds a run already; --resume continues it, another --run starts anew")
+                raise UsageError(f"{self.path}: holds a run already; --resume continues it, another folder starts anew")
             return
         if not self.recipe.exists():
             raise UsageError(f"{self.path}: no run to resume; leave --resume out to start one")
-        self.check_recipe(recipe)
-        _check_features(self.path, self.read_environment().get("features", {}), features)
-
-    def check_recipe(self, recipe: settings.Recipe) -> None:
-        """Refuse a recipe that asks for another run than the one in this folder. Raises UsageError."""
         old = settings.load(self.recipe)
         for name, then, now in differences(old.model_dump(mode="json"), recipe.model_dump(mode="json")):
             if not _may_change(name, recipe.train):
                 raise UsageError(
-                    f"{self.path}: began with {name} {then!r}, now {now!r}; set it back, or take another --run"
+                    f"{self.path}: began with {name} {then!r}, now {now!r}; set it back, or take another folder"
                 )
+        _check_features(self.path, self.read_environment().get("features", {}), features)
 
     def begin(self, recipe: settings.Recipe, environment: Mapping[str, Any]) -> None:
         """Write down what was asked for and on what."""
@@ -118,7 +114,7 @@ def _may_change(name: str, train: settings.Train) -> bool:
 
 def _check_features(run: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     for name, then, now in differences(dict(old), dict(new)):
-        raise UsageError(f"{run}: began with features whose {name} was {then!r}, now {now!r}; take another --run")
+        raise UsageError(f"{run}: began with features whose {name} was {then!r}, now {now!r}; take another folder")
 
 
 def describe_features(training: Selection, testing: Selection, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

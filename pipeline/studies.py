@@ -41,7 +41,8 @@ STUDIES: Mapping[str, Variants] = {
         for layers in (1, 2, 3, 4)
     },
     "joint-token": {
-        form: (f"tokens.form={form}", "model.modalities=joint") for form in ("pool", "pool_map", "map", "concat_conv")
+        form: (f"tokens.form={form}", "model.modalities=joint")
+        for form in ("pool", "pool_map", "map", "heatmap", "concat_conv")
     },
     "position": {place: (f"model.position={place}",) for place in ("none", "joint", "all")},
     "no-attention": {

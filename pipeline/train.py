@@ -20,12 +20,13 @@ from torch import Tensor
 from ..cache.errors import Interrupted, StarError
 from . import checkpoint, metrics
 from . import recipe as settings
+from .arrays import arrays_for
 from .augment import check as check_augment
 from .board import Board
 from .board import check as check_board
 from .epochs import Portion, portions, steps_of
 from .evaluate import probabilities
-from .features import Batch, Features, arrays_for, keys_of, part_of, views_of_epoch
+from .features import Batch, Features, keys_of, part_of, views_of_epoch
 from .learner import Learner
 from .network import arguments
 from .progress import Progress

@@ -4,6 +4,7 @@ With F (c, y, x) the local map and h_n (y, x) the heat map of joint n:
     pool         sum_yx F h_n / sum_yx h_n                   c numbers
     pool_map     the pooled channels, then the flat h_n      c + y x
     map          mean_c F h_n, flattened                     y x
+    heatmap      h_n, flattened: the control that leaves F out   y x     (the heat maps are cached already)
     concat_conv  [F; h_n] -> 1x1 convolution -> h_n-weighted pool: learned, so nothing is cached
 """
 
@@ -23,7 +24,7 @@ SMALL_PRODUCT = 2**18  # multiplications up to which OpenBLAS stays on one core:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The form of the joint map tokens; `concat_conv` is computed by the network, from what the other stages cached."""
+    """The form of the joint map tokens; `heatmap` and `concat_conv` take what the other stages cached as it is."""
 
     name: ClassVar[str] = "tokens"
     version: ClassVar[int] = 1
@@ -38,7 +39,7 @@ class Tokens:
     @property
     def cached(self) -> bool:
         """Whether this form has anything to store."""
-        return self.form != "concat_conv"
+        return self.form in _FORMS
 
     def settings(self) -> Settings:
         """What stands in the key."""

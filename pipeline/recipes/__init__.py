@@ -10,6 +10,9 @@ from pathlib import Path
 from ...cache.errors import UsageError
 
 
+_TRAINING = "\nTRAINING\n"  # where a recipe leaves the choice
+
+
 def names() -> list[str]:
     """The names of the ready recipes."""
     return sorted(
@@ -17,15 +20,22 @@ def names() -> list[str]:
     )
 
 
-def ready(name: str, root: Path, cache: Path) -> str:
-    """The text of a ready recipe, its data set's root and its cache filled in. Raises UsageError for a wrong name."""
+def ready(name: str, root: Path, cache: Path, training: str | None = None) -> str:
+    """The text of a ready recipe, its data set's root, its cache and its training filled in.
+
+    training: "paper" (as by default) or "fast". Raises UsageError for a wrong name, or where the recipe leaves no choice.
+    """
     if name not in names():
         close = difflib.get_close_matches(name, names(), 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise UsageError(f"init {name}: no such recipe; {hint}there are {', '.join(names())}")
     text = (files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
     filled = {"ROOT": _quoted(root), "CACHE": _quoted(cache)}
-    return re.sub(r"(?<=root: )(ROOT|CACHE)\b", lambda place: filled[place[0]], text)
+    text = re.sub(r"(?<=root: )(ROOT|CACHE)\b", lambda place: filled[place[0]], text)
+    if training and not text.endswith(_TRAINING):
+        raise UsageError(f"init {name} --training {training}: this recipe has its own training; leave --training out")
+    chosen = files(__name__) / "training" / f"{training or 'paper'}.yaml"
+    return text.replace(_TRAINING, f"\n{chosen.read_text(encoding='utf-8')}")
 
 
 def _quoted(path: Path) -> str:

@@ -38,7 +38,8 @@ class STARTransformer(nn.Module):
         classes: classes to tell apart. joints: joints of a frame (people side by side count as more joints).
         frames: frames of a clip. grid_channels, grid_cells: of the global grid. joint_channels: of the joint map.
         concat_conv: compute joint map tokens in here, from the local map (local_channels) and the heat maps, to
-        conv_channels; joint_channels then counts for nothing.
+        conv_channels; joint_channels then counts for nothing. heatmaps: joint map tokens are the heat maps alone, of
+        joint_channels cells.
         modalities: "both", "global" or "joint".
     The network:
         width, heads, encoder_layers, decoder_layers, mlp_ratio, dropout. attention_dropout: on attention weights.
@@ -63,6 +64,7 @@ class STARTransformer(nn.Module):
         grid_cells: int = 49,
         joint_channels: int = 784,
         concat_conv: bool = False,
+        heatmaps: bool = False,
         local_channels: int = 128,
         conv_channels: int = 128,
         width: int = 512,
@@ -93,6 +95,7 @@ class STARTransformer(nn.Module):
             )
         with_grid, with_joints = modalities != "joint", modalities != "global"
         self.concat_conv = ConcatConv(local_channels, conv_channels) if concat_conv and with_joints else None
+        self.heatmaps = heatmaps
         channels = conv_channels if concat_conv else joint_channels
         self.tokens = Tokens(
             Grid(frames, grid_channels, grid_cells, width, position=position == "all") if with_grid else None,
@@ -123,7 +126,9 @@ class STARTransformer(nn.Module):
         grid = ("global_grid",) if self.tokens.grid else ()
         if not self.tokens.joints:
             return grid
-        return (*grid, "local_map", "joint_heatmap") if self.concat_conv else (*grid, "joint_map")
+        if self.concat_conv:
+            return (*grid, "local_map", "joint_heatmap")
+        return (*grid, "joint_heatmap" if self.heatmaps else "joint_map")
 
     def forward(
         self,
@@ -135,8 +140,9 @@ class STARTransformer(nn.Module):
         """Class scores of clips, before the softmax.
 
         global_grid (b, t, c, y, x); joint_map (b, t, n, c), or with concat_conv local_map (b, t, c, y, x) and
-        joint_heatmap (b, t, n, y, x); any floating type -> logits (b, classes). What `inputs` does not name may be
-        left out. Raises UsageError where an array is missing or has a shape the network was not built for.
+        joint_heatmap (b, t, n, y, x), or with heatmaps the latter alone; any floating type -> logits (b, classes).
+        What `inputs` does not name may be left out. Raises UsageError where an array is missing or has a shape the
+        network was not built for.
         """
         z = self.embed(global_grid, joint_map, local_map, joint_heatmap)
         layers = (*self.encoder, *self.decoder)
@@ -153,11 +159,10 @@ class STARTransformer(nn.Module):
         joint_heatmap: Tensor | None = None,
     ) -> Tensor:
         """The arrays of `forward` -> the sequence of tokens z (b, t, s, d)."""
-        if self.concat_conv and self.tokens.joints:
-            check(
-                "joint_heatmap", joint_heatmap, (None, self.tokens.joints.frames, self.tokens.joints.joints, None, None)
-            )
-            joint_map = self.concat_conv(local_map, joint_heatmap)
+        joints = self.tokens.joints
+        if joints and (self.concat_conv or self.heatmaps):
+            heat = check("joint_heatmap", joint_heatmap, (None, joints.frames, joints.joints, None, None))
+            joint_map = self.concat_conv(local_map, heat) if self.concat_conv else heat.flatten(3)
         return self.tokens(global_grid, joint_map)
 
     @torch.no_grad()
@@ -187,14 +192,13 @@ class STARTransformer(nn.Module):
         grid, joints = self.tokens.grid, self.tokens.joints
         shapes: dict[str, tuple[int, ...]] = {}
         if grid:
-            side = math.isqrt(grid.cells)
-            cells = (side, side) if side * side == grid.cells else (grid.cells, 1)
-            shapes["global_grid"] = (grid.frames, grid.channels, *cells)
+            shapes["global_grid"] = (grid.frames, grid.channels, *_rows_and_columns(grid.cells))
         if joints:
             shapes["joint_map"] = (joints.frames, joints.joints, joints.channels)
+            cells = _rows_and_columns(joints.channels) if self.heatmaps else (map_size, map_size)
+            shapes["joint_heatmap"] = (joints.frames, joints.joints, *cells)
         if joints and self.concat_conv:
             shapes["local_map"] = (joints.frames, self.concat_conv.channels, map_size, map_size)
-            shapes["joint_heatmap"] = (joints.frames, joints.joints, map_size, map_size)
         device = next(self.parameters()).device
         return {name: torch.zeros(batch, *shapes[name], device=device) for name in self.inputs}
 
@@ -224,6 +228,11 @@ def _head(kind: str, width: int, classes: int, dropout: float) -> nn.Module:
     if kind == "linear":
         return linear(width, classes)
     return nn.Sequential(linear(width, width), nn.GELU(), nn.Dropout(dropout), linear(width, classes))
+
+
+def _rows_and_columns(cells: int) -> tuple[int, int]:
+    side = math.isqrt(cells)
+    return (side, side) if side * side == cells else (cells, 1)
 
 
 def _free(name: str, taken: dict[str, Tensor]) -> str:

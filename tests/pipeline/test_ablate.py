@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from star.cli import STUDIES as NAMES
 from star.cli import main
-from star.pipeline import ablate as ablation
 from star.pipeline import recipe as recipes
 from star.pipeline.design import design
 from star.pipeline.studies import STUDIES
@@ -39,23 +38,38 @@ def test_every_form_of_joint_tokens_is_in_the_study() -> None:
     assert set(STUDIES["joint-token"]) == set(forms)
 
 
-def test_a_study_is_trained_once_and_gives_a_table(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Four token forms, extracted where they are missing, two seeds; the second call trains nothing."""
+def test_a_study_is_trained_once_and_gives_a_table(small: Path, tmp_path: Path) -> None:
+    """Five token forms, extracted where they are missing, two seeds; the second call trains nothing."""
     runs = tmp_path / "runs"
     words = ("ablate", small, "--study", "joint-token", "--runs", runs, "--seeds", "2", "--device", "cpu", "-q")
     said = star(*words, "--classes", "raise_arms,lower_arms")
     head, _, *rows = said.splitlines()
     assert head == "| joint-token | top-1 % | mean class % | raise_arms and lower_arms | parameters | training |"
-    assert [row.split(" | ")[0] for row in rows[:4]] == ["| pool", "| pool_map", "| map", "| concat_conv"]
-    assert all(row.count(" ± ") == 3 for row in rows[:4])
+    assert [row.split(" | ")[0] for row in rows[:5]] == ["| pool", "| pool_map", "| map", "| heatmap", "| concat_conv"]
+    assert all(row.count(" ± ") == 3 for row in rows[:5])
     assert (runs / "joint-token.md").read_text() == said
     found = json.loads((runs / "joint-token.json").read_text())
     judged = json.loads((runs / "joint-token" / "map-seed1" / "test" / "metrics.json").read_text())
     assert found["variants"][2]["top1"][1] == judged["top1"]
-    monkeypatch.setattr(ablation, "train", None)
+    written = {file: file.stat().st_mtime_ns for file in runs.rglob("*.safetensors")}
     assert star(*words, "--classes", "raise_arms,lower_arms") == said
+    assert {file: file.stat().st_mtime_ns for file in runs.rglob("*.safetensors")} == written
+
+
+def test_a_study_goes_on_where_it_was_stopped(small: Path, tmp_path: Path) -> None:
+    """A run that died within its first epoch is begun anew; with more epochs at a constant rate all are taken on."""
+    words = ("ablate", small, "--study", "position", "--runs", tmp_path, "--seeds", "1", "--device", "cpu", "-q")
+    star(*words)
+    run = tmp_path / "position" / "none-seed0"
+    rows = (run / "metrics.jsonl").read_text()
+    (run / "last" / "state.safetensors").unlink()
+    star(*words)
+    assert [json.loads(row)["train_loss"] for row in (run / "metrics.jsonl").read_text().splitlines()] == [
+        json.loads(row)["train_loss"] for row in rows.splitlines()
+    ]
+    epochs = recipes.load(small).train.epochs + 1
+    star(*words, "--set", f"train.epochs={epochs}")
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == epochs
 
 
 def test_runs_of_another_recipe_are_not_taken_for_this_ones(small: Path, tmp_path: Path) -> None:
@@ -67,7 +81,7 @@ def test_runs_of_another_recipe_are_not_taken_for_this_ones(small: Path, tmp_pat
     run = tmp_path / "runs" / "joint-token" / "pool-seed0"
     assert (
         result.stderr
-        == f"star: {run}: began with train.learning_rate 0.0002, now 0.5; set it back, or take another --run\n"
+        == f"star: {run}: began with train.learning_rate 0.0002, now 0.5; set it back, or take another folder\n"
     )
 
 
@@ -96,7 +110,7 @@ def test_zigzag_and_binary_attention_cost_half_of_full_attention(small: Path) ->
         assert 2 * attention[half] == attention[full] > 0
 
 
-@pytest.mark.parametrize("form", ["map", "concat_conv"])
+@pytest.mark.parametrize("form", ["map", "heatmap", "concat_conv"])
 def test_export_gives_the_logits_of_the_run(form: str, small: Path, tmp_path: Path) -> None:
     """onnxruntime on the exported file against the network in PyTorch, on random arrays, for any number of clips."""
     runtime = pytest.importorskip("onnxruntime")

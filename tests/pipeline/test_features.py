@@ -13,7 +13,8 @@ from star.cache.errors import CorruptSegment, DatasetError, MissingFeatures
 from star.cache.segment import Row
 from star.pipeline import memory
 from star.pipeline import recipe as recipes
-from star.pipeline.features import Features, arrays_for, part_of, views_of_epoch
+from star.pipeline.arrays import arrays_for
+from star.pipeline.features import Features, part_of, views_of_epoch
 from star.pipeline.stream import Stream
 
 ARRAYS = ("global_grid", "joint_map")
@@ -120,6 +121,7 @@ def test_part_is_stratified_and_nested(toys):
     [
         ("both", "map", ("global_grid", "joint_map")),
         ("both", "concat_conv", ("global_grid", "local_map", "joint_heatmap")),
+        ("joint", "heatmap", ("joint_heatmap",)),
         ("joint", "pool", ("joint_map",)),
         ("global", "concat_conv", ("global_grid",)),
     ],

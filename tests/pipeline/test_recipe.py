@@ -69,7 +69,7 @@ def test_set_lays_values_over_the_recipe() -> None:
         (SHORT + "heatmaps: {sigma: 0}", "recipe: heatmaps.sigma: 0: input should be greater than 0"),
         (
             SHORT + "tokens: {form: maps}",
-            "recipe: tokens.form: 'maps': input should be 'pool', 'pool_map', 'map' or 'concat_conv'",
+            "recipe: tokens.form: 'maps': input should be 'pool', 'pool_map', 'map', 'heatmap' or 'concat_conv'",
         ),
         (SHORT + "decode: 5", "recipe: decode: expected a section of settings, got 5"),
         (
@@ -133,6 +133,23 @@ def test_every_ready_recipe_is_valid(name: str, tmp_path: Path) -> None:
     root = tmp_path / "it's: a [path]"
     recipe = recipes.parse(ready(name, root, tmp_path / "cache"))
     assert recipe.dataset.root == root
+
+
+@pytest.mark.parametrize("name", sorted(set(names()) - {"drawn"}))
+def test_the_papers_training_and_a_shorter_one(name: str, tmp_path: Path) -> None:
+    """What `--training` chooses is all that differs; the paper's is the default, and is that of the settings."""
+    texts = [ready(name, tmp_path, tmp_path / "cache", training) for training in (None, "paper", "fast")]
+    default, paper, fast = (recipes.parse(text) for text in texts)
+    assert default == paper
+    assert paper.train == recipes.Train()
+    assert fast.train != paper.train
+    assert fast.model_copy(update={"train": paper.train}) == paper
+
+
+def test_a_recipe_with_training_of_its_own_says_so(tmp_path: Path) -> None:
+    """The demo's training is neither."""
+    with pytest.raises(UsageError, match=r"^init drawn --training fast: this recipe has its own training; leave "):
+        ready("drawn", tmp_path, tmp_path, "fast")
 
 
 def test_all_promised_recipes_are_there() -> None:

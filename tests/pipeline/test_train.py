@@ -158,7 +158,7 @@ def test_accumulated_batches_are_one_batch(toy, toys, tmp_path):
         assert one == pytest.approx(other, rel=1e-4)
 
 
-@pytest.mark.parametrize("form", ["map", "concat_conv"])
+@pytest.mark.parametrize("form", ["map", "heatmap", "concat_conv"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_forms_and_precisions_train(toy, toys, tmp_path, form, precision):
     """Cached joint tokens, or computed ones, in both precisions: the loss falls."""
@@ -240,14 +240,14 @@ def test_folder_of_another_run_is_refused(toy, toys, tmp_path):
     go(toy, toys, run, "train.epochs=1")
     with pytest.raises(UsageError) as error:
         go(toy, toys, run, "train.epochs=1")
-    assert str(error.value) == f"{run}: holds a run already; --resume continues it, another --run starts anew"
+    assert str(error.value) == f"{run}: holds a run already; --resume continues it, another folder starts anew"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("model.width=32", "began with model.width 16, now 32; set it back, or take another --run"),
-        ("train.seed=3", "began with train.seed 0, now 3; set it back, or take another --run"),
+        ("model.width=32", "began with model.width 16, now 32; set it back, or take another folder"),
+        ("train.seed=3", "began with train.seed 0, now 3; set it back, or take another folder"),
     ],
 )
 def test_resuming_another_recipe_is_refused(toy, toys, tmp_path, change, message):

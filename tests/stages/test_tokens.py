@@ -97,8 +97,9 @@ def test_pooling_a_whole_clip():
     assert np.allclose(tokens, expected, rtol=1e-3, atol=1e-5)
 
 
-def test_learned_form_caches_nothing():
-    """`concat_conv` has weights of its own: it is the network's, and nothing of it is stored."""
+def test_forms_that_cache_nothing():
+    """`concat_conv` has weights of its own, `heatmap` is cached already: of neither anything is stored."""
     assert not Tokens("concat_conv").cached
+    assert not Tokens("heatmap").cached
     assert all(Tokens(form).cached for form in EQUATIONS)
     assert Tokens("pool").settings() == {"form": "pool"}

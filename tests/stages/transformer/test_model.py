@@ -99,7 +99,7 @@ def test_settings_are_those_of_the_recipe():
     theirs = recipe.Model().model_dump()
     assert {name: ours[name] for name in theirs} == theirs
     from_the_data = {"self", "classes", "joints", "frames", "grid_channels", "grid_cells", "joint_channels"}
-    assert set(ours) - set(theirs) == from_the_data | {"concat_conv", "local_channels"}
+    assert set(ours) - set(theirs) == from_the_data | {"concat_conv", "local_channels", "heatmaps"}
 
 
 VARIANTS = [
@@ -111,6 +111,7 @@ VARIANTS = [
     {"modalities": "global", "position": "all", "readout": "total"},
     {"modalities": "joint", "class_tokens": "none", "readout": "mean", "head": "linear"},
     {"concat_conv": True, "position": "none", "encoder_layers": 0},
+    {"heatmaps": True, "joint_channels": 9},
     {"encoder_layers": 0, "decoder_layers": 0, "readout": "mean", "class_tokens": "none"},
     {"joints": 50, "attention_dropout": 0.1, "mlp_ratio": 1.5},
 ]

@@ -17,7 +17,8 @@ P = 6  # 2 rows × 3 columns
 def make(**settings):
     torch.manual_seed(3)
     sizes = {"frames": T, "grid_channels": 7, "grid_cells": P, "joint_channels": 9, "width": D, "heads": 2}
-    return STARTransformer(classes=3, joints=N, encoder_layers=1, decoder_layers=1, **sizes, **settings).double().eval()
+    sizes |= {"classes": 3, "joints": N, "encoder_layers": 1, "decoder_layers": 1}
+    return STARTransformer(**sizes | settings).double().eval()
 
 
 def arrays():
@@ -147,6 +148,15 @@ def test_concat_conv_inside_the_network():
     z = network.embed(given["global_grid"], local_map=local, joint_heatmap=heat)
     joints = network.tokens.joints(network.concat_conv(local, heat))
     torch.testing.assert_close(z[:, :, P + 2 : -1], joints)
+
+
+def test_heat_maps_alone_are_tokens():
+    """With heatmaps each joint token is its heat map, cell by cell: the same network on the flat maps agrees."""
+    given, (_, heat) = arrays(), maps()
+    bare, flat = (make(joint_channels=36, heatmaps=bare) for bare in (True, False))
+    assert bare.inputs == ("global_grid", "joint_heatmap")
+    found = bare.embed(given["global_grid"], joint_heatmap=heat)
+    torch.testing.assert_close(found, flat.embed(given["global_grid"], heat.flatten(3)))
 
 
 @pytest.mark.parametrize(
