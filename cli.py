@@ -1,77 +1,18 @@
-"""The door: parse, one call, print. Every command is the shortest way from its options to one function."""
+"""The commands: parse, one call, print. Each is the shortest way from its options to one function."""
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from . import __version__
-from .cache.errors import StarError
-
-Function = TypeVar("Function", bound=Callable[..., Any])
+from .door import Door, common, output, show
 
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
 STUDIES = ("tokens", "modules", "depth", "joint-token", "position", "no-attention", "frames", "data")
-
-
-class Door(click.Group):
-    """Turns star's own errors into one line on stderr and the documented exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a bug keeps its traceback and exit code 1."""
-        try:
-            return super().invoke(ctx)
-        except StarError as error:
-            if "--json" in sys.argv:
-                _print({"error": str(error), "exit_code": error.exit_code})
-            click.echo(f"star: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("star: interrupted; what was finished is kept", err=True)
-            ctx.exit(130)
-
-
-def common(function: Function) -> Function:
-    """The options that every command with a recipe has."""
-    function = click.option(
-        "--set", "overrides", multiple=True, metavar="A.B=C", help="Lay a setting over the recipe."
-    )(function)
-    return output(function)
-
-
-def output(function: Function) -> Function:
-    """The options that every command has."""
-    function = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")(
-        function
-    )
-    function = click.option("-q", "--quiet", is_flag=True, help="No progress.")(function)
-    return click.option(
-        "-v", "--verbose", is_flag=True, help="Log more, on stderr.", callback=_log, expose_value=False
-    )(function)
-
-
-def _log(context: click.Context, parameter: click.Parameter, verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
-
-
-def _print(document: Any) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
-
-
-def _show(document: Any, lines: Sequence[str], as_json: bool) -> None:
-    if as_json:
-        _print(document)
-    else:
-        click.echo("\n".join(lines))
 
 
 @click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -100,7 +41,7 @@ def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> Non
     from .pipeline import demo as pipeline
 
     result = pipeline.demo(folder, clips=clips, seed=seed, quiet=quiet)
-    _show(result, pipeline.lines(result), as_json)
+    show(result, pipeline.lines(result), as_json)
 
 
 @main.command()
@@ -119,7 +60,7 @@ def init(name: str, root: Path, cache: Path, training: str | None, as_json: bool
     from .pipeline import recipes
 
     text = recipes.ready(name, root.absolute(), cache.absolute(), training)
-    _show({"recipe": text}, [text.rstrip("\n")], as_json)
+    show({"recipe": text}, [text.rstrip("\n")], as_json)
 
 
 @main.command()
@@ -153,7 +94,7 @@ def extract(
         recipes.load(recipe, overrides), only=stages, force=force, retry_failed=retry_failed, dry_run=dry_run,
         audit=audit or 0, max_failures=max_failures, where=Where(device, workers, scheduler), quiet=quiet,
     )  # fmt: skip
-    _show(result.document, result.lines, as_json)
+    show(result.document, result.lines, as_json)
     sys.exit(result.exit_code)
 
 
@@ -172,7 +113,7 @@ def status(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool)
     found = plan(recipes.load(recipe, overrides))
     remember(found)
     state = pipeline.status(found)
-    _show(state, pipeline.lines(state), as_json)
+    show(state, pipeline.lines(state), as_json)
 
 
 @main.command()
@@ -190,7 +131,7 @@ def verify(recipe: Path, repair: bool, overrides: tuple[str, ...], as_json: bool
     from .pipeline import verify as pipeline
 
     found = pipeline.verify(recipes.load(recipe, overrides), repair=repair, quiet=quiet)
-    _show(found, pipeline.lines(found), as_json)
+    show(found, pipeline.lines(found), as_json)
     sys.exit(4 if found["problems"] and not repair else 0)
 
 
@@ -211,7 +152,7 @@ def train(
     from .pipeline.commands import run_train
 
     result = run_train(recipes.load(recipe, overrides), run, device=device, resume=resume, quiet=quiet)
-    _show(result.document, result.lines, as_json)
+    show(result.document, result.lines, as_json)
 
 
 @main.command()
@@ -228,7 +169,7 @@ def test(recipe: Path, run: Path, device: str, overrides: tuple[str, ...], as_js
     from .pipeline.commands import run_test
 
     result = run_test(recipes.load(recipe, overrides), run, device=device, quiet=quiet)
-    _show(result.document, result.lines, as_json)
+    show(result.document, result.lines, as_json)
 
 
 @main.command()
@@ -245,7 +186,7 @@ def predict(videos: tuple[Path, ...], run: Path, device: str, as_json: bool, qui
     from .pipeline.extract import Where
 
     found = pipeline.predict(videos, run, where=Where(device), quiet=quiet)
-    _show(found, pipeline.lines(found), as_json)
+    show(found, pipeline.lines(found), as_json)
     sys.exit(3 if any("error" in answer for answer in found) else 0)
 
 
@@ -272,7 +213,7 @@ def ablate(
         lambda over: recipes.load(recipe, (*overrides, *over)), study, runs, seeds=seeds,
         classes=[name for name in classes.split(",") if name], device=device, quiet=quiet,
     )  # fmt: skip
-    _show(found, pipeline.lines(found), as_json)
+    show(found, pipeline.lines(found), as_json)
 
 
 @main.command()
@@ -287,7 +228,7 @@ def model(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) 
     from .pipeline import recipe as recipes
 
     found = design.design(recipes.load(recipe, overrides))
-    _show(found, design.lines(found), as_json)
+    show(found, design.lines(found), as_json)
 
 
 @main.command()
@@ -303,7 +244,7 @@ def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
     from .pipeline.network import export as write
 
     document = write(run, out)
-    _show(document, [f"{kind}: {out}, inputs {', '.join(document['inputs'])}, output logits"], as_json)
+    show(document, [f"{kind}: {out}, inputs {', '.join(document['inputs'])}, output logits"], as_json)
 
 
 @main.command()
@@ -326,7 +267,7 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> Non
     from .pipeline.strips import Strips
 
     path = write(list(runs), out, pictures=Strips)
-    _show({"report": str(path)}, [f"report: {path}"], as_json)
+    show({"report": str(path)}, [f"report: {path}"], as_json)
 
 
 @main.command()
@@ -343,7 +284,7 @@ def inspect(recipe: Path, video: str, out: Path, overrides: tuple[str, ...], as_
     from .pipeline.inspect import inspect as draw
 
     path = draw(recipes.load(recipe, overrides), video, out)
-    _show({"picture": str(path)}, [f"picture: {path}"], as_json)
+    show({"picture": str(path)}, [f"picture: {path}"], as_json)
 
 
 @main.group()
@@ -362,7 +303,7 @@ def cache_ls(root: Path, as_json: bool, quiet: bool) -> None:
     from .pipeline import shelves
 
     found = shelves.ls(root)
-    _show(found, shelves.lines(found), as_json)
+    show(found, shelves.lines(found), as_json)
 
 
 @cache.command("gc")
@@ -378,7 +319,7 @@ def cache_gc(recipes: tuple[Path, ...], yes: bool, as_json: bool, quiet: bool) -
     from .pipeline import shelves
 
     found = shelves.gc([pipeline.load(path) for path in recipes], remove=yes)
-    _show(found, shelves.lines(found, " deleted" if yes else " that none of the recipes uses; --yes deletes"), as_json)
+    show(found, shelves.lines(found, " deleted" if yes else " that none of the recipes uses; --yes deletes"), as_json)
 
 
 @cache.command("diff")
@@ -393,7 +334,7 @@ def cache_diff(first: Path, second: Path, as_json: bool, quiet: bool) -> None:
     from .pipeline import shelves
 
     found = shelves.diff(first, second)
-    _show(found, shelves.diff_lines(found), as_json)
+    show(found, shelves.diff_lines(found), as_json)
 
 
 @main.command()
@@ -407,7 +348,7 @@ def doctor(as_json: bool, quiet: bool) -> None:
     from .pipeline.doctor import lines
 
     found = examine()
-    _show(found, lines(found), as_json)
+    show(found, lines(found), as_json)
     if not found["ok"]:
         sys.exit(5)
 

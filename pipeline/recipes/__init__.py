@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ...cache.errors import UsageError
 
-
 _TRAINING = "\nTRAINING\n"  # where a recipe leaves the choice
 
 
@@ -23,7 +22,7 @@ def names() -> list[str]:
 def ready(name: str, root: Path, cache: Path, training: str | None = None) -> str:
     """The text of a ready recipe, its data set's root, its cache and its training filled in.
 
-    training: "paper" (as by default) or "fast". Raises UsageError for a wrong name, or where the recipe leaves no choice.
+    training: "paper" (as by default) or "fast". Raises UsageError for a wrong name, or where a recipe leaves no choice.
     """
     if name not in names():
         close = difflib.get_close_matches(name, names(), 1)
