@@ -147,7 +147,7 @@ def run_test(recipe: Recipe, run: Path, *, device: str = "auto", quiet: bool = F
     from .evaluate import evaluate
 
     (testing,) = selections(recipe, ("test",), quiet)
-    found = evaluate(recipe, testing, run, device=device)
+    found = evaluate(recipe, testing, run, device=device, progress=not quiet)
     rows: list[tuple[str, ...]] = [("class", "videos", "right", "accuracy", "mostly taken for")]
     for row in found["per_class"]:
         accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.1%}"

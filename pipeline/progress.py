@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from types import TracebackType
 
 from tqdm import tqdm
 
 LINE_EVERY_S = 5.0
+RECENT = 12  # lines over which the rate is taken: a machine may be busy for a while
 
 
 class Progress:
@@ -21,6 +23,7 @@ class Progress:
         self.what, self.total, self.unit, self.quiet = what, total, unit, quiet
         self.done = 0
         self.began = self.told = time.monotonic()
+        self.marks = deque([(self.began, 0)], RECENT)  # when a line was shown, and what was done by then
         self.note = ""
         show_bar = sys.stderr.isatty() and not quiet
         self.bar = tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr, smoothing=0.05) if show_bar else None
@@ -48,13 +51,16 @@ class Progress:
             self._line()
 
     def rate(self) -> float:
-        """Items per second since the start."""
-        return self.done / max(time.monotonic() - self.began, 1e-9)
+        """Items per second of late."""
+        began, done = self.marks[0]
+        return (self.done - done) / max(time.monotonic() - began, 1e-9)
 
     def _line(self) -> None:
-        left = (self.total - self.done) / max(self.rate(), 1e-9)
+        rate = self.rate()
+        left = (self.total - self.done) / max(rate, 1e-9)
+        self.marks.append((time.monotonic(), self.done))
         note = f", {self.note}" if self.note else ""
-        tell(f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {self.rate():.1f}/s, {clock(left)} left{note}")
+        tell(f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {rate:.1f}/s, {clock(left)} left{note}")
 
 
 def tell(line: str) -> None:

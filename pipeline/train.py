@@ -323,5 +323,5 @@ def _used(training: Selection, asked: settings.Train) -> Selection:
 
 
 def _note(row: dict[str, Any], epochs: int) -> str:
-    shown = f"epoch {row['epoch']} of {epochs}, loss {row['train_loss']:.3f}"
+    shown = f"epoch {row['epoch']} of {epochs}, {row['waiting']:.1%} waiting for data, loss {row['train_loss']:.3f}"
     return f"{shown}, top-1 {row['top1']:.1%}" if "top1" in row else shown
