@@ -12,7 +12,7 @@ from .door import Door, common, output, show
 
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
-STUDIES = ("tokens", "modules", "depth", "joint-token", "position", "no-attention", "frames", "data")
+STUDIES = ("tokens", "modules", "depth", "joint-token", "position", "no-attention", "frames", "training", "data")
 
 
 @click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -74,7 +74,7 @@ def _variant(
     if classes:
         row["classes"] = [_accuracy(found, classes) for found in judged]
     seconds = [cost["seconds"] for cost in costs]
-    return {"variant": name, **row, "parameters": costs[0]["parameters"], "seconds": seconds}
+    return {"variant": name, **row, **{cost: costs[0][cost] for cost in ("parameters", "steps")}, "seconds": seconds}
 
 
 def _judged(
@@ -103,11 +103,11 @@ def _word(name: str) -> str:
 def lines(found: dict[str, Any]) -> list[str]:
     """The study as a Markdown table: mean and deviation over the seeds, in percent."""
     named = [f"{' and '.join(found['classes'])}"] if found["classes"] else []
-    head = [found["study"], "top-1 %", "mean class %", *named, "parameters", "training"]
+    head = [found["study"], "top-1 %", "mean class %", *named, "parameters", "steps", "training"]
     table = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for row in found["variants"]:
         cells = [_spread(row[score]) for score in (*SCORES, *(["classes"] if named else []))]
-        cells += [f"{row['parameters']:,}", f"{mean(row['seconds']):,.0f} s"]
+        cells += [f"{row['parameters']:,}", f"{row['steps']:,}", f"{mean(row['seconds']):,.0f} s"]
         table.append(f"| {row['variant'].replace('|', '/')} | {' | '.join(cells)} |")
     return [*table, "", f"{found['seeds']} seeds each: mean ± standard deviation."]
 

@@ -1,12 +1,15 @@
 """The ablations: for each study, its variants by name and the settings that they lay over a recipe.
 
 tokens, depth, modules and the looks of FAttn, ZAttn and BAttn are the paper's four tables; joint-token, position,
-no-attention, frames and data are what its readers ask (METHOD.md, "What the note asks and nobody has answered").
+no-attention, frames and data are what its readers ask; training sets the paper's beside a shorter one.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+
+from .recipes import settings_of
 
 Variants = Mapping[str, tuple[str, ...]]
 
@@ -54,5 +57,6 @@ STUDIES: Mapping[str, Variants] = {
         **{f"{count} frames": (f"decode.frames={count}",) for count in (4, 8, 16)},
         **{f"16 frames, {way}": (f"decode.sampling={way}",) for way in ("linspace", "window")},
     },
+    "training": {name: (f"train={json.dumps(settings_of(name))}",) for name in ("paper", "fast")},
     "data": {f"{share:.0%}": (f"train.fraction={share}",) for share in (0.1, 0.25, 0.5, 1.0)},
 }

@@ -6,6 +6,9 @@ import difflib
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from ...cache.errors import UsageError
 
@@ -33,8 +36,16 @@ def ready(name: str, root: Path, cache: Path, training: str | None = None) -> st
     text = re.sub(r"(?<=root: )(ROOT|CACHE)\b", lambda place: filled[place[0]], text)
     if training and not text.endswith(_TRAINING):
         raise UsageError(f"init {name} --training {training}: this recipe has its own training; leave --training out")
-    chosen = files(__name__) / "training" / f"{training or 'paper'}.yaml"
-    return text.replace(_TRAINING, f"\n{chosen.read_text(encoding='utf-8')}")
+    return text.replace(_TRAINING, f"\n{_training(training or 'paper')}")
+
+
+def settings_of(training: str) -> dict[str, Any]:
+    """The settings of the section `train` for "paper" or "fast"."""
+    return yaml.safe_load(_training(training))["train"]
+
+
+def _training(name: str) -> str:
+    return (files(__name__) / "training" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _quoted(path: Path) -> str:

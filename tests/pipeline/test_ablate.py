@@ -44,7 +44,9 @@ def test_a_study_is_trained_once_and_gives_a_table(small: Path, tmp_path: Path) 
     words = ("ablate", small, "--study", "joint-token", "--runs", runs, "--seeds", "2", "--device", "cpu", "-q")
     said = star(*words, "--classes", "raise_arms,lower_arms")
     head, _, *rows = said.splitlines()
-    assert head == "| joint-token | top-1 % | mean class % | raise_arms and lower_arms | parameters | training |"
+    assert (
+        head == "| joint-token | top-1 % | mean class % | raise_arms and lower_arms | parameters | steps | training |"
+    )
     assert [row.split(" | ")[0] for row in rows[:5]] == ["| pool", "| pool_map", "| map", "| heatmap", "| concat_conv"]
     assert all(row.count(" ± ") == 3 for row in rows[:5])
     assert (runs / "joint-token.md").read_text() == said
