@@ -51,6 +51,11 @@ STUDIES: Mapping[str, Variants] = {
     "no-attention": {
         "average": (*_modules("A", "A"), "model.position=none"),
         "attention, no position": (*_modules("FZ", "FB"), "model.position=none"),
+        "attention, no position, branches apart": (
+            *_modules("FZ", "FB"),
+            "model.position=none",
+            "model.share_branches=false",
+        ),  # fmt: skip
         "attention": _modules("FZ", "FB"),
     },
     "frames": {
