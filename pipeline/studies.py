@@ -55,7 +55,7 @@ STUDIES: Mapping[str, Variants] = {
             *_modules("FZ", "FB"),
             "model.position=none",
             "model.share_branches=false",
-        ),  # fmt: skip
+        ),
         "attention": _modules("FZ", "FB"),
     },
     "frames": {
