@@ -95,6 +95,7 @@ class Engine:
             people=settings.people,
             skeleton=self.skeleton,
             annotated="pose" in unit.stages and not estimated,
+            occluded=settings.occluded,
             frames=self._frames(unit, estimated, detected),
             window=self.models.estimator.window if estimated else None,
             boxes=None if detected or not estimated else settings.detector,  # type: ignore[arg-type]

@@ -140,6 +140,10 @@ class Features(Dataset):
         rows.gather(clips, out.numpy())
         return out
 
+    def load(self) -> None:
+        """Preload now what the first batch would preload."""
+        _ = self.loaded
+
     @cached_property
     def loaded(self) -> Batch:
         """All clips where they are preloaded, from the first batch on: a run that is finished already reads nothing."""

@@ -31,10 +31,10 @@ class Reading:
     """One video's task.
 
     views: the views wanted. chosen: their arrays of stage decode, where those are cached. keypoints: their joints,
-    where those are cached. annotated: whether to take the joints from the annotation. frames: "cut" to `size` by
-    `crop`, "full" for a network that must see them first, "none". window, boxes: how a pose model looks at people, and
-    whose boxes it gets: the annotation's, the whole frame, or (None) those of a detector that sees full frames.
-    known: digests that need not be read again.
+    where those are cached. annotated: whether to take the joints from the annotation. occluded: with those that are
+    not seen. frames: "cut" to `size` by `crop`, "full" for a network that must see them first, "none". window, boxes:
+    how a pose model looks at people, and whose boxes it gets: the annotation's, the whole frame, or (None) those of a
+    detector that sees full frames. known: digests that need not be read again.
     """
 
     video: Video
@@ -47,6 +47,7 @@ class Reading:
     people: int = 1
     skeleton: Skeleton | None = None
     annotated: bool = False
+    occluded: bool = False
     frames: Literal["cut", "full", "none"] = "cut"
     window: Window | None = None
     boxes: Literal["annotations", "frame"] | None = None
@@ -114,7 +115,7 @@ def _joined(job: Reading, result: Read, annotation: Annotation | None) -> Read:
         return result
     for view, arrays in result.chosen.items():
         count = int(arrays["frame_count"])
-        found = annotated(annotation.keypoints, arrays["frame_index"], count, job.people)
+        found = annotated(annotation.joints(occluded=job.occluded), arrays["frame_index"], count, job.people)
         result.keypoints[view] = mirrored(found, arrays, job.skeleton)
     return result
 

@@ -88,6 +88,9 @@ class Pose(Settings):
     """Where the joints come from."""
 
     source: Literal["annotations", "mmpose"] = "annotations"
+    occluded: bool = Field(
+        default=False, description="annotations: also joints that have a place but are marked as not seen"
+    )
     model: str = "rtmpose-m_8xb256-420e_coco-256x192"
     checkpoint: str = Field(default="official", description="official, random, or a file")
     checkpoint_sha256: str | None = None

@@ -165,6 +165,7 @@ class Training:
 
     def _train_epoch(self, stop: Stop, bar: Progress) -> None:
         """The batches that are left of the next epoch. Raises Interrupted, with everything saved."""
+        self.stream.features.load()  # once, and not within the time of an epoch
         order = views_of_epoch(self.training.clips_of, self.videos, self.asked.seed, self.now.epoch)
         plan = list(portions(order, self.asked.batch, self.asked.accumulate, self.ranks))[self.now.batch :]
         before: tuple[Portion, Tensor] | None = None

@@ -25,7 +25,8 @@ class Pose:
 
     source: "annotations" or "mmpose". model: mmpose's name of the network. checkpoint: "official", "random", or the
     sha256 of a file. detector: "annotations", "frame", or the name of a torchvision detector; detector_weights: as
-    checkpoint. people: how many a clip keeps. seed: of random weights.
+    checkpoint. people: how many a clip keeps. seed: of random weights. occluded: keep annotated joints that are marked
+    as not seen.
     """
 
     source: str = "annotations"
@@ -35,6 +36,7 @@ class Pose:
     detector_weights: str = "official"
     people: int = 1
     seed: int = 0
+    occluded: bool = False
 
     name: ClassVar[str] = "pose"
     version: ClassVar[int] = 1
@@ -56,7 +58,7 @@ class Pose:
     def settings(self) -> dict[str, Any]:
         """What stands in the key: only what can change the joints."""
         if self.source == "annotations":
-            return {"source": self.source, "people": self.people}
+            return {"source": self.source, "people": self.people} | ({"occluded": True} if self.occluded else {})
         settings = {
             "source": self.source,
             "model": self.model,

@@ -54,10 +54,17 @@ class Annotation:
     keypoints: (frames, people, joints, 3) float32: x px, y px, score; score 0 (and x = y = 0) for a joint that is
         invisible, missing or not finite. Pixel centres are whole numbers: the first pixel's centre is x = 0.
     boxes: (frames, people, 4) float32 x0 y0 x1 y1 px, NaN where there is nobody; None without boxes.
+    occluded: (frames, people, joints, 3) like keypoints, of the joints alone that somebody gave a place although they
+        are not seen; None where the data set has no such joints.
     """
 
     keypoints: np.ndarray
     boxes: np.ndarray | None = None
+    occluded: np.ndarray | None = None
+
+    def joints(self, *, occluded: bool) -> np.ndarray:
+        """The keypoints, with or without those that are not seen."""
+        return self.keypoints if self.occluded is None or not occluded else self.keypoints + self.occluded
 
 
 def open_root(root: Path) -> Path:

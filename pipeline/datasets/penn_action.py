@@ -101,7 +101,7 @@ def _fields(path: Path, names: list[str]) -> dict[str, Any]:
 def read_annotation(path: Path) -> Annotation:
     """The 13 joints and the box of every frame of one label file, one person.
 
-    Returns keypoints (F, 1, 13, 3) and boxes (F, 1, 4). Joints that are invisible or placeholders have score 0.
+    Returns keypoints (F, 1, 13, 3), boxes (F, 1, 4) and, apart, the joints that are invisible but no placeholder.
     Raises AnnotationError where the file is broken or its fields do not fit each other.
     """
     fields = _fields(path, ["x", "y", "visibility", "bbox"])
@@ -114,13 +114,14 @@ def read_annotation(path: Path) -> Annotation:
         ) from None
     if x.ndim != 2 or x.shape[1] != len(PENN_ACTION.joints) or not x.shape == y.shape == seen.shape:
         raise AnnotationError(f"{path}: x {x.shape}, y {y.shape}, visibility {seen.shape}: expected (frames, 13) each")
-    return Annotation(_keypoints(x, y, seen)[:, None], _boxes(box, len(x))[:, None])
+    shown, occluded = (_keypoints(x, y, which)[:, None] for which in (seen > 0, ~(seen > 0)))
+    return Annotation(shown, _boxes(box, len(x))[:, None], occluded)
 
 
-def _keypoints(x: np.ndarray, y: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """(F, 13, 3) float32, counted from 0."""
+def _keypoints(x: np.ndarray, y: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """(F, 13, 3) float32, counted from 0: of the joints `which` those that have a place, zero for all others."""
     with np.errstate(invalid="ignore"):
-        present = (seen > 0) & np.isfinite(x) & np.isfinite(y) & ~((x <= 1) & (y <= 1))
+        present = which & np.isfinite(x) & np.isfinite(y) & ~((x <= 1) & (y <= 1))
     stacked = np.stack([x - 1, y - 1, np.ones_like(x)], axis=-1)
     return np.where(present[..., None], stacked, 0).astype(np.float32)
 

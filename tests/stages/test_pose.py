@@ -116,6 +116,7 @@ def test_annotated_boxes_follow_the_joints():
 def test_key_holds_what_matters():
     """With annotations no network is in the key; a seed is, only where something random depends on it."""
     assert Pose(model="a", checkpoint="random", seed=3).settings() == {"source": "annotations", "people": 1}
+    assert Pose(occluded=True).settings() == {"source": "annotations", "people": 1, "occluded": True}
     shared = {"source": "mmpose", "model": "a", "people": 2}
     assert Pose("mmpose", "a", people=2, seed=3, detector_weights="random").settings() == {
         **shared, "checkpoint": "official", "detector": "annotations",

@@ -86,6 +86,17 @@ def test_the_real_joints_are_finite_and_22_percent_are_invisible(annotations):
     assert seen[:, :2].max() < 640
 
 
+def test_joints_that_are_not_seen_stand_apart(annotations):
+    """14 % of the joints have a place although they are marked as not seen; 8 % have none."""
+    occluded = np.concatenate([annotation.occluded for annotation in annotations.values()])
+    together = np.concatenate([annotation.joints(occluded=True) for annotation in annotations.values()])
+    assert occluded[..., 2].mean() == pytest.approx(0.14, abs=0.005)
+    assert set(np.unique(together[..., 2])) == {0.0, 1.0}
+    assert 1 - together[..., 2].mean() == pytest.approx(0.08, abs=0.005)
+    one = annotations["1825"]
+    np.testing.assert_array_equal(one.joints(occluded=False), one.keypoints)
+
+
 def test_coordinates_count_from_zero_and_do_not_overflow(annotations, real):
     """Small integer types become numbers: sequence 1825 is stored as uint8/uint16, and its frame 50 shows one ankle."""
     keypoints = annotations["1825"].keypoints
