@@ -8,8 +8,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from star.cache.errors import CacheError, DatasetError, VideoError
 from star.cache.store import Store
@@ -45,6 +47,34 @@ def contents(path: Path, *overrides: str) -> dict[tuple[str, str, str, int], byt
         for (video, view), place in stage.places.items()
         for array in found.graph[name].stage.arrays
     }
+
+
+def penn_action(root: Path) -> Path:
+    """A recipe for one Penn Action sequence of 20 frames, whose left wrist (joint 5) is not seen but has a place."""
+    (root / "frames/0001").mkdir(parents=True)
+    for number in range(1, 21):
+        cv2.imwrite(str(root / f"frames/0001/{number:06d}.jpg"), np.full((48, 64, 3), 128, np.uint8))
+    x, y = np.tile(np.linspace(10, 50, 13), (20, 1)), np.tile(np.linspace(5, 40, 13), (20, 1))
+    seen = np.ones((20, 13), bool)
+    seen[:, 5] = False
+    fields = {"action": "squat", "train": 1, "pose": "front", "x": x, "y": y, "visibility": seen, "nframes": 20}
+    (root / "labels").mkdir()
+    savemat(root / "labels/0001.mat", fields | {"bbox": np.tile([5.0, 5, 60, 45], (20, 1))})
+    path = root / "star.yaml"
+    path.write_text("{dataset: {kind: penn_action, root: .}, cache: {root: cache}, backbone: {weights: random}}")
+    return path
+
+
+def test_joints_that_are_not_seen_count_where_the_recipe_says_so(tmp_path: Path) -> None:
+    """The wrist has a heat map with `pose.occluded` alone, all other joints have one always."""
+    path = penn_action(tmp_path)
+    for over, count in (((), 12), (("pose.occluded=true",), 13)):
+        recipe, _ = again(path, *over, only=("heatmaps",))
+        stage = plan(recipe).stages["heatmaps"]
+        (heat,) = stage.shelf.read(list(stage.places.values()), "joint_heatmap")
+        there = heat.any(axis=(0, 2, 3))
+        assert there.sum() == count
+        assert there[5] == bool(over)
 
 
 def test_all_stages_are_cached_with_their_arrays(extracted: Path) -> None:
