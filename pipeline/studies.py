@@ -20,12 +20,17 @@ def _modules(encoder: str, decoder: str) -> tuple[str, ...]:
     )
 
 
+# What has no joint maps cannot move them, and what has no joints cannot drop them: training refuses such settings.
+_STILL = tuple(f"train.augment.{name}=0" for name in ("shift", "scale", "joint_jitter"))
+_GLOBAL = ("model.modalities=global", *_STILL, "train.augment.joint_dropout=0")
+
+
 STUDIES: Mapping[str, Variants] = {
     "tokens": {
-        "global": ("model.modalities=global", "model.class_tokens=none", "model.readout=mean"),
+        "global": (*_GLOBAL, "model.class_tokens=none", "model.readout=mean"),
         "joint": ("model.modalities=joint", "model.class_tokens=none", "model.readout=mean"),
         "global + joint": ("model.modalities=both", "model.class_tokens=none", "model.readout=mean"),
-        "global + class": ("model.modalities=global",),
+        "global + class": _GLOBAL,
         "joint + class": ("model.modalities=joint",),
         "global + joint + class": ("model.modalities=both",),
     },
@@ -44,7 +49,7 @@ STUDIES: Mapping[str, Variants] = {
         for layers in (1, 2, 3, 4)
     },
     "joint-token": {
-        form: (f"tokens.form={form}", "model.modalities=joint")
+        form: (f"tokens.form={form}", "model.modalities=joint", *(_STILL if form == "pool" else ()))
         for form in ("pool", "pool_map", "map", "heatmap", "concat_conv")
     },
     "position": {place: (f"model.position={place}",) for place in ("none", "joint", "all")},

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from star.cli import STUDIES as NAMES
 from star.cli import main
 from star.pipeline import recipe as recipes
+from star.pipeline.augment import check as check_augment
 from star.pipeline.design import design
 from star.pipeline.studies import STUDIES
 
@@ -28,8 +29,16 @@ def test_every_study_is_made_of_settings_that_exist(extracted: Path) -> None:
     """Each variant is a recipe, and no two of a study are the same one."""
     assert tuple(STUDIES) == NAMES
     for study, variants in STUDIES.items():
-        made = [recipes.dump(recipes.load(extracted, over)) for over in variants.values()]
-        assert len(set(made)) == len(made), study
+        made = [recipes.load(extracted, over) for over in variants.values()]
+        assert len(set(map(recipes.dump, made))) == len(made), study
+
+
+@pytest.mark.parametrize("study", sorted(set(STUDIES) - {"training"}))
+def test_every_study_goes_with_an_augmented_recipe(study: str, extracted: Path) -> None:
+    """Where the recipe moves joint maps, variants that have none do not ask for it: training would refuse them."""
+    asked = "train.augment={shift: 0.1, scale: 0.1, joint_jitter: 0.1, joint_dropout: 0.1}"
+    for over in STUDIES[study].values():
+        check_augment(recipes.load(extracted, (asked, *over)))
 
 
 def test_every_form_of_joint_tokens_is_in_the_study() -> None:
