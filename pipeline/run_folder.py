@@ -66,8 +66,8 @@ class RunFolder:
 
     def begin(self, recipe: settings.Recipe, environment: Mapping[str, Any]) -> None:
         """Write down what was asked for and on what."""
-        replace_bytes(self.recipe, settings.dump(recipe).encode())
         replace_bytes(self.environment, json.dumps(environment, indent=1).encode())
+        replace_bytes(self.recipe, settings.dump(recipe).encode())  # last: a run with a recipe can be resumed
 
     def read_environment(self) -> dict[str, Any]:
         """The environment of the run. Raises UsageError where it is missing or broken."""
