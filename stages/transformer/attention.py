@@ -57,8 +57,11 @@ class DotProduct(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (b, l, d), k and v (b, m, d) -> (b, l, d)."""
         dropout = self.dropout if self.training else 0.0
-        found = F.scaled_dot_product_attention(self._split(q), self._split(k), self._split(v), dropout_p=dropout)
-        return found.transpose(1, 2).flatten(2)
+        if q.device.type == "cpu" and q.dtype == torch.bfloat16:
+            # torch's fused kernel for CPUs is slower in bfloat16 than in float32, its backward pass up to three times
+            with torch.autocast("cpu", enabled=False):
+                return self._joined(*(self._split(x.float()) for x in (q, k, v)), dropout).to(q.dtype)
+        return self._joined(self._split(q), self._split(k), self._split(v), dropout)
 
     def weights(self, q: Tensor, k: Tensor) -> Tensor:
         """q (b, l, d), k (b, m, d) -> (b, l, m): the softmax alone, mean over heads; slow, for pictures."""
@@ -67,6 +70,11 @@ class DotProduct(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    @staticmethod
+    def _joined(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
+        """The dot product of split heads (b, h, l, d/h) -> (b, l, d)."""
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout).transpose(1, 2).flatten(2)
 
 
 class FAttn(Mixer):

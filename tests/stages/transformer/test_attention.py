@@ -32,11 +32,12 @@ class Calls(TorchFunctionMode):
 
     def __init__(self):
         super().__init__()
-        self.shapes = []
+        self.shapes, self.types = [], []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is torch.nn.functional.scaled_dot_product_attention:
             self.shapes.append(tuple(args[0].shape))
+            self.types += [x.dtype for x in args[:3]]
         return func(*args, **(kwargs or {}))
 
 
@@ -72,6 +73,17 @@ def test_one_call_of_the_fused_kernel(letter, length):
     with Calls() as calls:
         make(letter)(clips())
     assert calls.shapes == [(B if letter == "F" else 2 * B, HEADS, length, D // HEADS)]
+
+
+@pytest.mark.parametrize("letter", ["F", "Z", "B"])
+def test_on_a_cpu_bfloat16_is_multiplied_in_float32(letter):
+    """In mixed precision Q, K and V reach the fused kernel as float32 on a CPU, and bfloat16 comes out again."""
+    module, calls = make(letter).float(), Calls()
+    with torch.autocast("cpu", torch.bfloat16), calls:
+        out = module(clips().float())
+    assert calls.types == [torch.float32] * 3
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), module(clips().float()), rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("share_branches", [True, False])

@@ -140,6 +140,8 @@ def test_compiles_without_a_graph_break(settings):
     for mode in (True, False):
         network.train(mode)
         torch.testing.assert_close(compiled(**arrays), network(**arrays))
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(compiled(**arrays), network(**arrays))
 
 
 def test_trains_from_its_initialisation():
