@@ -29,7 +29,7 @@ def map_side(recipe: settings.Recipe) -> int:
 def check(recipe: settings.Recipe) -> None:
     """Refuse settings that would silently do nothing. Raises RecipeError."""
     asked = recipe.train.augment
-    moved = [name for name in ("shift", "scale", "joint_jitter") if getattr(asked, name)]
+    moved = [name for name in ("shift", "scale", "stretch", "joint_jitter") if getattr(asked, name)]
     if moved and not map_side(recipe):
         what = "model.modalities: global" if recipe.model.modalities == "global" else "tokens.form: pool"
         raise RecipeError(f"train.augment.{moved[0]}: {what} has no joint maps to move; set it to 0")
@@ -48,7 +48,7 @@ def augment(
     """
     changed = dict(batch)
     joint = "joint_map" if "joint_map" in batch else "joint_heatmap"
-    if joint in batch and side and (asked.shift or asked.scale or asked.joint_jitter):
+    if joint in batch and side and (asked.shift or asked.scale or asked.stretch or asked.joint_jitter):
         changed |= _move(changed, asked, side, random, size, picks)
     if joint in batch and asked.joint_dropout:
         n = batch[joint].shape[2]
@@ -79,10 +79,12 @@ def _masked(tensor: Tensor, keep: Tensor) -> Tensor:
 def _move(
     batch: Batch, asked: settings.Augment, side: int, random: np.random.Generator, size: int, picks: np.ndarray
 ) -> Batch:
-    """Shift and scale each clip's maps as one, and each joint's by its own jitter."""
+    """Shift, scale and stretch each clip's maps as one, and move each joint's by its own jitter."""
     name = "joint_map" if "joint_map" in batch else "joint_heatmap"
     t, n = batch[name].shape[1:3]
     zoom = 1 + asked.scale * random.uniform(-1, 1, (size, 1, 1, 1))[picks]
+    if asked.stretch:
+        zoom = zoom * np.sqrt(1 + asked.stretch * random.uniform(-1, 1, (size, 1, 1, 1))[picks]) ** (1, -1)
     shift = asked.shift * side * random.uniform(-1, 1, (size, 1, 1, 2))[picks]
     jitter = (
         asked.joint_jitter * random.standard_normal((size, t, n, 2) if asked.joint_jitter else (size, 1, 1, 2))[picks]
@@ -98,7 +100,7 @@ def _move(
 def resampling(zoom: Tensor, shift: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Bilinear interpolation along y and along x, as two matrices (…, side, side): out = Y · map · Xᵀ.
 
-    zoom (…, 1): about the map's centre. shift (…, 2): x and y in cells, to the right and down. Cell i of the result
+    zoom (…, 1), or (…, 2) for x and y: about the map's centre. shift (…, 2): x and y in cells, to the right and down. Cell i of the result
     takes the map at (i - c - shift) / zoom + c; outside the map there is nothing. No rotation, so the two axes are
     independent and grid_sample's gather becomes two products.
     """

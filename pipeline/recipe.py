@@ -174,6 +174,7 @@ class Augment(Settings):
 
     shift: Fraction = Field(default=0.0, description="joint maps are shifted by up to this share of the map")
     scale: Fraction = Field(default=0.0, description="joint maps are scaled by up to this share")
+    stretch: Fraction = Field(default=0.0, description="joint maps' width is stretched against their height by as much")
     joint_dropout: Fraction = 0.0
     token_dropout: Fraction = 0.0
     joint_jitter: Annotated[Real, Field(ge=0)] = Field(

@@ -21,7 +21,7 @@ def _modules(encoder: str, decoder: str) -> tuple[str, ...]:
 
 
 # What has no joint maps cannot move them, and what has no joints cannot drop them: training refuses such settings.
-_STILL = tuple(f"train.augment.{name}=0" for name in ("shift", "scale", "joint_jitter"))
+_STILL = tuple(f"train.augment.{name}=0" for name in ("shift", "scale", "stretch", "joint_jitter"))
 _GLOBAL = ("model.modalities=global", *_STILL, "train.augment.joint_dropout=0")
 
 

@@ -40,12 +40,13 @@ def test_nothing_asked_changes_nothing(batch):
     assert all(torch.equal(got, batch[name]) for name, got in moved(batch).items())
 
 
-def test_resampling_is_grid_sample():
+@pytest.mark.parametrize("axes", [1, 2])
+def test_resampling_is_grid_sample(axes):
     """The two products are torch's bilinear sampling along an affine grid, zeros outside."""
     torch.manual_seed(1)
-    maps, zoom, shift = torch.rand(6, 1, SIDE, SIDE), torch.rand(6, 1) * 0.8 + 0.6, torch.randn(6, 2) * 2
+    maps, zoom, shift = torch.rand(6, 1, SIDE, SIDE), torch.rand(6, axes) * 0.8 + 0.6, torch.randn(6, 2) * 2
     theta = torch.zeros(6, 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = 1 / zoom[:, 0]
+    theta[:, [0, 1], [0, 1]] = 1 / zoom
     theta[:, :, 2] = -shift / zoom * 2 / SIDE
     sampled = grid_sample(maps, affine_grid(theta, [6, 1, SIDE, SIDE], align_corners=False), align_corners=False)
     down, across = resampling(zoom.double(), shift.double(), SIDE)
@@ -70,6 +71,18 @@ def test_joints_of_a_clip_move_together(batch):
     assert way.abs().max() <= 0.2 * SIDE
     assert torch.equal(found["global_grid"], batch["global_grid"])
     assert torch.equal(found["label"], batch["label"])
+
+
+def test_stretch_widens_by_what_it_flattens():
+    """Stretch multiplies widths and divides heights of a clip by one factor, so areas stay; clips differ."""
+    bells = [torch.exp(-((torch.arange(SIDE) - at) ** 2)) for at in (2.5, 4.5)]
+    maps = torch.stack([bell[:, None] * bell for bell in bells]).flatten(1).expand(B, T, 2, -1)
+    where = centres(moved({"joint_map": maps}, stretch=0.3)["joint_map"])
+    wide, high = (where[:, :, 1] - where[:, :, 0]).unbind(-1)
+    torch.testing.assert_close(wide * high, torch.full((B, T), 4.0, dtype=torch.float64), atol=0.4, rtol=0)
+    assert (wide / high).max() < 1.35
+    assert (wide / high - 1).abs().amax(1).min() > 0.005
+    assert len({round(ratio, 6) for ratio in (wide / high)[:, 0].tolist()}) == B
 
 
 def test_scale_is_about_the_centre(batch):
