@@ -38,11 +38,18 @@ def check(recipe: settings.Recipe) -> None:
 
 
 def augment(
-    batch: Batch, asked: settings.Augment, side: int, random: np.random.Generator, size: int, picks: np.ndarray
+    batch: Batch,
+    asked: settings.Augment,
+    side: int,
+    random: np.random.Generator,
+    size: int,
+    picks: np.ndarray,
+    blank: Tensor | None = None,
 ) -> Batch:
     """The batch with its maps moved and tokens dropped; labels are left alone.
 
     Numbers are drawn for `size` clips, of which this batch is those at `picks`. side: cells of a map, see `map_side`.
+    blank: (c) what a dropped token of the global grid holds; zeros by default.
     The global grid keeps its place: a shift of a few per cent is below its cell, and views cached with
     `backbone.jitter_*` move it truly.
     """
@@ -57,23 +64,33 @@ def augment(
     if asked.token_dropout:
         for name in ("global_grid", joint):
             if name in batch:
-                changed[name] = _drop_tokens(changed[name], name, asked.token_dropout, random, size, picks)
+                filled = blank if name == "global_grid" else None
+                changed[name] = _drop_tokens(changed[name], name, asked.token_dropout, random, size, picks, filled)
     return changed
 
 
 def _drop_tokens(
-    tensor: Tensor, name: str, share: float, random: np.random.Generator, size: int, picks: np.ndarray
+    tensor: Tensor,
+    name: str,
+    share: float,
+    random: np.random.Generator,
+    size: int,
+    picks: np.ndarray,
+    blank: Tensor | None,
 ) -> Tensor:
     """Blank single tokens: cells (t, y, x) of the global grid (b, t, c, y, x), or joints (t, n) of a joint array."""
     grid = name == "global_grid"
     tokens = (tensor.shape[1], 1, *tensor.shape[3:]) if grid else tuple(tensor.shape[1:3])
-    return _masked(tensor, torch.from_numpy(random.random((size, *tokens))[picks] >= share))
+    keep = torch.from_numpy(random.random((size, *tokens))[picks] >= share)
+    return _masked(tensor, keep, None if blank is None else blank[:, None, None])
 
 
-def _masked(tensor: Tensor, keep: Tensor) -> Tensor:
-    """The tensor where `keep`, whose axes are its first ones or 1, else zero."""
-    keep = keep.reshape(*keep.shape, *(1,) * (tensor.ndim - keep.ndim))
-    return tensor * keep.to(tensor.device, tensor.dtype)
+def _masked(tensor: Tensor, keep: Tensor, blank: Tensor | None = None) -> Tensor:
+    """The tensor where `keep`, whose axes are its first ones or 1, else zero, or `blank`."""
+    keep = keep.reshape(*keep.shape, *(1,) * (tensor.ndim - keep.ndim)).to(tensor.device)
+    if blank is None:
+        return tensor * keep.to(tensor.dtype)
+    return torch.where(keep, tensor, blank.to(tensor.device, tensor.dtype))
 
 
 def _move(
@@ -100,9 +117,9 @@ def _move(
 def resampling(zoom: Tensor, shift: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Bilinear interpolation along y and along x, as two matrices (…, side, side): out = Y · map · Xᵀ.
 
-    zoom (…, 1), or (…, 2) for x and y: about the map's centre. shift (…, 2): x and y in cells, to the right and down. Cell i of the result
-    takes the map at (i - c - shift) / zoom + c; outside the map there is nothing. No rotation, so the two axes are
-    independent and grid_sample's gather becomes two products.
+    zoom (…, 1), or (…, 2) for x and y: about the map's centre. shift (…, 2): x and y in cells, to the right and down.
+    Cell i of the result takes the map at (i - c - shift) / zoom + c; outside the map there is nothing. No rotation, so
+    the two axes are independent and grid_sample's gather becomes two products.
     """
     centre = (side - 1) / 2
     cells = torch.arange(side, dtype=torch.float64)

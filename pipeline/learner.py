@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..cache.errors import MachineError
 from ..stages.transformer import STARTransformer
+from ..stages.transformer.tokens import Standardize
 from . import checkpoint
 from . import recipe as settings
 from .augment import augment, map_side, mixup
@@ -47,6 +48,7 @@ class Learner:
         self.model = ranks.wrap(_compiled(self.network, ranks.device) if self.asked.compile else self.network)
         self.optimizer = make_optimizer(self.network, self.asked)
         self.average = Average(self.network, self.asked.ema) if self.asked.ema else None
+        self.standardize = self.network.tokens.standardize
         self.classes: int = arguments["classes"]
         weighted = self.asked.class_weights
         self.weights = class_weights(labels, self.classes).to(ranks.device) if weighted else None
@@ -55,6 +57,13 @@ class Learner:
     def judged(self) -> nn.Module:
         """The network that evaluation sees: the averaged one where the recipe averages."""
         return self.average.model if self.average else self.network
+
+    def standardize_by(self, mean: Tensor, deviation: Tensor) -> None:
+        """Tell the network how the channels of the global grid spread, mean (c) and deviation (c)."""
+        for network in (self.network, self.judged):
+            for module in network.modules():
+                if isinstance(module, Standardize):
+                    module.measured(mean, deviation)
 
     def learn(self, portion: Portion, batch: Batch, epoch: int) -> Tensor:
         """Add the batch's gradient. Returns (2) float32: the sum of the clips' losses, how many were right."""
@@ -72,9 +81,15 @@ class Learner:
 
     def _prepare(self, batch: Batch, portion: Portion, random: np.random.Generator) -> tuple[Batch, Tensor]:
         """The batch, augmented, and its targets (b, k)."""
-        batch = augment(batch, self.asked.augment, self.side, random, portion.size, portion.picks)
+        blank = self.standardize.mean if self.standardize else None
+        batch = augment(batch, self.asked.augment, self.side, random, portion.size, portion.picks, blank)
         dtype = PRECISIONS[self.asked.precision]
-        batch = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
+        # bfloat16 has no room for the small differences between large values that standardising brings out
+        kept = {"global_grid"} if self.standardize else set()
+        batch = {
+            name: tensor.to(dtype) if tensor.is_floating_point() and name not in kept else tensor
+            for name, tensor in batch.items()
+        }
         wanted = targets(batch["label"], self.classes, self.asked.label_smoothing)
         if self.asked.augment.mixup:
             return mixup(batch, wanted, self.asked.augment.mixup, random)

@@ -162,6 +162,9 @@ class Model(Settings):
     share_branches: bool = True
     order: Literal["restore", "concatenate"] = "restore"
     modalities: Literal["both", "global", "joint"] = "both"
+    standardize: bool = Field(
+        default=False, description="global grid: each channel less its mean over its deviation, of the training clips"
+    )
     class_tokens: Literal["frame", "clip", "none"] = "frame"
     position: Literal["joint", "all", "none"] = "joint"
     readout: Literal["class_tokens", "total", "mean"] = "class_tokens"

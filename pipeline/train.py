@@ -28,6 +28,7 @@ from .epochs import Portion, portions, steps_of
 from .evaluate import probabilities
 from .features import Batch, Features, keys_of, part_of, views_of_epoch
 from .learner import Learner
+from .moments import moments
 from .network import arguments
 from .progress import Progress
 from .ranks import Ranks, join
@@ -138,8 +139,11 @@ class Training:
             self.folder.check(self.recipe, described, resume=resume)
         if resume and self.folder.state.exists():
             self._restore()
-        elif self.ranks.first:
-            self.folder.begin(self.recipe, self._environment(described))
+        else:
+            if "global_grid" in self.names and self.recipe.model.standardize:
+                self.learner.standardize_by(*moments(self.training))
+            if self.ranks.first:
+                self.folder.begin(self.recipe, self._environment(described))
         if self.ranks.first:
             self.folder.trim(self.now.epoch)
         self.ranks.wait()

@@ -60,8 +60,9 @@ class DotProduct(nn.Module):
         if q.device.type == "cpu" and q.dtype == torch.bfloat16:
             # torch's fused kernel for CPUs is slower in bfloat16 than in float32, its backward pass up to three times
             with torch.autocast("cpu", enabled=False):
-                return self._joined(*(self._split(x.float()) for x in (q, k, v)), dropout).to(q.dtype)
-        return self._joined(self._split(q), self._split(k), self._split(v), dropout)
+                wide = (self._split(x.float()) for x in (q, k, v))
+                return self._joined(*wide, dropout=dropout).to(q.dtype)
+        return self._joined(self._split(q), self._split(k), self._split(v), dropout=dropout)
 
     def weights(self, q: Tensor, k: Tensor) -> Tensor:
         """q (b, l, d), k (b, m, d) -> (b, l, m): the softmax alone, mean over heads; slow, for pictures."""
@@ -72,7 +73,7 @@ class DotProduct(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     @staticmethod
-    def _joined(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
+    def _joined(q: Tensor, k: Tensor, v: Tensor, *, dropout: float) -> Tensor:
         """The dot product of split heads (b, h, l, d/h) -> (b, l, d)."""
         return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout).transpose(1, 2).flatten(2)
 

@@ -40,7 +40,8 @@ class STARTransformer(nn.Module):
         concat_conv: compute joint map tokens in here, from the local map (local_channels) and the heat maps, to
         conv_channels; joint_channels then counts for nothing. heatmaps: joint map tokens are the heat maps alone, of
         joint_channels cells.
-        modalities: "both", "global" or "joint".
+        modalities: "both", "global" or "joint". standardize: bring the grid's channels to mean 0 and deviation 1, by
+        what `tokens.grid.standardize.measured` is told of the training clips.
     The network:
         width, heads, encoder_layers, decoder_layers, mlp_ratio, dropout. attention_dropout: on attention weights.
         encoder, decoder: the attention modules of one layer, letters of F, Z, B, A. norm: "post" or "pre".
@@ -80,6 +81,7 @@ class STARTransformer(nn.Module):
         share_branches: bool = True,
         order: str = "restore",
         modalities: str = "both",
+        standardize: bool = False,
         class_tokens: str = "frame",
         position: str = "joint",
         readout: str = "class_tokens",
@@ -97,8 +99,9 @@ class STARTransformer(nn.Module):
         self.concat_conv = ConcatConv(local_channels, conv_channels) if concat_conv and with_joints else None
         self.heatmaps = heatmaps
         channels = conv_channels if concat_conv else joint_channels
+        grid = {"position": position == "all", "standardize": standardize}
         self.tokens = Tokens(
-            Grid(frames, grid_channels, grid_cells, width, position=position == "all") if with_grid else None,
+            Grid(frames, grid_channels, grid_cells, width, **grid) if with_grid else None,
             Joints(frames, channels, joints, width, position=position != "none") if with_joints else None,
             width=width,
             class_tokens=class_tokens != "none",

@@ -55,12 +55,41 @@ class ConcatConv(nn.Module):
         return self.conv(seen) * present
 
 
-class Grid(nn.Module):
-    """Global grid tokens: the cells of the global grid, projected."""
+class Standardize(nn.Module):
+    """(x - mean) / deviation, channel by channel, both measured once on training clips; at first it changes nothing.
 
-    def __init__(self, frames: int, channels: int, cells: int, width: int, *, position: bool) -> None:
+    The channels of a backbone with random weights differ far more from each other than any of them does over the
+    clips: without this a projection sees little but constants.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
+
+    @torch.no_grad()
+    def measured(self, mean: Tensor, deviation: Tensor) -> None:
+        """Take mean (c) and deviation (c); a channel that never changes is left at 0."""
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(deviation > 0, deviation, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., c), any floating type -> (..., c) in that of the buffers, float32."""
+        return (x.to(self.mean.dtype) - self.mean) / self.deviation
+
+
+class Grid(nn.Module):
+    """Global grid tokens: the cells of the global grid, on request standardised, projected."""
+
+    def __init__(
+        self, frames: int, channels: int, cells: int, width: int, *, position: bool, standardize: bool = False
+    ) -> None:
         super().__init__()
         self.frames, self.channels, self.cells = frames, channels, cells
+        self.standardize = Standardize(channels) if standardize else None
         self.project = linear(channels, width)
         self.position = token(frames, cells, width) if position else None
 
@@ -70,6 +99,7 @@ class Grid(nn.Module):
         cells = grid.flatten(3).transpose(2, 3)
         if cells.shape[2] != self.cells:
             raise UsageError(f"global_grid: {cells.shape[2]} cells, but this network was built for {self.cells}")
+        cells = cells if self.standardize is None else self.standardize(cells)
         tokens = self.project(cells.to(self.project.weight.dtype))
         return tokens if self.position is None else tokens + self.position
 
@@ -103,6 +133,11 @@ class Tokens(nn.Module):
         self.cls_global = token(width) if class_tokens and grid else None
         self.cls_joint = token(width) if class_tokens and joints else None
         self.cls_total = token(width) if class_tokens else None
+
+    @property
+    def standardize(self) -> Standardize | None:
+        """What standardises the global grid, where there is one and it is asked for."""
+        return self.grid.standardize if self.grid else None
 
     def layout(self) -> list[str]:
         """What stands at each of the s places of a frame: cls_global, grid, cls_joint, joint or cls_total."""

@@ -35,6 +35,19 @@ def centres(joint_map):
     return torch.stack([(maps.sum(-2) * cells).sum(-1) / mass, (maps.sum(-1) * cells).sum(-1) / mass], -1)
 
 
+def test_a_dropped_grid_token_is_what_standardising_makes_zero(batch):
+    """Cells of the grid are dropped to the value given for each channel, joints to zero; the rest stays."""
+    blank = torch.arange(6.0) + 10
+    random = np.random.default_rng(0)
+    found = augment(batch, recipes.Augment(token_dropout=0.4), SIDE, random, B, np.arange(B), blank)
+    dropped = (found["global_grid"] == blank[:, None, None]).all(2, keepdim=True).expand(B, T, 6, 2, 2)
+    assert 0.2 < dropped.float().mean() < 0.6
+    assert torch.equal(found["global_grid"][~dropped], batch["global_grid"][~dropped])
+    gone = (found["joint_map"] == 0).all(-1)
+    assert gone.any()
+    assert torch.equal(found["joint_map"][~gone], batch["joint_map"][~gone])
+
+
 def test_nothing_asked_changes_nothing(batch):
     """The defaults leave every number alone."""
     assert all(torch.equal(got, batch[name]) for name, got in moved(batch).items())

@@ -24,7 +24,7 @@ ALL_AT_ONCE = (
     "train.epochs=6", "train.schedule=onecycle", "train.ema=0.9", "train.label_smoothing=0.1", "train.accumulate=2",
     "train.batch=3", "train.clip_norm=1.0", "train.class_weights=true", "train.weight_decay=0.05",
     "train.augment.shift=0.1", "train.augment.scale=0.1", "train.augment.joint_dropout=0.1", "train.augment.mixup=0.3",
-    "train.augment.joint_jitter=0.3", "train.augment.token_dropout=0.1",
+    "train.augment.joint_jitter=0.3", "train.augment.token_dropout=0.1", "model.standardize=true",
 )  # fmt: skip
 TIMES = ("clips_per_s", "waiting", "seconds")
 

@@ -62,6 +62,20 @@ def test_how_many_tokens_a_frame_has(settings, count):
     assert len(network.tokens.layout()) == count
 
 
+def test_a_standardised_grid_has_channels_of_equal_spread():
+    """Once measured, a channel's mean becomes 0 and its deviation 1 before the projection; a dead channel stays 0."""
+    network = make(standardize=True)
+    grid = network.tokens.grid
+    torch.manual_seed(0)
+    cells = torch.randn(B, T, grid.channels, *arrays()["global_grid"].shape[3:], dtype=torch.float64) * 1e-3 + 7
+    cells[:, :, 0] = 5
+    mean, deviation = cells.mean((0, 1, 3, 4)), cells.std((0, 1, 3, 4), correction=0)
+    network.tokens.standardize.measured(mean, deviation)
+    wanted = (cells - mean[:, None, None]) / deviation.where(deviation > 0, torch.ones_like(deviation))[:, None, None]
+    torch.testing.assert_close(grid(cells), grid.project(wanted.flatten(3).transpose(2, 3)), rtol=1e-3, atol=1e-3)
+    assert (grid.standardize(cells.movedim(2, -1))[..., 0] == 0).all()
+
+
 def test_sizes_of_the_paper():
     """65 tokens a frame with Penn Action's 13 joints, 77 with NTU's 25, 102 with two people side by side."""
     counts = [len(STARTransformer(classes=2, joints=n, width=8).tokens.layout()) for n in (13, 25, 50)]
