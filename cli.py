@@ -10,7 +10,8 @@ import click
 from . import __version__
 from .door import Door, common, output, show
 
-RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
+FILE = click.Path(path_type=Path)
+RECIPE = click.argument("recipe", type=FILE)
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
 STUDIES = ("tokens", "modules", "depth", "joint-token", "position", "no-attention", "frames", "training", "data")
 
@@ -96,6 +97,26 @@ def extract(
     )  # fmt: skip
     show(result.document, result.lines, as_json)
     sys.exit(result.exit_code)
+
+
+@main.command()
+@RECIPE
+@click.option("--workers", type=click.IntRange(0), default=0, help="Processes that read; 0 for one per core.")
+@common
+def scan(recipe: Path, workers: int, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Look for what is wrong with the videos and their annotations, before extracting. Decodes nothing.
+
+    Exit code 3 if videos would fail in extract; other problems are only said.
+
+    Example: star scan star.yaml
+    """
+    from .pipeline import recipe as recipes
+    from .pipeline import scan_table
+    from .pipeline.scan import scan as look
+
+    found = scan_table.document(look(recipes.load(recipe, overrides), workers=workers, quiet=quiet))
+    show(found, scan_table.lines(found), as_json)
+    sys.exit(3 if found["failing"] else 0)
 
 
 @main.command()
@@ -249,14 +270,7 @@ def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "out",
-    type=click.Path(path_type=Path),
-    default=Path("report.html"),
-    show_default=True,
-    help="The page to write.",
-)
+@click.option("-o", "out", type=FILE, default=Path("report.html"), show_default=True, help="The page to write.")
 @output
 def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> None:
     """One HTML page on one or several runs, side by side.
