@@ -286,19 +286,23 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> Non
 
 @main.command()
 @RECIPE
-@click.argument("video")
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="The picture to write, PNG.")
+@click.argument("video", required=False)
+@click.option("--worst", type=click.IntRange(1, 200), metavar="N", help="N clips that most deserve a look, and why.")
+@click.option("-o", "out", type=FILE, required=True, help="The picture to write, PNG.")
 @common
-def inspect(recipe: Path, video: str, out: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
-    """Draw what the cache holds of one video: frames, joints, heat maps, feature energy.
+def inspect(
+    recipe: Path, video: str | None, worst: int | None, out: Path, overrides: tuple[str, ...], as_json: bool,
+    quiet: bool,
+) -> None:  # fmt: skip
+    """Draw what the cache holds of one video: frames with joints, boxes and crop, heat maps, feature energy.
 
     Example: star inspect star.yaml frames/0001 -o 0001.png
     """
+    from .pipeline import contact
     from .pipeline import recipe as recipes
-    from .pipeline.inspect import inspect as draw
 
-    path = draw(recipes.load(recipe, overrides), video, out)
-    show({"picture": str(path)}, [f"picture: {path}"], as_json)
+    found = contact.look(recipes.load(recipe, overrides), video, out, count=worst, quiet=quiet)
+    show(found, contact.lines(found), as_json)
 
 
 @main.group()
