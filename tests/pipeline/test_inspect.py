@@ -36,7 +36,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("clip")
     (root / "frames/0001").mkdir(parents=True)
     picture = np.zeros((120, 160, 3), np.uint8)
-    picture[:60], picture[60:], picture[110:, :12] = (0, 0, 200), (200, 0, 0), (0, 200, 0)  # BGR, as OpenCV writes
+    picture[:60], picture[60:], picture[80:, :24] = (0, 0, 200), (200, 0, 0), (0, 200, 0)  # BGR, as OpenCV writes
     for number in range(6):
         cv2.imwrite(str(root / f"frames/0001/{number:06d}.png"), picture)
     places = np.zeros((6, 13, 2))
@@ -99,6 +99,10 @@ def test_heat_lies_over_the_crop_at_the_joints(clip: Path, tmp_path: Path) -> No
         assert at(x, y)[1] < 30
     assert near(at(90, 30), (200, 0, 0))
     assert near(at(50, 85), (0, 0, 200))
+    assert near(at(30, 55), (200, 0, 0))  # the edges of the colours are where they are in the frame
+    assert near(at(30, 65), (0, 0, 200))
+    assert near(at(19, 90), (0, 200, 0))
+    assert near(at(29, 90), (0, 0, 200))
 
 
 def test_feature_maps_are_drawn_on_one_scale(extracted: Path, tmp_path: Path) -> None:
