@@ -10,7 +10,8 @@ import click
 from . import __version__
 from .door import Door, common, output, show
 
-RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
+FILE = click.Path(path_type=Path)
+RECIPE = click.argument("recipe", type=FILE)
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
 STUDIES = ("tokens", "modules", "depth", "joint-token", "position", "no-attention", "frames", "training", "data")
 
@@ -96,6 +97,26 @@ def extract(
     )  # fmt: skip
     show(result.document, result.lines, as_json)
     sys.exit(result.exit_code)
+
+
+@main.command()
+@RECIPE
+@click.option("--workers", type=click.IntRange(0), default=0, help="Processes that read; 0 for one per core.")
+@common
+def scan(recipe: Path, workers: int, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Look for what is wrong with the videos and their annotations, before extracting. Decodes nothing.
+
+    Exit code 3 if videos would fail in extract; other problems are only said.
+
+    Example: star scan star.yaml
+    """
+    from .pipeline import recipe as recipes
+    from .pipeline import scan_table
+    from .pipeline.scan import scan as look
+
+    found = scan_table.document(look(recipes.load(recipe, overrides), workers=workers, quiet=quiet))
+    show(found, scan_table.lines(found), as_json)
+    sys.exit(3 if found["failing"] else 0)
 
 
 @main.command()
@@ -249,14 +270,7 @@ def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "out",
-    type=click.Path(path_type=Path),
-    default=Path("report.html"),
-    show_default=True,
-    help="The page to write.",
-)
+@click.option("-o", "out", type=FILE, default=Path("report.html"), show_default=True, help="The page to write.")
 @output
 def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> None:
     """One HTML page on one or several runs, side by side.
@@ -272,19 +286,23 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> Non
 
 @main.command()
 @RECIPE
-@click.argument("video")
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="The picture to write, PNG.")
+@click.argument("video", required=False)
+@click.option("--worst", type=click.IntRange(1, 200), metavar="N", help="N clips that most deserve a look, and why.")
+@click.option("-o", "out", type=FILE, required=True, help="The picture to write, PNG.")
 @common
-def inspect(recipe: Path, video: str, out: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
-    """Draw what the cache holds of one video: frames, joints, heat maps, feature energy.
+def inspect(
+    recipe: Path, video: str | None, worst: int | None, out: Path, overrides: tuple[str, ...], as_json: bool,
+    quiet: bool,
+) -> None:  # fmt: skip
+    """Draw what the cache holds of one video: frames with joints, boxes and crop, heat maps, feature energy.
 
     Example: star inspect star.yaml frames/0001 -o 0001.png
     """
+    from .pipeline import contact
     from .pipeline import recipe as recipes
-    from .pipeline.inspect import inspect as draw
 
-    path = draw(recipes.load(recipe, overrides), video, out)
-    show({"picture": str(path)}, [f"picture: {path}"], as_json)
+    found = contact.look(recipes.load(recipe, overrides), video, out, count=worst, quiet=quiet)
+    show(found, contact.lines(found), as_json)
 
 
 @main.group()

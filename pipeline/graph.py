@@ -86,13 +86,14 @@ def graph(recipe: Recipe) -> Graph:
     nodes: dict[str, Node] = {}
     for name, (stage, takes) in stages.items():
         upstream = {above: nodes[above].key for above in takes}
-        annotated = any(nodes[above].annotated for above in takes) or (name == "pose" and _uses_annotation(recipe))
+        annotated = any(nodes[above].annotated for above in takes) or (name == "pose" and uses_annotation(recipe))
         key = stage_key(name, stage.version, stage.settings(), upstream)
         nodes[name] = Node(stage, key, takes, annotated, upstream)
     return Graph(nodes)
 
 
-def _uses_annotation(recipe: Recipe) -> bool:
+def uses_annotation(recipe: Recipe) -> bool:
+    """Whether joints or boxes come from the annotations of the data set."""
     return recipe.pose.source == "annotations" or recipe.pose.detector == "annotations"
 
 

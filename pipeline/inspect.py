@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..cache.errors import MissingFeatures, UsageError
-from ..stages.decode import open_video
+from . import panels
 from .plan import Plan, plan
 from .recipe import Recipe
+from .sheet import GREY, Sheet
+from .viewer import Arrays, Viewer, skeleton
 
 COLUMNS = 8  # frames shown, evenly over the clip
+CELL, GAP = 160, 6  # px of a picture's longer side, and between pictures
+ORIGIN = 96, 78  # px, where the first frame's corner is
 
 
 def inspect(recipe: Recipe, video: str, out: Path, view: int = 0) -> Path:
-    """Draw frames with joints, heat maps and the energy of both feature maps of one clip into a PNG.
+    """Draw frames with joints, boxes and crop, heat maps over the crop, and both feature maps of one clip into a PNG.
 
     video: its id in the data set. Raises UsageError for an unknown id, MissingFeatures where nothing is cached.
     """
@@ -29,16 +32,13 @@ def inspect(recipe: Recipe, video: str, out: Path, view: int = 0) -> Path:
     arrays = cached(planned, video, view)
     if "frame_index" not in arrays:
         raise MissingFeatures(f"{video}: nothing of it is in {recipe.cache.root}; run `star extract` first")
-    frames = {}
-    if found.media.exists():
-        with open_video(found.media, reader=recipe.decode.reader) as reader:
-            frames = dict(reader.frames(sorted({int(index) for index in arrays["frame_index"]})))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _draw(arrays, frames, planned, f"{video}, view {view}: {planned.catalogue.classes[found.label]}", out)
+    mirrored = ", mirrored" if arrays["flip"] else ""
+    title = f"{video}, view {view}{mirrored}: {planned.catalogue.classes[found.label]}"
+    _draw(Viewer(planned, found, view, arrays), title).save(out)
     return out
 
 
-def cached(planned: Plan, video: str, view: int) -> dict[str, np.ndarray]:
+def cached(planned: Plan, video: str, view: int) -> Arrays:
     """Every cached array of one clip, by name."""
     arrays = {}
     for name, stage in planned.stages.items():
@@ -49,54 +49,67 @@ def cached(planned: Plan, video: str, view: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _draw(arrays: dict[str, np.ndarray], frames: dict[int, Any], planned: Plan, title: str, out: Path) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    steps = np.linspace(0, len(arrays["frame_index"]) - 1, COLUMNS).round().astype(int)
-    figure, axes = plt.subplots(4, COLUMNS, figsize=(2 * COLUMNS, 8), constrained_layout=True, squeeze=False)
-    figure.suptitle(title)
-    rows = ("frames, joints", "heat maps", "local map", "global grid")
-    for (row, name), step in ((pair, step) for pair in enumerate(rows) for step in range(COLUMNS)):
-        cell, t = axes[row][step], int(steps[step])
-        cell.set_xticks([])
-        cell.set_yticks([])
-        if step == 0:
-            cell.set_ylabel(name)
-        if row == 0:
-            cell.set_title(f"frame {arrays['frame_index'][t]}, {arrays['time'][t]:.2f} s", fontsize=8)
-            _picture(cell, arrays, frames, planned, t)
-        elif (picture := _energy(arrays, row, t)) is not None:
-            cell.imshow(picture, cmap="magma")
-    figure.savefig(out, dpi=80)
-    plt.close(figure)
-
-
-def _picture(cell: Any, arrays: dict[str, np.ndarray], frames: dict[int, Any], planned: Plan, t: int) -> None:
-    frame = frames.get(int(arrays["frame_index"][t]))
-    if frame is not None:
-        cell.imshow(frame[:, ::-1] if arrays["flip"] else frame)
-    for person in arrays["keypoints"][t] if "keypoints" in arrays else ():
-        seen = person[:, 2] > planned.recipe.heatmaps.score_floor
-        for a, b in limbs(planned):
-            if seen[a] and seen[b]:
-                cell.plot(person[[a, b], 0], person[[a, b], 1], color="lime", linewidth=1)
-        cell.scatter(person[seen, 0], person[seen, 1], s=6, color="red")
-
-
 def limbs(planned: Plan) -> list[tuple[int, int]]:
     """The limbs of the cached joints, as the segments themselves name them."""
-    shelf = planned.stages["pose"].shelf
-    skeleton = shelf.segment(shelf.segments()[0]).provenance.get("skeleton", {})
-    return [(a, b) for a, b in skeleton.get("limbs", ())]
+    return [(a, b) for a, b in skeleton(planned).get("limbs", ())]
 
 
-def _energy(arrays: dict[str, np.ndarray], row: int, t: int) -> np.ndarray | None:
-    """One frame's map as a picture: all joints' heat maps at once, or the root mean square over channels."""
-    name = ("", "joint_heatmap", "local_map", "global_grid")[row]
-    if name not in arrays:
-        return None
-    maps = arrays[name][t].astype(np.float32)
-    return maps.max(0) if row == 1 else np.sqrt((maps**2).mean(0))
+def frame_height(size: np.ndarray) -> int:
+    """How high the row of frames is, px: frames (w, h) are scaled to the cells' width, or height if that is less."""
+    width, height = (int(side) for side in size)
+    return max(1, round(height * min(CELL / width, CELL / height)))
+
+
+def _draw(viewer: Viewer, title: str) -> Sheet:
+    arrays = viewer.arrays
+    count = len(arrays["frame_index"])
+    steps = np.linspace(0, count - 1, min(COLUMNS, count)).round().astype(int).tolist()
+    left, top = ORIGIN
+    first = frame_height(arrays["frame_size"])
+    maps = {name: _energies(arrays[name]) for name in ("local_map", "global_grid") if name in arrays}
+    rows = [top, *(top + first + GAP + number * (CELL + GAP) for number in range(1 + len(maps)))]
+    sheet = Sheet(left + len(steps) * (CELL + GAP) + GAP, rows[-1] + CELL + GAP)
+    _words(sheet, viewer, title, rows, list(maps))
+    frames = viewer.frames(steps)
+    for column, t in enumerate(steps):
+        x = left + column * (CELL + GAP)
+        told = f"frame {arrays['frame_index'][t]}, {arrays['time'][t]:.2f} s"
+        sheet.write(told, x + CELL // 2, top - 16, ha="center", color=GREY)
+        if t in frames:
+            picture = viewer.scene(frames[t], t, CELL, CELL)
+            sheet.paste(picture, x + (CELL - picture.shape[1]) // 2, top)
+        else:
+            sheet.blank(x, top, CELL, first, "the video is not at hand")
+        seen = viewer.seen(frames.get(t), t, CELL)
+        if seen is not None:
+            sheet.paste(seen, x, rows[1])
+        for row, values in zip(rows[2:], maps.values(), strict=True):
+            sheet.paste(panels.energy(values[t], CELL, _top(values)), x, row)
+    return sheet
+
+
+def _energies(values: np.ndarray) -> np.ndarray:
+    """Maps (T, C, y, x) as the root mean square over channels: (T, y, x)."""
+    return np.sqrt((values.astype(np.float32) ** 2).mean(1))
+
+
+def _top(values: np.ndarray) -> float:
+    """The largest finite value: one scale for all frames, so that one without energy stays dark."""
+    return float(np.where(np.isfinite(values), values, 0).max())
+
+
+def _words(sheet: Sheet, viewer: Viewer, title: str, rows: list[int], maps: list[str]) -> None:
+    """Title, legend and the names of the rows."""
+    sheet.write(title, ORIGIN[0], 10, fontsize=11, fontweight="bold")
+    words = [("left joints", panels.LEFT), ("right joints", panels.RIGHT), ("crop", panels.REGION)]
+    words += [("annotated box", panels.BOX)] if viewer.boxes is not None else []
+    for number, (name, colour) in enumerate(words):
+        x = ORIGIN[0] + 110 * number
+        sheet.paste(np.full((10, 10, 3), colour, np.uint8), x, 39)
+        sheet.write(name, x + 16, 38, color=GREY)
+    size = viewer.planned.recipe.backbone.size
+    heat = "heat maps\nover it" if "joint_heatmap" in viewer.arrays else "no heat maps\nare cached"
+    energies = {"local_map": "energy of\nthe local map", "global_grid": "energy of\nthe global grid"}
+    told = ["frame", f"seen by the\nnetwork\n({size}×{size} px),\n{heat}", *(energies[name] for name in maps)]
+    for row, name in zip(rows, told, strict=True):
+        sheet.write(name, 8, row + 2)

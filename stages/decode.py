@@ -19,6 +19,7 @@ from ..cache.errors import MissingPackage
 from .stage import Array, Settings
 
 if TYPE_CHECKING:
+    from .readers.survey import Survey
     from .readers.video import Video
 
 
@@ -105,6 +106,18 @@ def open_video(path: Path | str, reader: str = "auto") -> Video:
         return _open(path, reader)
     except ImportError as error:
         raise MissingPackage(f"{error.name} is not installed; pip install av opencv-python-headless") from None
+
+
+def survey_video(path: Path | str, *, upright: bool = False) -> Survey:
+    """What the headers and packets of a video tell, without decoding it; see `readers.survey`.
+
+    upright: decode the first picture where only that says how the video is turned. Raises as `open_video` does.
+    """
+    try:
+        from .readers.survey import survey
+    except ImportError as error:
+        raise MissingPackage(f"{error.name} is not installed; pip install av opencv-python-headless") from None
+    return survey(Path(path), upright=upright)
 
 
 def _open(path: Path, reader: str) -> Video:

@@ -74,6 +74,26 @@ class Parser:
             raise Doubt("several sequence parameter sets")
 
 
+def length_size(codec: str, extradata: bytes) -> int:
+    """How many bytes the lengths before NAL units have; 0 where they begin with start codes, or for other codecs.
+
+    codec: FFmpeg's name of it. extradata: an avcC or hvcC box (ISO/IEC 14496-15, 5.3.3.1 and 8.3.3.1).
+    """
+    place = {"h264": 4, "hevc": 21}.get(codec)
+    if place is None or extradata[:1] != b"\1" or len(extradata) <= place:
+        return 0
+    return (extradata[place] & 3) + 1
+
+
+def is_whole(packet: bytes, size: int) -> bool:
+    """Whether NAL units with lengths of `size` bytes fill a packet exactly; where not, decoders give up at it."""
+    try:
+        _split_by_length(packet, size)
+    except Doubt:
+        return False
+    return True
+
+
 def _split_box(box: bytes) -> tuple[int, list[bytes]]:
     """The size of the lengths before NAL units, and the parameter sets of an avcC box."""
     units: list[bytes] = []
