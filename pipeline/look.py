@@ -77,9 +77,7 @@ def _choices(settings: Dataset) -> str:
     """The lines of the section `dataset` that not every recipe needs."""
     said = f"  list: {recipes.quoted(settings.list)}\n" if settings.list else ""
     if settings.split_seed:
-        said += (
-            f"  split_seed: {settings.split_seed:<14}# the first by which every class has training and test videos\n"
-        )
+        said += f"  split_seed: {settings.split_seed:<14}# the first that puts every class on both sides\n"
     return said
 
 

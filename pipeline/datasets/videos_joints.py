@@ -52,7 +52,8 @@ def skeleton_of(path: Path) -> Skeleton:
 def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """The arrays of these names that the file has."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
             return {name: found[name] for name in names if name in found.files}
     except OSError as error:
         if error.strerror:

@@ -42,7 +42,7 @@ def _groups(entries: Sequence[Entry], by: str) -> list[str]:
     values = [dict(entry.groups).get(by) for entry in entries]
     if not any(values):
         columns = ", ".join(dict.fromkeys(name for entry in entries for name, _ in entry.groups))
-        remedy = f"it may be one of {columns}" if columns else "add it to a CSV (video,label,split,subject)"
+        remedy = f"it may be one of {columns}" if columns else f"add it to a CSV (video,label,split,{by})"
         raise DatasetError(f"dataset.split_by: {by!r} is no column of the list; {remedy}")
     for entry, value in zip(entries, values, strict=True):
         if not value:
