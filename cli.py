@@ -54,14 +54,31 @@ def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> Non
 @click.option("--training", type=click.Choice(("paper", "fast")), help="The paper's training, or a shorter one.")
 @output
 def init(name: str, root: Path, cache: Path, training: str | None, as_json: bool, quiet: bool) -> None:
-    """Print a recipe: penn-action, ntu60-xsub, ntu60-xview, ntu120-xsub, ntu120-xset, videos or drawn.
+    """Print a recipe: penn-action, ntu60-xsub, ntu60-xview, ntu120-xsub, ntu120-xset, ucf101, hmdb51, kinetics,
+    drawn, or videos: your own, by looking at their folder.
 
     Example: star init penn-action --root /data/Penn_Action > star.yaml
     """
-    from .pipeline import recipes
+    from .pipeline.commands import run_init
 
-    text = recipes.ready(name, root.absolute(), cache.absolute(), training)
-    show({"recipe": text}, [text.rstrip("\n")], as_json)
+    found = run_init(name, root.absolute(), cache.absolute(), training, quiet=quiet)
+    show(found, [found["recipe"].rstrip("\n")], as_json)
+
+
+@main.command()
+@RECIPE
+@click.option("-o", "out", type=click.Path(path_type=Path), help="The CSV to write: video,label,split and groups.")
+@common
+def split(recipe: Path, out: Path | None, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Say per class what is for training and what for testing; with -o, write it as a CSV that star reads.
+
+    Example: star split star.yaml --set dataset.split_by=subject -o split.csv
+    """
+    from .pipeline import recipe as recipes
+    from .pipeline import split as pipeline
+
+    found = pipeline.split(recipes.load(recipe, overrides), out)
+    show(found, pipeline.lines(found), as_json)
 
 
 @main.command()

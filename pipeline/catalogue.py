@@ -159,6 +159,9 @@ def _identity(settings: Dataset) -> str:
     """Which list this is: everything that chooses videos, labels and splits, but no path."""
     chosen = {"kind": settings.kind, "split": settings.split, "version": settings.version}
     chosen |= {"classes": list(settings.classes or ()), "test_share": settings.test_share}
+    later = {"fold": settings.fold, "split_by": settings.split_by, "split_seed": settings.split_seed}
+    later |= {"list": settings.list and settings.list.name}
+    chosen |= {name: value for name, value in later.items() if value != Dataset.model_fields[name].default}
     return hashlib.blake2b(canonical(chosen), digest_size=4).hexdigest()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..cache.errors import UsageError
 from . import audit as audits
+from . import recipes
 from .arrays import stages_for_training
 from .extract import Outcome, Where, extract
 from .plan import Plan, plan, remember, select
@@ -26,6 +27,18 @@ class Result:
     document: dict[str, Any]
     lines: Sequence[str]
     exit_code: int = 0
+
+
+def run_init(name: str, root: Path, cache: Path, training: str | None, *, quiet: bool = False) -> dict[str, Any]:
+    """`star init`: {"recipe": YAML} and, for one's own videos, what was found in their folder."""
+    if name != "videos":
+        return {"recipe": recipes.ready(name, root, cache, training)}
+    from .look import look
+
+    found = look(root, cache, training)
+    for line in found["warnings"] if not quiet else ():
+        tell(f"warning: {line}")
+    return found
 
 
 def run_extract(

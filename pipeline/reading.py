@@ -132,7 +132,14 @@ def _annotation(job: Reading) -> Annotation:
         raise AnnotationError(
             f"{job.video.id}: no annotated joints; set pose.source to mmpose, or take the video off the list"
         )
-    return datasets.read_annotation(job.kind, job.video.annotation)
+    found = datasets.read_annotation(job.kind, job.video.annotation)
+    own, common = found.skeleton, job.skeleton
+    if own is not None and common is not None and own.joints != common.joints:
+        raise AnnotationError(
+            f"{job.video.annotation}: its joints are {own.name!r}, those of the data set {common.name!r}; "
+            "give all videos the same"
+        )
+    return found
 
 
 def _look(job: Reading, result: Read, annotation: Annotation | None) -> None:

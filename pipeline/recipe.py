@@ -44,7 +44,7 @@ class Settings(BaseModel):
 class Dataset(Settings):
     """Which videos, which labels, which split."""
 
-    kind: Literal["penn_action", "ntu", "videos", "drawn"]
+    kind: Literal["penn_action", "ntu", "ucf101", "hmdb51", "kinetics", "videos", "drawn"]
     root: Path
     name: str | None = Field(
         default=None, description="name of the data set in the cache; the root's own name by default"
@@ -53,8 +53,19 @@ class Dataset(Settings):
     version: Literal[60, 120] = Field(default=60, description="NTU RGB+D 60 or 120")
     skeletons: Path | None = Field(default=None, description="NTU: folder of .skeleton files, where they lie elsewhere")
     missing: Path | None = Field(default=None, description="NTU: the list of samples with missing skeletons")
-    classes: tuple[str, ...] | None = Field(default=None, description="videos: the labels, in order; found by default")
+    fold: Literal[1, 2, 3] = Field(default=1, description="UCF101, HMDB51: which of the three published splits")
+    lists: Path | None = Field(
+        default=None, description="UCF101, HMDB51, Kinetics: folder of the split lists, where they lie elsewhere"
+    )
+    list: Path | None = Field(default=None, description="videos: the CSV, where it is not the only one in the root")
+    classes: tuple[str, ...] | None = Field(default=None, description="videos, Kinetics: the labels, in order")
     test_share: Share = Field(default=0.2, description="videos: share of test videos where the data set names no split")
+    split_by: str | None = Field(
+        default=None, description="videos: a column of the CSV; no value of it stands on both sides of a drawn split"
+    )
+    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        default=0, description="videos: another seed draws another split"
+    )
 
 
 class Cache(Settings):
@@ -340,7 +351,7 @@ def _suggestion(place: tuple[Any, ...]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
 
 
-_PATHS = (("dataset", "root"), ("dataset", "skeletons"), ("dataset", "missing"), ("cache", "root"))
+_PATHS = (*(("dataset", key) for key in ("root", "skeletons", "missing", "lists", "list")), ("cache", "root"))
 _FILES = (("pose", "checkpoint"), ("pose", "detector_weights"), ("backbone", "weights"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .cost import clip_bytes, clip_seconds, other
+from .datasets.dataset import one_sided
 from .plan import Plan, StagePlan
 from .progress import amount, clock, counted
 
@@ -26,7 +27,7 @@ def status(plan: Plan) -> dict[str, Any]:
 
 
 def warnings(plan: Plan) -> list[str]:
-    """What a person should know before the cache is used: videos that left the data set, segments that are broken."""
+    """What a person should know before the cache is used: broken segments, videos that are gone, lone sides."""
     found = [line for stage in plan.stages.values() for line in stage.broken]
     if found:
         found.append("broken segments count as missing; `star verify --repair` moves them aside")
@@ -34,7 +35,8 @@ def warnings(plan: Plan) -> list[str]:
     if removed:
         named = ", ".join(removed[:3]) + (", …" if len(removed) > 3 else "")
         found.append(f"removed from the data set since, and left out: {counted(len(removed), 'video')} ({named})")
-    return found
+    lone = one_sided(plan.catalogue)
+    return [*found, lone] if lone else found
 
 
 def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:

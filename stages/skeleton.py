@@ -61,3 +61,5 @@ NTU = Skeleton(
         (10, 11), (11, 23), (11, 24), (0, 12), (12, 13), (13, 14), (14, 15), (0, 16), (16, 17), (17, 18), (18, 19),
     ),
 )  # fmt: skip
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (PENN_ACTION, NTU)}

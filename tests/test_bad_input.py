@@ -94,8 +94,13 @@ def no_weights_file(recipe: Path, folder: Path) -> tuple[list[str | Path], str]:
 @mistake(2)
 def no_such_ready_recipe(_recipe: Path, folder: Path) -> tuple[list[str | Path], str]:
     """A recipe that star does not bring."""
-    told = "init drawing: no such recipe; did you mean 'drawn'? there are drawn, ntu120-xset, ntu120-xsub, "
-    return ["init", "drawing", "--root", folder], f"{told}ntu60-xsub, ntu60-xview, penn-action, videos"
+    told = "init drawing: no such recipe; did you mean 'drawn'? there are drawn, hmdb51, kinetics, ntu120-xset, "
+    return [
+        "init",
+        "drawing",
+        "--root",
+        folder,
+    ], f"{told}ntu120-xsub, ntu60-xsub, ntu60-xview, penn-action, ucf101, videos"
 
 
 @mistake(2)

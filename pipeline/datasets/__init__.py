@@ -6,6 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...cache.errors import DatasetError
+
 if TYPE_CHECKING:
     from ..recipe import Dataset
     from .dataset import Annotation, Catalogue
@@ -13,13 +15,30 @@ if TYPE_CHECKING:
 KINDS = {
     "penn_action": "penn_action",
     "ntu": "ntu",
+    "ucf101": "ucf101",
+    "hmdb51": "hmdb51",
+    "kinetics": "kinetics",
     "videos": "videos",
     "drawn": "drawn",
 }
 
+ONLY_OF = {
+    "fold": ("ucf101", "hmdb51"),
+    "lists": ("ucf101", "hmdb51", "kinetics"),
+    "list": ("videos",),
+    "split_by": ("videos",),
+    "split_seed": ("videos",),
+}  # settings that would do nothing for another kind
+
 
 def load(settings: Dataset) -> Catalogue:
     """The videos of the data set that the recipe names; raises DatasetError where it is not what the recipe says."""
+    for name, kinds in ONLY_OF.items():
+        unset = type(settings).model_fields[name].default
+        if settings.kind not in kinds and getattr(settings, name) != unset:
+            raise DatasetError(
+                f"dataset.{name}: a setting of kind {', '.join(kinds)}; for kind {settings.kind!r} leave it out"
+            )
     return import_module(f".{KINDS[settings.kind]}", __name__).load(settings)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ...cache.errors import DatasetError
+from ...cache.errors import AnnotationError, DatasetError
 from ...stages.skeleton import Skeleton
 
 
@@ -56,15 +57,30 @@ class Annotation:
     boxes: (frames, people, 4) float32 x0 y0 x1 y1 px, NaN where there is nobody; None without boxes.
     occluded: (frames, people, joints, 3) like keypoints, of the joints alone that somebody gave a place although they
         are not seen; None where the data set has no such joints.
+    skeleton: the joints' skeleton where every file names its own; None where the kind of data set has only one.
     """
 
     keypoints: np.ndarray
     boxes: np.ndarray | None = None
     occluded: np.ndarray | None = None
+    skeleton: Skeleton | None = None
 
     def joints(self, *, occluded: bool) -> np.ndarray:
         """The keypoints, with or without those that are not seen."""
         return self.keypoints if self.occluded is None or not occluded else self.keypoints + self.occluded
+
+
+def one_sided(catalogue: Catalogue) -> str:
+    """One line on the classes whose videos all stand on one side of the split, "" if there are none."""
+    there = {(video.label, video.split) for video in catalogue.videos}
+    labels = sorted({label for label, _ in there})
+    said = []
+    for split, called in (("train", "training"), ("test", "test")):
+        lone = [catalogue.classes[label] for label in labels if (label, split) not in there]
+        if lone:
+            named = ", ".join(lone[:3]) + (", …" if len(lone) > 3 else "")
+            said.append(f"no {called} video of {len(lone)} of {len(labels)} classes ({named})")
+    return "; ".join(said)
 
 
 def open_root(root: Path) -> Path:
@@ -80,3 +96,22 @@ def official_only(split: str, kind: str) -> None:
     """Refuse a protocol that this kind of data set does not have."""
     if split != "official":
         raise DatasetError(f"dataset.split: {split!r} is a protocol of kind 'ntu'; for {kind!r} leave it 'official'")
+
+
+def no_joints(path: Path, kind: str) -> AnnotationError:
+    """The error for joints that this kind of data set does not have."""
+    return AnnotationError(f"{path}: kind {kind!r} has no annotated joints; set pose.source: mmpose")
+
+
+def files_below(root: Path) -> Iterator[str]:
+    """The path relative to root, with "/", of every file below it; links are followed, but not in circles."""
+    start = len(str(root)) + 1
+    seen = set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        identity = Path(folder).stat()
+        if (identity.st_dev, identity.st_ino) in seen:  # a link that leads back
+            below.clear()
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        prefix = folder[start:].replace(os.sep, "/")
+        yield from (f"{prefix}/{name}" for name in names) if prefix else names

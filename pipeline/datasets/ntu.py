@@ -6,15 +6,14 @@ The name says setup, camera, performer, replication and action, and with them la
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...cache.errors import DatasetError
 from ...stages.skeleton import NTU
-from .dataset import Annotation, Catalogue, Video, open_root
+from .dataset import Annotation, Catalogue, Video, files_below, open_root
 from .ntu_classes import CLASSES
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def load(settings: Dataset) -> Catalogue:
         choice = " or ".join(PROTOCOLS[version])
         raise DatasetError(f"dataset.split: {settings.split!r} is no protocol of NTU RGB+D {version}; choose {choice}")
     root = open_root(settings.root)
-    names = list(_names(root))
+    names = list(files_below(root))
     skeletons = _skeletons(root, names) if settings.skeletons is None else _elsewhere(settings.skeletons)
     missing = frozenset() if settings.missing is None else read_missing(settings.missing)
     clips = sorted(name for name in names if CLIP.search(name))
@@ -98,20 +97,6 @@ def read_missing(path: Path) -> frozenset[str]:
     return samples
 
 
-def _names(root: Path) -> Iterator[str]:
-    """The path relative to root, with "/", of every file below it."""
-    start = len(str(root)) + 1
-    seen = set()
-    for folder, below, names in os.walk(root, followlinks=True):
-        identity = Path(folder).stat()
-        if (identity.st_dev, identity.st_ino) in seen:  # a link that leads back
-            below.clear()
-            continue
-        seen.add((identity.st_dev, identity.st_ino))
-        prefix = folder[start:].replace(os.sep, "/")
-        yield from (f"{prefix}/{name}" for name in names) if prefix else names
-
-
 def _sample(name: str) -> str:
     return name.rpartition("/")[2][:20].upper()
 
@@ -119,7 +104,7 @@ def _sample(name: str) -> str:
 def _elsewhere(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DatasetError(f"dataset.skeletons: {folder} is not a folder; give the folder of the .skeleton files")
-    return _skeletons(folder, _names(folder))
+    return _skeletons(folder, files_below(folder))
 
 
 def _skeletons(root: Path, names: Iterable[str]) -> dict[str, Path]:

@@ -3,9 +3,10 @@
     video,label,split
     clips/a.mp4,wave,train
 
-(split optional, further columns are groups), or a folder per class, on request below train/ and test/:
+(split optional, a column `joints` names .npz files, further columns are groups), or a folder per class, on request
+below train/ and test/, with joints beside the videos:
 
-    wave/a.mp4      or      train/wave/a.mp4
+    wave/a.mp4      or      train/wave/a.mp4      and      wave/a.npz
 
 A video is a file or a folder of frames. Its id is its path relative to ROOT, so equal names never collide.
 """
@@ -13,87 +14,87 @@ A video is a file or a folder of frames. Its id is its path relative to ROOT, so
 from __future__ import annotations
 
 import difflib
-import hashlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...cache.errors import AnnotationError, DatasetError
+from ...stages.skeleton import Skeleton
 from .dataset import Annotation, Catalogue, Video, official_only, open_root
-from .videos_csv import SPLITS, Entry, read_csv
+from .videos_csv import Entry, read_csv
+from .videos_folders import FILMS, class_folders
+from .videos_joints import read_joints, skeleton_of
+from .videos_split import sides
 
 if TYPE_CHECKING:
     from ..recipe import Dataset
-
-FILMS = (
-    ".mp4",
-    ".avi",
-    ".mkv",
-    ".mov",
-    ".webm",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".wmv",
-    ".flv",
-    ".3gp",
-    ".ogv",
-    ".ts",
-    ".mts",
-)
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def load(settings: Dataset) -> Catalogue:
     """The videos of ROOT's CSV or class folders; a listed video need not exist, extraction says what it cannot open.
 
-    Where no split is given, a hash of the id decides, so that adding videos moves none of the others.
-    Raises DatasetError with the row that is wrong.
+    Where no split is given, a hash of the id (or of its group, `dataset.split_by`) decides, so that adding videos moves
+    none of the others. The skeleton is that of the first joints that can be read. Raises DatasetError with the row that
+    is wrong.
     """
     official_only(settings.split, settings.kind)
     root = open_root(settings.root)
-    entries = list_entries(root)
+    entries = list_entries(root, settings.list)
     classes = settings.classes or tuple(sorted({entry.label for entry in entries}))
     index = {label: number for number, label in enumerate(classes)}
+    split = sides(entries, test_share=settings.test_share, seed=settings.split_seed, by=settings.split_by)
     videos = [
         Video(
             entry.video,
             _label(entry, index),
-            entry.split or hashed_split(entry.video, settings.test_share),
+            side,
             root / entry.video,
-            groups=entry.groups,
+            root / entry.joints if entry.joints else None,
+            entry.groups,
         )
-        for entry in entries
+        for entry, side in zip(entries, split, strict=True)
     ]
-    return Catalogue(settings.name or root.name, classes, videos)
+    return Catalogue(settings.name or root.name, classes, videos, _skeleton(videos, entries))
 
 
 def read_annotation(path: Path) -> Annotation:
-    """Refused: plain videos have no annotated joints."""
-    raise AnnotationError(f"{path}: kind 'videos' has no annotated joints; set pose.source: mmpose")
+    """The joints in one .npz file, see `videos_joints.read_joints`."""
+    return read_joints(path)
 
 
-def list_entries(root: Path) -> list[Entry]:
-    """What ROOT's CSV lists, or else what lies in its class folders, in the order of the ids."""
-    lists = sorted(path for path in root.glob("*.[cC][sS][vV]") if not path.name.startswith("."))
+def _skeleton(videos: Sequence[Video], entries: Sequence[Entry]) -> Skeleton | None:
+    """That of the first joints that can be read, None without joints; refused where no file can be read."""
+    problem = ""
+    for video, entry in zip(videos, entries, strict=True):
+        if video.annotation:
+            try:
+                return skeleton_of(video.annotation)
+            except AnnotationError as error:
+                problem = problem or f"{entry.where}: {error}"
+    if problem:
+        raise DatasetError(problem)
+    return None
+
+
+def list_entries(root: Path, chosen: Path | None = None) -> list[Entry]:
+    """What ROOT's CSV (or the chosen one) lists, or else what lies in its class folders, in the order of the ids."""
+    lists = [chosen] if chosen else csv_files(root)
     if len(lists) > 1:
         names = ", ".join(path.name for path in lists)
-        raise DatasetError(
-            f"dataset.root: {root} holds {len(lists)} CSV files ({names}); leave one, with a column 'split'"
-        )
-    entries = read_csv(lists[0]) if lists else list(_class_folders(root))
+        raise DatasetError(f"dataset.root: {root} holds {len(lists)} CSV files ({names}); name one: dataset.list")
+    entries = read_csv(lists[0]) if lists else list(class_folders(root))
     if not entries:
+        loose = sum(path.name.lower().endswith(FILMS) for path in root.iterdir())
+        found = f"holds {loose:,} video{'s' * (loose > 1)}, but" if loose else "has"
         raise DatasetError(
-            f"dataset.root: {root} has neither a CSV (video,label,split) nor a folder of videos per class"
+            f"dataset.root: {root} {found} neither a CSV (video,label,split) nor a folder of videos per class"
         )
     return sorted(entries, key=lambda entry: entry.video)
 
 
-def hashed_split(video: str, test_share: float) -> str:
-    """ "train" or "test" by the id alone; on average `test_share` of the videos are for testing."""
-    digest = hashlib.blake2b(video.encode(), digest_size=8).digest()
-    return "test" if int.from_bytes(digest, "big") < test_share * 2**64 else "train"
+def csv_files(root: Path) -> list[Path]:
+    """The CSV files in ROOT, by name."""
+    return sorted(path for path in root.glob("*.[cC][sS][vV]") if not path.name.startswith("."))
 
 
 def _label(entry: Entry, index: dict[str, int]) -> int:
@@ -107,46 +108,3 @@ def _label(entry: Entry, index: dict[str, int]) -> int:
 
 def _some(names: Sequence[str], most: int = 10) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-
-
-def _class_folders(root: Path) -> Iterator[Entry]:
-    """One entry per video of ROOT/CLASS/... or ROOT/train/CLASS/... and ROOT/test/CLASS/..."""
-    names = [entry.name for entry in _scan(root) if _is_folder(entry)]
-    if names and set(names) <= set(SPLITS):
-        places = [
-            (f"{split}/{name.name}", split) for split in names for name in _scan(root / split) if _is_folder(name)
-        ]
-    else:
-        places = [(name, "") for name in names]
-    for folder, split in places:
-        for video in _films(root / folder, folder):
-            yield Entry(video, folder.rpartition("/")[2], split, (), folder)
-
-
-def _films(folder: Path, prefix: str) -> Iterator[str]:
-    """Ids of the films and frame folders below a class's folder; a folder with a picture in it is one video."""
-    for entry in _scan(folder):
-        name = f"{prefix}/{entry.name}"
-        if not _is_folder(entry):
-            if entry.name.lower().endswith(FILMS):
-                yield name
-        elif any(inside.name.lower().endswith(PICTURES) for inside in _scan(folder / entry.name)):
-            yield name
-        elif not entry.is_symlink():  # links may go round in circles
-            yield from _films(folder / entry.name, name)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link onto itself
-        return False
-
-
-def _scan(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by name, without hidden files."""
-    try:
-        with os.scandir(folder) as found:
-            return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DatasetError(f"dataset.root: {folder}: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""The CSV that lists videos: `video,label,split` and, on request, further columns that results are grouped by."""
+"""The CSV that lists videos: `video,label,split`, on request `joints` and columns that results are grouped by."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ...cache.errors import DatasetError
 
 SPLITS = ("train", "test")
-COLUMNS = ("video", "label", "split")
+COLUMNS = ("video", "label", "split", "joints")
 KNOWN = frozenset(COLUMNS)
 PLAIN = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*")  # a path that needs no second look
 
@@ -20,7 +20,8 @@ PLAIN = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*")  # a path that needs no 
 class Entry(NamedTuple):
     """One listed video.
 
-    split: "train", "test", or "" where the list leaves it open. where: the row, for messages.
+    split: "train", "test", or "" where the list leaves it open. where: the row, for messages. joints: the .npz file
+    with its joints, a path like the video's; "" where it has none.
     """
 
     video: str
@@ -28,13 +29,14 @@ class Entry(NamedTuple):
     split: str
     groups: tuple[tuple[str, str], ...]
     where: str
+    joints: str = ""
 
 
 def read_csv(path: Path) -> list[Entry]:
     """The rows of a CSV, in its order; the header is required, the separator is a comma, semicolon or tab.
 
     Raises DatasetError with the row for: a video given twice, an absolute path or one with "..", an empty label, a
-    split other than train and test, a row longer than the header.
+    split other than train and test, joints that are no .npz file, a row longer than the header.
     """
     text = _text(path)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True)
@@ -56,7 +58,7 @@ def read_csv(path: Path) -> list[Entry]:
     return entries
 
 
-def video_id(text: str, where: str) -> str:
+def video_id(text: str, where: str, what: str = "a video") -> str:
     """A path below the root in the one spelling that star uses; raises DatasetError where it leads elsewhere."""
     if PLAIN.fullmatch(text):
         return text
@@ -64,11 +66,11 @@ def video_id(text: str, where: str) -> str:
     if not name:
         raise DatasetError(f"{where}: no video")
     if name.startswith(("/", "~")) or re.match(r"[A-Za-z]:", name):
-        raise DatasetError(f"{where}: {text} is an absolute path; give it relative to the folder of the list")
+        raise DatasetError(f"{where}: {text} is an absolute path; give it relative to dataset.root")
     if ".." in name.split("/"):
-        raise DatasetError(f"{where}: {text} climbs out with '..'; give a path below the folder of the list")
+        raise DatasetError(f"{where}: {text} climbs out with '..'; give a path below dataset.root")
     if not name.isprintable() or posixpath.normpath(name) == ".":
-        raise DatasetError(f"{where}: {text!r} is not the path of a video")
+        raise DatasetError(f"{where}: {text!r} is not the path of {what}")
     return posixpath.normpath(name)
 
 
@@ -111,9 +113,18 @@ def _entry(where: str, columns: dict[str, int], row: list[str]) -> Entry:
         raise DatasetError(f"{where}: {video} has no label")
     if split and split not in SPLITS:
         raise DatasetError(f"{where}: split {split!r} is neither 'train' nor 'test'")
+    joints = _joints(cells[columns["joints"]], where) if "joints" in columns else ""
     if columns.keys() <= KNOWN:  # no groups
-        return Entry(video, label, split, (), where)
+        return Entry(video, label, split, (), where, joints)
     others = (name for name in columns if name and name not in COLUMNS)
-    return Entry(
-        video, label, split, tuple((name, cells[columns[name]]) for name in others if cells[columns[name]]), where
-    )
+    groups = tuple((name, cells[columns[name]]) for name in others if cells[columns[name]])
+    return Entry(video, label, split, groups, where, joints)
+
+
+def _joints(text: str, where: str) -> str:
+    if not text:
+        return ""
+    path = video_id(text, where, "a file of joints")
+    if not path.lower().endswith(".npz"):
+        raise DatasetError(f"{where}: joints {text!r} is no .npz file; docs/own-videos.md says what it holds")
+    return path

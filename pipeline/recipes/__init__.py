@@ -13,6 +13,7 @@ import yaml
 from ...cache.errors import UsageError
 
 _TRAINING = "\nTRAINING\n"  # where a recipe leaves the choice
+_POSE = "\nPOSE\n"  # the same
 
 
 def names() -> list[str]:
@@ -22,32 +23,34 @@ def names() -> list[str]:
     )
 
 
-def ready(name: str, root: Path, cache: Path, training: str | None = None) -> str:
+def ready(name: str, root: Path, cache: Path, training: str | None = None, people: int = 0) -> str:
     """The text of a ready recipe, its data set's root, its cache and its training filled in.
 
-    training: "paper" (as by default) or "fast". Raises UsageError for a wrong name, or where a recipe leaves no choice.
+    training: "paper" (as by default) or "fast". people: for how many there are annotated joints, 0 without; only
+    `videos` asks. Raises UsageError for a wrong name, or where a recipe leaves no choice.
     """
     if name not in names():
         close = difflib.get_close_matches(name, names(), 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise UsageError(f"init {name}: no such recipe; {hint}there are {', '.join(names())}")
     text = (files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
-    filled = {"ROOT": _quoted(root), "CACHE": _quoted(cache)}
+    filled = {"ROOT": quoted(root), "CACHE": quoted(cache)}
     text = re.sub(r"(?<=root: )(ROOT|CACHE)\b", lambda place: filled[place[0]], text)
     if training and not text.endswith(_TRAINING):
         raise UsageError(f"init {name} --training {training}: this recipe has its own training; leave --training out")
-    return text.replace(_TRAINING, f"\n{_training(training or 'paper')}")
+    pose = _part("pose", "annotations" if people else "mmpose").replace("PEOPLE", str(people))
+    return text.replace(_POSE, f"\n{pose}").replace(_TRAINING, f"\n{_part('training', training or 'paper')}")
 
 
 def settings_of(training: str) -> dict[str, Any]:
     """The settings of the section `train` for "paper" or "fast"."""
-    return yaml.safe_load(_training(training))["train"]
+    return yaml.safe_load(_part("training", training))["train"]
 
 
-def _training(name: str) -> str:
-    return (files(__name__) / "training" / f"{name}.yaml").read_text(encoding="utf-8")
+def _part(folder: str, name: str) -> str:
+    return (files(__name__) / folder / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
     """A path as YAML text that no character of it can break."""
     return "'" + str(path).replace("'", "''") + "'"

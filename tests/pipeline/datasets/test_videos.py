@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from star.cache.errors import AnnotationError, DatasetError
+from star.cache.errors import DatasetError
 from star.pipeline import datasets
-from star.pipeline.datasets import videos
+from star.pipeline.datasets.videos_split import hashed_split
 from star.pipeline.recipe import Dataset
 
 
@@ -116,8 +116,8 @@ def test_without_a_split_the_id_decides_for_good(tmp_path):
     split = {video.id: video.split for video in many.videos}
     assert all(split[video.id] == video.split for video in few.videos)
     assert Counter(split.values())["test"] == pytest.approx(600, abs=60)
-    assert {videos.hashed_split(str(k), 0.0) for k in range(99)} == {"train"}
-    assert {videos.hashed_split(str(k), 1.0) for k in range(99)} == {"test"}
+    assert {hashed_split(str(k), 0.0) for k in range(99)} == {"train"}
+    assert {hashed_split(str(k), 1.0) for k in range(99)} == {"test"}
 
 
 def test_a_given_split_stands_beside_open_ones(tmp_path):
@@ -137,15 +137,8 @@ def test_roots_that_hold_no_list_or_two_are_refused(tmp_path):
     assert message(tmp_path) == expected
     touch(tmp_path, "train.csv", "test.CSV", ".hidden.csv")
     assert message(tmp_path) == (
-        f"dataset.root: {tmp_path} holds 2 CSV files (test.CSV, train.csv); leave one, with a column 'split'"
+        f"dataset.root: {tmp_path} holds 2 CSV files (test.CSV, train.csv); name one: dataset.list"
     )
     assert message(tmp_path / "wave/notes.txt") == (
         f"dataset.root: {tmp_path / 'wave/notes.txt'} is not a folder; give the folder that holds the data set"
     )
-
-
-def test_plain_videos_have_no_annotation(tmp_path):
-    """Asking for one says what to set instead."""
-    with pytest.raises(AnnotationError) as error:
-        datasets.read_annotation("videos", tmp_path / "a.mp4")
-    assert str(error.value) == f"{tmp_path / 'a.mp4'}: kind 'videos' has no annotated joints; set pose.source: mmpose"

@@ -35,8 +35,8 @@ def refused(rows):
 def test_the_plain_form(rows):
     """video,label,split: what the documentation shows; where() names the row for messages."""
     first, second = rows("video,label,split\nclips/a.mp4,wave,train\nclips/b.mp4,bow,test\n")
-    assert first == ("clips/a.mp4", "wave", "train", (), "list.csv, row 2")
-    assert second == ("clips/b.mp4", "bow", "test", (), "list.csv, row 3")
+    assert first == ("clips/a.mp4", "wave", "train", (), "list.csv, row 2", "")
+    assert second == ("clips/b.mp4", "bow", "test", (), "list.csv, row 3", "")
 
 
 def test_the_split_is_optional_and_further_columns_are_groups(rows):
@@ -68,11 +68,11 @@ def test_a_path_has_one_spelling(rows, spelling):
 def test_paths_that_lead_elsewhere_are_refused(refused):
     """Absolute paths, home folders, drives and '..' would make ids that differ from machine to machine."""
     head = "video,label\n"
-    elsewhere = "is an absolute path; give it relative to the folder of the list"
+    elsewhere = "is an absolute path; give it relative to dataset.root"
     for path in ("/data/a.mp4", "~/a.mp4", "C:\\a.mp4", "\\\\server\\a.mp4"):
         assert refused(f"{head}b.mp4,bow\n{path},wave\n") == f"list.csv, row 3: {path} {elsewhere}"
     for path in ("../a.mp4", "clips/../../a.mp4", "clips/.."):
-        expected = f"list.csv, row 2: {path} climbs out with '..'; give a path below the folder of the list"
+        expected = f"list.csv, row 2: {path} climbs out with '..'; give a path below dataset.root"
         assert refused(f"{head}{path},wave\n") == expected
     assert refused(f"{head}a\0b.mp4,wave\n").startswith("list.csv, row 2: ")
     assert refused(f"{head}.,wave\n") == "list.csv, row 2: '.' is not the path of a video"

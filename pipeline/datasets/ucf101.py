@@ -1,0 +1,97 @@
+"""UCF101 (Soomro, Zamir, Shah, CRCV-TR-12-01): 13,320 clips, 101 actions, three splits, as published.
+
+    ROOT/UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi
+    ROOT/ucfTrainTestlist/classInd.txt        1 ApplyEyeMakeup
+    ROOT/ucfTrainTestlist/trainlist01.txt     ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1
+    ROOT/ucfTrainTestlist/testlist01.txt      ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi
+
+The clips of a group (g01) are cut from one video; the splits keep a group together. Names count without regard to
+capitals, for the folder is HandstandPushups and its files are v_HandStandPushups, and copies spell either otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...cache.errors import DatasetError
+from .dataset import Annotation, Catalogue, Video, no_joints, official_only
+from .split_lists import Files, by_folder_and_stem, lines
+
+if TYPE_CHECKING:
+    from ..recipe import Dataset
+
+LISTED = re.compile(r"(?:.*/)?([^/]+)/([^/]+)\.\w+(?: +(\d+))?")
+GROUP = re.compile(r"_(g\d+)_c\d+$", re.IGNORECASE)
+
+
+class _Listed(NamedTuple):
+    where: str
+    folder: str
+    stem: str
+    label: int
+    split: str
+
+
+def load(settings: Dataset) -> Catalogue:
+    """The clips of split `dataset.fold`; listed ones that are not there are left out, and so are unlisted ones.
+
+    Raises DatasetError where a list is missing, or with the line that makes no sense.
+    """
+    official_only(settings.split, settings.kind)
+    files = Files(settings)
+    classes = _classes(files.one("classInd.txt"))
+    films = by_folder_and_stem(files.films)
+    listed = [*_listed(files, "train", settings.fold, classes), *_listed(files, "test", settings.fold, classes)]
+    videos: dict[tuple[str, str], Video] = {}
+    left_out = []
+    for row in listed:
+        key = row.folder.lower(), row.stem.lower()
+        film = films.get(key)
+        if film is None:
+            left_out.append((f"{row.folder}/{row.stem}", f"{row.where}: no such file"))
+        elif key in videos:
+            raise DatasetError(f"{row.where}: {row.folder}/{row.stem} is listed already; fetch the list again")
+        else:
+            group = GROUP.search(row.stem)
+            groups = (("group", group[1]),) if group else ()
+            videos[key] = Video(film, row.label, row.split, files.root / film, groups=groups)
+    files.require(list(videos), len(listed), "UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi")
+    left_out += [
+        (film, f"not in the lists of split {settings.fold}") for key, film in films.items() if key not in videos
+    ]
+    found = sorted(videos.values(), key=lambda video: video.id)
+    return Catalogue(settings.name or files.root.name, tuple(classes.values()), found, left_out=sorted(left_out))
+
+
+def read_annotation(path: Path) -> Annotation:
+    """Refused: UCF101 has no annotated joints."""
+    raise no_joints(path, "ucf101")
+
+
+def _classes(path: Path) -> dict[str, str]:
+    """Names of classInd.txt in small letters -> as they are spelled there, in its order."""
+    names = []
+    for where, text in lines(path):
+        number, _, name = text.partition(" ")
+        if not name or number != str(len(names) + 1):
+            raise DatasetError(f"{where}: {text[:40]!r} where '{len(names) + 1} CLASS' was expected; fetch it again")
+        names.append(name.strip())
+    return {name.lower(): name for name in names}
+
+
+def _listed(files: Files, split: str, fold: int, classes: dict[str, str]) -> Iterator[_Listed]:
+    numbers = {name: number for number, name in enumerate(classes)}
+    for where, text in lines(files.one(f"{split}list{fold:02d}.txt")):
+        found = LISTED.fullmatch(text)
+        if not found:
+            raise DatasetError(f"{where}: {text[:60]!r} where CLASS/VIDEO.avi was expected; fetch the list again")
+        folder, stem, number = found.groups()
+        label = numbers.get(folder.lower())
+        if label is None:
+            raise DatasetError(f"{where}: {folder!r} is no class of classInd.txt; fetch the lists again")
+        if number is not None and int(number) != label + 1:
+            raise DatasetError(f"{where}: class {number}, but {folder!r} is {label + 1} in classInd.txt")
+        yield _Listed(where, folder, stem, label, split)
