@@ -14,15 +14,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..cache.errors import MachineError
 from ..stages.transformer import STARTransformer
-from ..stages.transformer.tokens import Standardize
+from ..stages.transformer.tokens import Rescale, Standardize
 from . import checkpoint
 from . import recipe as settings
 from .augment import augment, map_side, mixup
 from .epochs import Portion, class_weights, targets
 from .features import Batch
+from .moments import length, moments
 from .network import inputs
 from .optim import Average, make_optimizer, rate
 from .ranks import Ranks
+from .selection import Selection
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -58,12 +60,15 @@ class Learner:
         """The network that evaluation sees: the averaged one where the recipe averages."""
         return self.average.model if self.average else self.network
 
-    def standardize_by(self, mean: Tensor, deviation: Tensor) -> None:
-        """Tell the network how the channels of the global grid spread, mean (c) and deviation (c)."""
-        for network in (self.network, self.judged):
-            for module in network.modules():
-                if isinstance(module, Standardize):
-                    module.measured(mean, deviation)
+    def standardize_by(self, training: Selection) -> None:
+        """Tell the network how the arrays of the training clips spread, where it asks for that."""
+        for module in self.network.modules():
+            if isinstance(module, Standardize):
+                module.measured(*moments(training))
+            elif isinstance(module, Rescale):
+                module.measured(length(training, "joint_heatmap" if self.network.heatmaps else "joint_map"))
+        if self.average:
+            self.average.model.load_state_dict(self.network.state_dict())
 
     def learn(self, portion: Portion, batch: Batch, epoch: int) -> Tensor:
         """Add the batch's gradient. Returns (2) float32: the sum of the clips' losses, how many were right."""

@@ -174,7 +174,9 @@ class Model(Settings):
     order: Literal["restore", "concatenate"] = "restore"
     modalities: Literal["both", "global", "joint"] = "both"
     standardize: bool = Field(
-        default=False, description="global grid: each channel less its mean over its deviation, of the training clips"
+        default=False,
+        description="global grid: each channel less its mean over its deviation; joint maps: all by one factor to one "
+        "length; of the training clips",
     )
     class_tokens: Literal["frame", "clip", "none"] = "frame"
     position: Literal["joint", "all", "none"] = "joint"

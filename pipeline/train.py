@@ -28,7 +28,6 @@ from .epochs import Portion, portions, steps_of
 from .evaluate import probabilities
 from .features import Batch, Features, keys_of, part_of, views_of_epoch
 from .learner import Learner
-from .moments import moments
 from .network import arguments
 from .progress import Progress
 from .ranks import Ranks, join
@@ -140,8 +139,7 @@ class Training:
         if resume and self.folder.state.exists():
             self._restore()
         else:
-            if "global_grid" in self.names and self.recipe.model.standardize:
-                self.learner.standardize_by(*moments(self.training))
+            self.learner.standardize_by(self.training)
             if self.ranks.first:
                 self.folder.begin(self.recipe, self._environment(described))
         if self.ranks.first:

@@ -40,8 +40,9 @@ class STARTransformer(nn.Module):
         concat_conv: compute joint map tokens in here, from the local map (local_channels) and the heat maps, to
         conv_channels; joint_channels then counts for nothing. heatmaps: joint map tokens are the heat maps alone, of
         joint_channels cells.
-        modalities: "both", "global" or "joint". standardize: bring the grid's channels to mean 0 and deviation 1, by
-        what `tokens.grid.standardize.measured` is told of the training clips.
+        modalities: "both", "global" or "joint". standardize: bring the grid's channels to mean 0 and deviation 1 and
+        the joint map tokens (but conv_channels) to one length, by what `Standardize` and `Rescale` of the tokens are
+        told of the training clips.
     The network:
         width, heads, encoder_layers, decoder_layers, mlp_ratio, dropout. attention_dropout: on attention weights.
         encoder, decoder: the attention modules of one layer, letters of F, Z, B, A. norm: "post" or "pre".
@@ -100,9 +101,10 @@ class STARTransformer(nn.Module):
         self.heatmaps = heatmaps
         channels = conv_channels if concat_conv else joint_channels
         grid = {"position": position == "all", "standardize": standardize}
+        maps = {"position": position != "none", "standardize": standardize and not concat_conv}
         self.tokens = Tokens(
             Grid(frames, grid_channels, grid_cells, width, **grid) if with_grid else None,
-            Joints(frames, channels, joints, width, position=position != "none") if with_joints else None,
+            Joints(frames, channels, joints, width, **maps) if with_joints else None,
             width=width,
             class_tokens=class_tokens != "none",
         )
