@@ -78,6 +78,8 @@ def _skeleton(videos: Sequence[Video], entries: Sequence[Entry]) -> Skeleton | N
 
 def list_entries(root: Path, chosen: Path | None = None) -> list[Entry]:
     """What ROOT's CSV (or the chosen one) lists, or else what lies in its class folders, in the order of the ids."""
+    if chosen and not chosen.is_file():
+        raise DatasetError(f"dataset.list: no file {chosen}; give a CSV (video,label,split)")
     lists = [chosen] if chosen else csv_files(root)
     if len(lists) > 1:
         names = ", ".join(path.name for path in lists)

@@ -85,6 +85,10 @@ def test_the_recipe_says_how_it_is_drawn(tmp_path):
     (tmp_path / "list.csv").write_text("nothing")
     path = tmp_path / "own.csv"
     path.write_text("video,label,subject\n" + "".join(f"{k}.mp4,wave,P{k % 9}\n" for k in range(90)))
+    gone = Dataset(kind="videos", root=tmp_path, list=tmp_path / "gone.csv")
+    with pytest.raises(DatasetError) as error:
+        datasets.load(gone)
+    assert str(error.value) == f"dataset.list: no file {tmp_path}/gone.csv; give a CSV (video,label,split)"
     found = datasets.load(
         Dataset(kind="videos", root=tmp_path, list=path, split_by="subject", split_seed=4, test_share=0.5)
     )
