@@ -41,7 +41,7 @@ def demo(folder: Path, *, clips: int = 24, seed: int = 0, quiet: bool = False) -
     _draw(data, clips, seed, quiet)
     path.write_text(ready("drawn", data, folder / "cache"), encoding="utf-8")
     recipe = recipes.load(path, (f"train.seed={seed}",))
-    step("extract", "decoding, joints, mc3_18, heat maps, tokens")
+    step("extract", "decoding, joints by mmpose, mc3_18, heat maps, tokens")
     extracted = run_extract(recipe, quiet=quiet)
     if extracted.exit_code:
         raise StarError("demo: a drawn clip could not be extracted: " + "; ".join(extracted.lines))

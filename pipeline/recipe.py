@@ -102,7 +102,10 @@ class Pose(Settings):
     occluded: bool = Field(
         default=False, description="annotations: also joints that have a place but are marked as not seen"
     )
-    model: str = "rtmpose-m_8xb256-420e_coco-256x192"
+    model: str = Field(
+        default="rtmpose-m_8xb256-420e_coco-256x192",
+        description="mmpose's name of a top-down network, or drawn-13: star's own, for drawn figures",
+    )
     checkpoint: str = Field(default="official", description="official, random, or a file")
     checkpoint_sha256: str | None = None
     detector: Literal[

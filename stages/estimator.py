@@ -37,7 +37,7 @@ class Estimator:
         file = _weights_file(pose, checkpoint)
         network: Any = pose_models.build(pose.model, pose.seed)
         if file is not None:
-            weights.load_into(network, weights.load_state_dict(file), file, f"mmpose's {pose.model}")
+            weights.load_into(network, weights.load_state_dict(file), file, pose_models.called(pose.model))
         self.network = network.to(device=device, memory_format=torch.channels_last)
 
     @property
@@ -151,7 +151,7 @@ def _weights_file(pose: Pose, checkpoint: Path | None) -> Path | None:
     if pose.checkpoint == "random":
         return None
     if pose.checkpoint == "official":
-        return weights.fetch(pose_models.address(pose.model), f"mmpose's {pose.model}")
+        return pose_models.official(pose.model)
     if checkpoint is None:
         raise WeightsError(f"pose.checkpoint: the file with sha256 {pose.checkpoint[:12]}… is needed; give its path")
     if (found := weights.sha256(checkpoint)) != pose.checkpoint:

@@ -1,7 +1,8 @@
 """mmpose's top-down networks by their official names: configuration, weights, joints, and the network itself.
 
 Names, configurations and addresses are those of mmpose's own metafiles, which its package carries; nothing here is a
-second list. A name is never a path: a configuration is a program, and a recipe must not choose which one runs.
+second list. Beside them stand the networks that star brings itself, in the folder `shipped`. A name is never a path:
+a configuration is a program, and a recipe must not choose which one runs.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from ..cache.errors import MissingPackage, RecipeError
-from . import mmpose_adapter
+from ..cache.errors import MissingPackage, RecipeError, WeightsError
+from . import mmpose_adapter, weights
 from .skeleton import Skeleton
 from .window import Window
 
 if TYPE_CHECKING:
     from torch import nn
+
+# star's own networks, configuration and weights in one folder, and the sha256 of those weights. A cache knows them by
+# their name: whoever trains one anew gives it another.
+SHIPPED = Path(__file__).with_name("shipped")
+OWN = {"drawn-13": "f433ecb9c4c08be174a7fc73a54c818eb224d985d0543e20a4dd8b729933104f"}
 
 
 class Published(NamedTuple):
@@ -75,23 +81,43 @@ def _yaml(path: Path) -> Any:
 
 
 def published(name: str) -> Published:
-    """Where mmpose keeps the model called `name`; does not import mmpose.
+    """Where mmpose, or star itself, keeps the model called `name`; does not import mmpose.
 
     Raises RecipeError with the closest names where there is no such model.
     """
+    if name in OWN:
+        return Published(SHIPPED / f"{name}.yaml", None)
     models = _published()
     if name in models:
         return models[name]
-    close = difflib.get_close_matches(name, models, 3, 0.3)
+    close = difflib.get_close_matches(name, [*models, *OWN], 3, 0.3)
     raise RecipeError(f"pose.model: mmpose has no model {name!r}; the closest are {', '.join(close) or 'none'}")
 
 
 def address(name: str) -> str:
     """The address of the official weights of `name`; RecipeError where mmpose publishes none."""
-    weights = published(name).weights
-    if weights is None:
+    found = published(name).weights
+    if found is None:
         raise RecipeError(f"pose.checkpoint: mmpose publishes no weights of {name}; give a file, or random")
-    return weights
+    return found
+
+
+def called(name: str) -> str:
+    """What messages call a network."""
+    return f"{'star' if name in OWN else 'mmpose'}'s {name}"
+
+
+def official(name: str) -> Path:
+    """The file of the official weights of `name`: star's own, or what mmpose publishes, fetched once.
+
+    Raises RecipeError where there are none, DownloadError, and WeightsError where star's own file is not as it came.
+    """
+    if name not in OWN:
+        return weights.fetch(address(name), called(name))
+    file = SHIPPED / f"{name}.safetensors"
+    if weights.sha256(file) != OWN[name]:
+        raise WeightsError(f"{file}: not the weights that star brings for {name}; install star again")
+    return file
 
 
 @lru_cache(maxsize=4)
@@ -153,12 +179,14 @@ def _skeleton(settings: Any, model: dict[str, Any], name: str) -> Skeleton:
 
 
 def _described(dataset: Any) -> dict[str, Any] | None:
-    """mmpose's description of a data set's joints, from the file of its own that the data set names."""
+    """A data set's joints as mmpose describes them: in the configuration, or in a file of mmpose's that it names."""
     metainfo = dataset.get("metainfo")
     if metainfo is None:
         mmpose_adapter.module("mmpose.datasets")
         known = mmpose_adapter.module("mmpose.registry").DATASETS.get(dataset["type"])
         metainfo = getattr(known, "METAINFO", {})
+    if "keypoint_info" in metainfo:
+        return metainfo
     if "from_file" not in metainfo:
         return None
     file = mmpose_adapter.folder() / "configs" / "_base_" / "datasets" / Path(metainfo["from_file"]).name
