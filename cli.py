@@ -214,16 +214,21 @@ def test(recipe: Path, run: Path, device: str, overrides: tuple[str, ...], as_js
 @click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of the trained network.")
 @click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
-@output
-def predict(videos: tuple[Path, ...], run: Path, device: str, as_json: bool, quiet: bool) -> None:
+@common
+def predict(
+    videos: tuple[Path, ...], run: Path, device: str, overrides: tuple[str, ...], as_json: bool, quiet: bool
+) -> None:
     """Say what VIDEOS show: the five likeliest classes of each, by a run's network. Exit code 3 if one is unreadable.
+
+    Joints are found as the run's recipe says; where it was trained on annotated ones, any other video needs
+    --set pose.source=mmpose, which gives joints of the same layout.
 
     Example: star predict clip.mp4 --run runs/first
     """
     from .pipeline import predict as pipeline
     from .pipeline.extract import Where
 
-    found = pipeline.predict(videos, run, where=Where(device), quiet=quiet)
+    found = pipeline.predict(videos, run, overrides=overrides, where=Where(device), quiet=quiet)
     show(found, pipeline.lines(found), as_json)
     sys.exit(3 if any("error" in answer for answer in found) else 0)
 

@@ -7,6 +7,7 @@ from math import prod
 
 from ..cache.errors import CacheError, StorageError
 from ..cache.store import Shelf
+from ..stages.skeleton import SKELETONS
 from .plan import Plan, StagePlan
 from .progress import amount
 from .shapes import shapes
@@ -18,8 +19,9 @@ ROOM_LEFT = 64 << 20  # a disk is never filled to its last byte
 def clip_bytes(planned: Plan, stage: str) -> int:
     """Bytes of one clip's row in a stage, uncompressed; a little is added for its id, digest and checksum."""
     recipe = planned.recipe
-    annotated = recipe.pose.source == "annotations" and planned.catalogue.skeleton is not None
-    joints = len(planned.catalogue.skeleton.joints) if annotated and planned.catalogue.skeleton else COCO_JOINTS
+    own = planned.catalogue.skeleton if recipe.pose.source == "annotations" else None
+    skeleton = SKELETONS.get(recipe.pose.layout, own)
+    joints = len(skeleton.joints) if skeleton else COCO_JOINTS
     numbers = {name: prod(shape) for name, shape in shapes(recipe, planned.graph, joints).items()}
     row = {
         "decode": (4 + 8) * recipe.decode.frames + 13,

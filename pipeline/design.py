@@ -9,6 +9,7 @@ from ..stages.transformer.flops import Row, rows, table
 from .arrays import arrays_for
 from .catalogue import open_catalogue
 from .graph import graph
+from .joints import held
 from .network import arguments
 from .recipe import Recipe
 from .shapes import shapes
@@ -20,18 +21,10 @@ def design(recipe: Recipe) -> dict[str, Any]:
     Asks the data set for its classes and joints. Raises DatasetError where it is neither there nor remembered.
     """
     listed, _, _ = open_catalogue(recipe.dataset, recipe.cache.root)
-    known = shapes(recipe, graph(recipe), _joints(recipe, listed.skeleton))
+    known = shapes(recipe, graph(recipe), len(held(recipe, listed.skeleton).joints))
     taken = {name: known[name] for name in arrays_for(recipe.model, recipe.tokens.form)}
     network = STARTransformer(**arguments(recipe.model, taken, len(listed.classes)))
     return {"arrays": taken, "classes": len(listed.classes), "modules": [row._asdict() for row in rows(network)]}
-
-
-def _joints(recipe: Recipe, skeleton: Any) -> int:
-    if recipe.pose.source == "annotations" and skeleton is not None:
-        return len(skeleton.joints)
-    from ..stages import pose_models
-
-    return len(pose_models.design(recipe.pose.model).skeleton.joints)
 
 
 def lines(found: dict[str, Any]) -> list[str]:

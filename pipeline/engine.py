@@ -21,7 +21,10 @@ import numpy as np
 from ..cache.errors import VideoError
 from ..cache.segment import Row
 from ..cache.store import Store
+from ..stages.layout import parts
+from ..stages.skeleton import SKELETONS
 from .catalogue import Digests
+from .datasets.dataset import Video
 from .graph import Graph
 from .models import Models, State
 from .plan import Clip
@@ -69,6 +72,9 @@ class Engine:
         self.store = Store(recipe.cache.root)
         self.children = children
         self.skeleton = skeleton
+        self.layout = SKELETONS.get(recipe.pose.layout)
+        if skeleton is not None and self.layout is not None:
+            parts(skeleton, self.layout)  # refused now, not after the first videos
         self.models = Models(recipe, self.graph, device)
 
     def readings(self, unit: Unit) -> list[Reading]:
@@ -81,7 +87,7 @@ class Engine:
     def _reading(self, unit: Unit, name: str, cached: dict[tuple[str, int], Arrays]) -> Reading:
         video, views = unit.videos[name]
         settings = self.recipe.pose
-        estimated = "pose" in unit.stages and settings.source == "mmpose"
+        estimated = "pose" in unit.stages and self._estimated(video)
         detected = estimated and settings.detector not in ("annotations", "frame")
         have = {view: cached[name, view] for view in views}
         return Reading(
@@ -93,7 +99,9 @@ class Engine:
             size=self.recipe.backbone.size,
             reader=self.recipe.decode.reader,
             people=settings.people,
+            choose=settings.choose,
             skeleton=self.skeleton,
+            layout=self.layout,
             annotated="pose" in unit.stages and not estimated,
             occluded=settings.occluded,
             frames=self._frames(unit, estimated, detected),
@@ -103,6 +111,11 @@ class Engine:
             keypoints={view: have[view]["keypoints"] for view in views} if "pose" in unit.inputs else {},
             known=unit.known[name],
         )
+
+    def _estimated(self, video: Video) -> bool:
+        """Whether a video's joints are mmpose's: always, never, or where it has no annotation."""
+        source = self.recipe.pose.source
+        return source == "mmpose" or (source == "auto" and video.annotation is None)
 
     def _frames(self, unit: Unit, estimated: bool, detected: bool) -> Literal["cut", "full", "none"]:
         """Whole frames leave the child only where a network must see them before they can be cut."""
@@ -189,8 +202,9 @@ class Engine:
         result.states += batch
 
     def _pose(self, batch: list[State]) -> None:
-        if self.recipe.pose.source == "mmpose":
-            self.models.estimate(batch)
+        lacking = [state for state in batch if "keypoints" not in state.arrays]
+        if lacking:
+            self.models.estimate(lacking)
 
     def _backbone(self, batch: list[State]) -> None:
         frames = np.stack([state.frames if state.frames is not None else self._cut(state) for state in batch])
@@ -248,7 +262,8 @@ class Engine:
     def _skeleton(self) -> dict[str, Any]:
         """The names of the joints, for a reader who has neither the data set nor mmpose."""
         estimated = self.recipe.pose.source == "mmpose"
-        skeleton = self.models.estimator.skeleton if estimated else self.skeleton
+        own = self.models.estimator.skeleton if estimated and self.layout is None else self.skeleton
+        skeleton = self.layout or own
         return asdict(skeleton) if skeleton else {}
 
     @cached_property

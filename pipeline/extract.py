@@ -226,9 +226,10 @@ def _refuse_unmounted(planned: Plan, work: list[Unit]) -> None:
 
 def _refuse_unannotated(planned: Plan, work: list[Unit]) -> None:
     """Joints are wanted from annotations that this kind of data set lacks: one line, not one for every video."""
-    wanted = any("pose" in unit.stages for unit in work) and planned.graph["pose"].annotated
+    pose = planned.recipe.pose
+    wanted = any("pose" in unit.stages for unit in work) and planned.graph["pose"].annotated and pose.source != "auto"
     if wanted and not any(video.annotation for video in planned.catalogue.videos):
-        name = "source" if planned.recipe.pose.source == "annotations" else "detector"
+        name = "source" if pose.source == "annotations" else "detector"
         remedy = "mmpose" if name == "source" else "frame, or to a torchvision detector"
         raise DatasetError(
             f"pose.{name}: annotations, but no video of kind {planned.recipe.dataset.kind!r} has any; "

@@ -94,7 +94,7 @@ def graph(recipe: Recipe) -> Graph:
 
 def uses_annotation(recipe: Recipe) -> bool:
     """Whether joints or boxes come from the annotations of the data set."""
-    return recipe.pose.source == "annotations" or recipe.pose.detector == "annotations"
+    return recipe.pose.source != "mmpose" or recipe.pose.detector == "annotations"
 
 
 def _backbone(recipe: Recipe) -> Backbone:
@@ -104,7 +104,7 @@ def _backbone(recipe: Recipe) -> Backbone:
 
 def _pose(recipe: Recipe) -> Pose:
     own = _same(Pose, recipe.pose)
-    if recipe.pose.source == "mmpose":
+    if recipe.pose.source != "annotations":
         settings = recipe.pose
         own["checkpoint"] = identity(settings.checkpoint, settings.checkpoint_sha256, "pose.checkpoint")
         own["detector_weights"] = identity(settings.detector_weights, settings.detector_sha256, "pose.detector_weights")

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..stages.layout import parts
+from ..stages.skeleton import SKELETONS
 from .catalogue import Digests
 from .graph import Graph
 from .plan import Clip
-from .reading import Arrays, Read, mirrored
+from .reading import Arrays, Read, stored
 from .recipe import WORDS, Recipe
 
 if TYPE_CHECKING:
@@ -61,7 +63,10 @@ class Models:
 
         settings = self.recipe.pose
         file = file_of(settings.checkpoint)
-        return Estimator(self.graph["pose"].stage, checkpoint=file, device=self.device, batch=settings.batch)
+        network = Estimator(self.graph["pose"].stage, checkpoint=file, device=self.device, batch=settings.batch)
+        if settings.layout != "own":
+            parts(network.skeleton, SKELETONS[settings.layout])  # refused now, not after the first videos
+        return network
 
     @cached_property
     def detector(self) -> Detector:
@@ -76,7 +81,8 @@ class Models:
         """Give every clip its keypoints (T, people, N, 3), by one batched call for all of them."""
         boxes, crops = zip(*(self._seen(state) for state in batch), strict=True)
         for state, found in zip(batch, self.estimator.keypoints(crops, boxes), strict=True):
-            state.arrays["keypoints"] = mirrored(found, state.arrays, self.estimator.skeleton)
+            layout = SKELETONS.get(self.recipe.pose.layout)
+            state.arrays["keypoints"] = stored(found, state.arrays, self.estimator.skeleton, layout)
 
     def _seen(self, state: State) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (T, people, 4) and crops of a clip: those cut where it was read, or around detected people."""
@@ -89,7 +95,8 @@ class Models:
             return state.read.boxes[view], state.read.crops[view]
         frames = [state.read.full[int(index)] for index in state.arrays["frame_index"]]
         width, height = (int(side) for side in state.arrays["frame_size"])
-        boxes = linked(self.detector.find(np.stack(frames), (width, height)), self.recipe.pose.people)
+        settings = self.recipe.pose
+        boxes = linked(self.detector.find(np.stack(frames), (width, height)), settings.people, settings.choose)
         return boxes, crops(self.estimator.window, frames, boxes)
 
 

@@ -16,11 +16,12 @@ from ..cache.errors import MissingFeatures
 from ..cache.index import row_keys
 from ..cache.ledger import Failure, Ledger
 from ..cache.store import Place, Shelf, Store
+from ..stages.skeleton import SKELETONS
 from . import catalogue
 from .catalogue import Sources
 from .datasets.dataset import Catalogue, Video
 from .graph import Graph, graph
-from .recipe import Recipe
+from .recipe import Pose, Recipe
 from .selection import Selection
 
 
@@ -83,7 +84,8 @@ def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry
         ledger = Ledger(recipe.cache.root / "failures.jsonl")
         wanted = nodes.below(tuple(only) or nodes.names)
         clips = list(clips_of(recipe, listed))
-        failures = {} if retry_failed else _believed(ledger, sources, {video.id: video for video in listed.videos})
+        videos = {video.id: video for video in listed.videos}
+        failures = {} if retry_failed else _believed(ledger, sources, videos, recipe.pose)
 
         wants = _Wants(clips, sources)
         stages = {
@@ -154,13 +156,22 @@ def clips_of(recipe: Recipe, catalogue: Catalogue) -> Iterator[Clip]:
             yield Clip(video, view)
 
 
-def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video]) -> dict[str, Failure]:
+def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video], pose: Pose) -> dict[str, Failure]:
     """Failures that still hold: of videos of this data set whose bytes are those that failed."""
     return {
         failure.video: failure
         for failure in ledger.load()
-        if failure.video in videos and failure.source == sources.get(videos[failure.video]).row(True)
+        if failure.video in videos
+        and failure.source == sources.get(videos[failure.video]).row(True)
+        and (failure.kind != "annotation" or _reads_annotation(pose, videos[failure.video]))
     }
+
+
+def _reads_annotation(pose: Pose, video: Video) -> bool:
+    """Whether a bad annotation of a video would stop it under these settings too."""
+    if pose.source == "auto":
+        return video.annotation is not None
+    return "annotations" in (pose.source, pose.detector)
 
 
 def _compare(shelf: Shelf, wants: _Wants, annotated: bool, failures: dict[str, Failure]) -> StagePlan:
@@ -204,7 +215,7 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
         places={name: [plan.stages[name].places[clip.video.id, clip.view] for clip in complete] for name in stages},
         shelves={name: plan.stages[name].shelf for name in stages},
         classes=plan.catalogue.classes,
-        skeleton=plan.catalogue.skeleton,
+        skeleton=SKELETONS.get(plan.recipe.pose.layout, plan.catalogue.skeleton),
         left_out=[(video, _reason(plan, video)) for video in lost],
     )
 

@@ -18,6 +18,7 @@ from .datasets.dataset import Video
 from .engine import Computed, Engine
 from .extract import Where, computing
 from .graph import graph
+from .joints import check, for_other_source
 from .learner import autocast
 from .network import inputs, load
 from .plan import Clip
@@ -27,24 +28,31 @@ from .units import Unit
 from .workers import Children
 
 TOP = 5
+STRANGER = "not in the run's data set, so it has no annotated joints; --set pose.source=mmpose estimates them"
 
 
-def predict(videos: Sequence[Path], run: Path, *, where: Where = Where(), quiet: bool = False) -> list[dict[str, Any]]:
+def predict(
+    videos: Sequence[Path], run: Path, *, overrides: tuple[str, ...] = (), where: Where = Where(), quiet: bool = False
+) -> list[dict[str, Any]]:
     """The five likeliest classes of each video under a run's own recipe and network; nothing is cached.
 
-    A video of the run's data set gets the annotated joints that extraction would give it; any other needs
-    `pose.source: mmpose`. Returns one {"video", "top": [{"class", "probability"}]} or {"video", "error"} each.
-    Raises UsageError for a folder that is no run.
+    overrides: laid over the run's recipe. A video of the run's data set gets the annotated joints that extraction
+    would give it; any other needs `pose.source=mmpose` (or auto), whose joints are converted to the layout that the
+    run was trained on. Returns one {"video", "top": [{"class", "probability"}]} or {"video", "error"} each.
+    Raises UsageError for a folder that is no run, RecipeError for a wrong override.
     """
     path = run / "recipe.yaml"
     if not path.is_file():
         raise UsageError(f"--run {run}: holds no recipe.yaml; give the folder of a run of `star train`")
-    recipe = recipes.load(path)
+    trained = recipes.load(path, tuple(one for one in overrides if one.startswith(("dataset.", "cache."))))
+    known, skeleton = _known(trained)
+    recipe = recipes.load(path, (*for_other_source(trained, skeleton, overrides), *overrides))
     network, note = load(run, recipe.test.checkpoint, where.devices[0])
-    known, skeleton = _known(recipe)
+    check(recipe, skeleton, run, note)
     asked = {str(given): known.get(given.absolute()) or _stranger(given) for given in videos}
-    computed = _compute(recipe, list(asked.values()), skeleton, where, quiet)
-    failed = {failure[0]: failure[3] for failure in computed.failures}
+    failed = _refused(recipe, list(asked.values()))
+    computed = _compute(recipe, [video for video in asked.values() if video.id not in failed], skeleton, where, quiet)
+    failed |= {failure[0]: failure[3] for failure in computed.failures}
     answers: list[dict[str, Any]] = []
     for given, video in asked.items():
         views = [state.arrays for state in computed.states if state.clip.video.id == video.id]
@@ -66,11 +74,21 @@ def _stranger(path: Path) -> Video:
     return Video(str(path), -1, "test", path.absolute())
 
 
+def _refused(recipe: Recipe, videos: list[Video]) -> dict[str, str]:
+    """The videos that are no data set's and would need annotated joints, each with the reason."""
+    if recipe.pose.source != "annotations" or "pose" not in graph(recipe).below(stages_for_training(recipe)):
+        return {}
+    strangers = [video for video in videos if video.label < 0]
+    return {video.id: STRANGER if video.media.exists() else "no such file" for video in strangers}
+
+
 def _compute(recipe: Recipe, videos: list[Video], skeleton: Skeleton | None, where: Where, quiet: bool) -> Computed:
     """What the recipe's network takes of the test views, in memory."""
     clips = tuple(Clip(video, view) for video in videos for view in range(recipe.decode.views.test))
     nodes = graph(recipe)
     unit = Unit(nodes.below(stages_for_training(recipe)), clips, {}, {video.id: Digests() for video in videos})
+    if not clips:
+        return Computed(unit)
     children = Children(where.children, recipe.decode.timeout)
     try:
         engine = Engine(recipe, nodes, where.devices[0], children, skeleton)

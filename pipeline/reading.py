@@ -15,6 +15,7 @@ from ..cache.errors import AnnotationError, UnreadableVideo
 from ..stages.crop import Crop, cut
 from ..stages.decode import Decode, open_video
 from ..stages.estimator import crops
+from ..stages.layout import convert
 from ..stages.people import whole_frame
 from ..stages.pose import annotated, annotated_boxes
 from ..stages.skeleton import Skeleton
@@ -32,7 +33,8 @@ class Reading:
 
     views: the views wanted. chosen: their arrays of stage decode, where those are cached. keypoints: their joints,
     where those are cached. annotated: whether to take the joints from the annotation. occluded: with those that are
-    not seen. frames: "cut" to `size` by `crop`, "full" for a network that must see them first, "none". window, boxes:
+    not seen. choose: which people's. skeleton: the annotation's layout. layout: the one that is stored, where it is
+    another. frames: "cut" to `size` by `crop`, "full" for a network that must see them first, "none". window, boxes:
     how a pose model looks at people, and whose boxes it gets: the annotation's, the whole frame, or (None) those of a
     detector that sees full frames. known: digests that need not be read again.
     """
@@ -45,7 +47,9 @@ class Reading:
     size: int
     reader: str = "auto"
     people: int = 1
+    choose: str = "auto"
     skeleton: Skeleton | None = None
+    layout: Skeleton | None = None
     annotated: bool = False
     occluded: bool = False
     frames: Literal["cut", "full", "none"] = "cut"
@@ -115,16 +119,19 @@ def _joined(job: Reading, result: Read, annotation: Annotation | None) -> Read:
         return result
     for view, arrays in result.chosen.items():
         count = int(arrays["frame_count"])
-        found = annotated(annotation.joints(occluded=job.occluded), arrays["frame_index"], count, job.people)
-        result.keypoints[view] = mirrored(found, arrays, job.skeleton)
+        joints = annotation.joints(occluded=job.occluded)
+        found = annotated(joints, arrays["frame_index"], count, job.people, job.choose)
+        result.keypoints[view] = stored(found, arrays, job.skeleton, job.layout)
     return result
 
 
-def mirrored(keypoints: np.ndarray, arrays: Arrays, skeleton: Skeleton | None) -> np.ndarray:
-    """Joints as they are in the view: in the mirror image where it is flipped."""
-    if not arrays["flip"] or skeleton is None:
+def stored(keypoints: np.ndarray, arrays: Arrays, skeleton: Skeleton | None, layout: Skeleton | None) -> np.ndarray:
+    """Joints of `skeleton` as they are cached: mirrored where the view is, and in the recipe's layout."""
+    if skeleton is None:
         return keypoints
-    return skeleton.flip(keypoints, int(arrays["frame_size"][0]))
+    if arrays["flip"]:
+        keypoints = skeleton.flip(keypoints, int(arrays["frame_size"][0]))
+    return keypoints if layout is None else convert(keypoints, skeleton, layout)
 
 
 def _annotation(job: Reading) -> Annotation:
@@ -150,7 +157,7 @@ def _look(job: Reading, result: Read, annotation: Annotation | None) -> None:
         index, (width, height) = arrays["frame_index"], (int(side) for side in arrays["frame_size"])
         if job.boxes == "annotations" and annotation is not None:
             count = int(arrays["frame_count"])
-            boxes = annotated_boxes(annotation.keypoints, annotation.boxes, index, count, job.people)
+            boxes = annotated_boxes(annotation.keypoints, annotation.boxes, index, count, job.people, job.choose)
         else:
             boxes = whole_frame(len(index), job.people, (width, height))
         result.boxes[view] = boxes

@@ -98,7 +98,12 @@ class Decode(Settings):
 class Pose(Settings):
     """Where the joints come from."""
 
-    source: Literal["annotations", "mmpose"] = "annotations"
+    source: Literal["annotations", "mmpose", "auto"] = Field(
+        default="annotations", description="auto: annotations where a video has them, mmpose where it has none"
+    )
+    layout: Literal["own", "penn_action", "coco", "h36m", "ntu"] = Field(
+        default="own", description="the joints that are cached: the source's own, or converted to a layout"
+    )
     occluded: bool = Field(
         default=False, description="annotations: also joints that have a place but are marked as not seen"
     )
@@ -114,8 +119,26 @@ class Pose(Settings):
     detector_weights: str = Field(default="official", description="official, random, or a file")
     detector_sha256: str | None = None
     people: Annotated[int, Field(ge=1, le=8)] = 1
+    choose: Literal["auto", "largest", "moving", "score"] = Field(
+        default="auto",
+        description="which people count; auto: whoever moves most of annotated ones, area times score of detected ones",
+    )
     seed: int = 0
     batch: Positive = 32
+
+    @model_validator(mode="after")
+    def _both_sources(self) -> Pose:
+        if self.source == "auto" and self.layout == "own":
+            raise ValueError(
+                "pose.layout: own: under pose.source auto annotated and estimated joints need one layout; set it to "
+                "the data set's, like penn_action or ntu"
+            )
+        if self.source == "auto" and self.detector == "annotations":
+            raise ValueError(
+                "pose.detector: annotations: under pose.source auto it serves the videos that have none; set it to "
+                "frame or to a torchvision detector"
+            )
+        return self
 
 
 class Backbone(Settings):

@@ -70,7 +70,7 @@ def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
 
 def _look_at_all(recipe: Recipe, sources: Sources, children: Children) -> Iterator[tuple[Video, Look | VideoError]]:
     pose, wanted = recipe.pose, uses_annotation(recipe)
-    demanded = "annotations" in (pose.source, pose.detector)
+    demanded = "annotations" in (pose.source, pose.detector) and pose.source != "auto"
     jobs = (
         Looking(
             video, recipe.dataset.kind, recipe.decode.frames, pose.people, wanted, demanded, pose.occluded,

@@ -84,8 +84,8 @@ class Viewer:
             found = datasets.read_annotation(self.planned.recipe.dataset.kind, self.video.annotation)
             if found.boxes is None:
                 return None
-            people = self.planned.recipe.pose.people
-            boxes = annotated_boxes(found.keypoints, found.boxes, index, count, people)
+            pose = self.planned.recipe.pose
+            boxes = annotated_boxes(found.keypoints, found.boxes, index, count, pose.people, pose.choose)
         except StarError:
             return None
         if self.arrays["flip"]:

@@ -23,10 +23,11 @@ GROWN = 0.1  # joints end at wrists, ankles and eyes: boxes around them are grow
 class Pose:
     """The settings of the pose stage that stand in its key.
 
-    source: "annotations" or "mmpose". model: mmpose's name of the network. checkpoint: "official", "random", or the
-    sha256 of a file. detector: "annotations", "frame", or the name of a torchvision detector; detector_weights: as
-    checkpoint. people: how many a clip keeps. seed: of random weights. occluded: keep annotated joints that are marked
-    as not seen.
+    source: "annotations", "mmpose", or "auto": annotations where a video has them, mmpose where it has none. model:
+    mmpose's name of the network. checkpoint: "official", "random", or the sha256 of a file. detector: "annotations",
+    "frame", or the name of a torchvision detector; detector_weights: as checkpoint. people: how many a clip keeps.
+    seed: of random weights. occluded: keep annotated joints that are marked as not seen. layout: "own", or the name of
+    the layout to which joints are converted. choose: which people are kept, see `annotated` and `people.linked`.
     """
 
     source: str = "annotations"
@@ -37,6 +38,8 @@ class Pose:
     people: int = 1
     seed: int = 0
     occluded: bool = False
+    layout: str = "own"
+    choose: str = "auto"
 
     name: ClassVar[str] = "pose"
     version: ClassVar[int] = 1
@@ -51,43 +54,68 @@ class Pose:
     }
 
     @property
+    def estimates(self) -> bool:
+        """Whether a pose network may be needed."""
+        return self.source != "annotations"
+
+    @property
     def detects(self) -> bool:
         """Whether a network looks for the people."""
-        return self.source == "mmpose" and self.detector not in ("annotations", "frame")
+        return self.estimates and self.detector not in ("annotations", "frame")
 
     def settings(self) -> dict[str, Any]:
         """What stands in the key: only what can change the joints."""
-        if self.source == "annotations":
-            return {"source": self.source, "people": self.people} | ({"occluded": True} if self.occluded else {})
-        settings = {
-            "source": self.source,
-            "model": self.model,
-            "checkpoint": self.checkpoint,
-            "detector": self.detector,
-            "people": self.people,
-        }
+        settings: dict[str, Any] = {"source": self.source, "people": self.people}
+        if self.source != "mmpose" and self.occluded:
+            settings["occluded"] = True
+        if self.estimates:
+            settings |= self._network()
+        if self.layout != "own":
+            settings["layout"] = self.layout
+        if self._chooses:
+            settings["choose"] = self.choose
+        return settings
+
+    def _network(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {"model": self.model, "checkpoint": self.checkpoint, "detector": self.detector}
         if self.detects:
-            settings["detector_weights"] = self.detector_weights
+            settings |= {"detector_weights": self.detector_weights, "linking": "assignment"}
         if "random" in (self.checkpoint, settings.get("detector_weights")):
             settings["seed"] = self.seed
         return settings
 
+    @property
+    def _chooses(self) -> bool:
+        """Whether `choose` is another rule than the source has by itself; a whole frame holds one person."""
+        if self.source == "mmpose" and self.detector == "frame":
+            return False
+        return self.choose != "auto" and (self.detects or self.choose != "moving")
 
-def annotated(keypoints: np.ndarray, frame_index: np.ndarray, count: int, people: int) -> np.ndarray:
-    """The annotated joints of a clip's frames, (T, people, N, 3) float32, whoever moves most first.
+
+def annotated(
+    keypoints: np.ndarray, frame_index: np.ndarray, count: int, people: int, choose: str = "auto"
+) -> np.ndarray:
+    """The annotated joints of a clip's frames, (T, people, N, 3) float32, the foremost people first.
 
     keypoints: (F, P0, N, 3) x px, y px, score of every annotated frame. frame_index: (T,) int, the clip's frames.
-    count: how many frames the video has. What is not finite, and frames after the annotation's end, are absent (all
-    zero). Raises AnnotationError where the annotation's length is far from the video's.
+    count: how many frames the video has. choose: who is foremost over the whole annotation: "auto" and "moving",
+    whoever moves most; "largest", by the area around the joints; "score", by the joints' scores; both summed over the
+    frames. What is not finite, and frames after the annotation's end, are absent (all zero). Raises AnnotationError
+    where the annotation's length is far from the video's.
     """
     _check_length(len(keypoints), count)
     keypoints = _finite(keypoints)
-    picked = _padded(keypoints[:, _by_motion(keypoints)[:people]], people)
+    picked = _padded(keypoints[:, _order(keypoints, choose)[:people]], people)
     return _at(picked, frame_index, 0.0)
 
 
 def annotated_boxes(
-    keypoints: np.ndarray, boxes: np.ndarray | None, frame_index: np.ndarray, count: int, people: int
+    keypoints: np.ndarray,
+    boxes: np.ndarray | None,
+    frame_index: np.ndarray,
+    count: int,
+    people: int,
+    choose: str = "auto",
 ) -> np.ndarray:
     """The annotated boxes of a clip's frames, (T, people, 4) float32 x0 y0 x1 y1 px, in the order of `annotated`.
 
@@ -97,7 +125,7 @@ def annotated_boxes(
     _check_length(len(keypoints), count)
     keypoints = _finite(keypoints)
     boxes = _extents(keypoints) if boxes is None else np.asarray(boxes, np.float32)
-    order = _by_motion(keypoints)[:people]
+    order = _order(keypoints, choose)[:people]
     missing = np.full((len(boxes), people - len(order), 4), np.nan, np.float32)
     return _at(np.concatenate([boxes[:, order], missing], 1), frame_index, np.nan)
 
@@ -118,8 +146,20 @@ def _finite(keypoints: np.ndarray) -> np.ndarray:
     return keypoints
 
 
-def _by_motion(keypoints: np.ndarray) -> np.ndarray:
-    """The people (P0,) in order: the main actor is the one who moves most (METHOD.md, NTU RGB+D).
+def _order(keypoints: np.ndarray, choose: str) -> np.ndarray:
+    """The people (P0,), the foremost first; between equals whoever is seen more."""
+    if choose == "largest":
+        boxes = _extents(keypoints).astype(np.float64)
+        weights = np.nan_to_num((boxes[..., 2:] - boxes[..., :2]).prod(-1)).sum(0)
+    elif choose == "score":
+        weights = keypoints[..., 2].sum((0, 2), dtype=np.float64)
+    else:
+        weights = _motion(keypoints)
+    return np.lexsort((-(keypoints[..., 2] > 0).sum((0, 2)), -weights))
+
+
+def _motion(keypoints: np.ndarray) -> np.ndarray:
+    """How much each of the people (P0,) moves: the main actor is who moves most (METHOD.md, NTU RGB+D).
 
     Motion is the standard deviation of a joint's place over the frames in which it is seen, times the share of the
     frames in which it is, mean over joints: a body that flickers up for a few frames does not count as an actor.
@@ -128,8 +168,7 @@ def _by_motion(keypoints: np.ndarray) -> np.ndarray:
     frames = np.maximum(seen.sum(0), 1)
     middle = keypoints[..., :2].sum(0, dtype=np.float64) / frames[..., None]
     squares = ((keypoints[..., :2] - middle) ** 2).sum(-1) * seen
-    motion = (np.sqrt(squares.sum(0) / frames) * seen.sum(0)).mean(-1)  # of one clip: the number of frames is common
-    return np.lexsort((-seen.sum((0, 2)), -motion))
+    return (np.sqrt(squares.sum(0) / frames) * seen.sum(0)).mean(-1)  # of one clip: the number of frames is common
 
 
 def _padded(keypoints: np.ndarray, people: int) -> np.ndarray:

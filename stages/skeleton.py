@@ -62,4 +62,32 @@ NTU = Skeleton(
     ),
 )  # fmt: skip
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (PENN_ACTION, NTU)}
+COCO = Skeleton(  # as mmpose has it, limbs included
+    "coco",
+    (
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+        "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+        "right_ankle",
+    ),
+    ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)),
+    (
+        (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10),
+        (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+    ),
+)  # fmt: skip
+
+H36M = Skeleton(  # Human3.6M's usual 17, as mmpose names them: a foot is the ankle, the neck's base the nose's place
+    "h36m",
+    (
+        "root", "right_hip", "right_knee", "right_foot", "left_hip", "left_knee", "left_foot", "spine", "thorax",
+        "neck_base", "head", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow",
+        "right_wrist",
+    ),
+    ((1, 4), (2, 5), (3, 6), (11, 14), (12, 15), (13, 16)),
+    (
+        (0, 4), (4, 5), (5, 6), (0, 1), (1, 2), (2, 3), (0, 7), (7, 8), (8, 9), (9, 10), (8, 11), (11, 12), (12, 13),
+        (8, 14), (14, 15), (15, 16),
+    ),
+)  # fmt: skip
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (PENN_ACTION, COCO, H36M, NTU)}

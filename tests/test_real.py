@@ -64,6 +64,32 @@ def test_the_sample_videos_as_a_user_would_type_it(shared: Path, tmp_path: Path)
     assert (tmp_path / "clip.png").read_bytes().startswith(b"\x89PNG")
 
 
+NTU_CLIP = "S001C001P001R001A001_rgb.avi"
+
+
+def test_the_real_ntu_clip_with_estimated_joints(shared: Path, tmp_path: Path) -> None:
+    """1920 x 1080 through kind `ntu`, mmpose on whole frames and `crop: person`: every array, finite and not empty."""
+    path = tmp_path / "star.yaml"
+    path.write_text(star("init", "ntu60-xsub", "--root", shared / "data" / "videos", "--cache", tmp_path / "c").stdout)
+    settings = (
+        "backbone.weights=random", "backbone.size=64", "pose.source=mmpose", "pose.checkpoint=random",
+        "pose.model=rtmpose-t_8xb256-420e_coco-256x192", "pose.detector=frame", "pose.layout=ntu", "decode.timeout=900",
+    )  # fmt: skip
+    result = star("extract", path, "--json", *[word for setting in settings for word in ("--set", setting)])
+    assert result.exit_code == 0, result.output
+    found = plan(recipes.load(path, settings))
+    assert found.graph["heatmaps"].stage.crop.crop == "person"
+    arrays = cached(found, NTU_CLIP, 0)
+    assert (arrays["frame_count"], arrays["frame_size"].tolist()) == (103, [1920, 1080])
+    keypoints = arrays["keypoints"]
+    assert keypoints.shape == (16, 2, 25, 3)
+    assert keypoints[:, 0, :, 2].any()
+    assert not keypoints[:, 1].any()  # a whole frame is one person
+    assert arrays["joint_heatmap"].shape == (16, 25, 16, 16)
+    assert arrays["joint_heatmap"].any()
+    assert all(np.isfinite(arrays[name]).all() for name in ("global_grid", "local_map", "joint_map"))
+
+
 def test_a_sample_of_penn_action_is_learned(shared: Path, tmp_path: Path) -> None:
     """Every 40th sequence with its real joints and labels: extracted without a failure, and the network learns it."""
     root = tmp_path / "Penn_Action"

@@ -10,6 +10,8 @@ frames
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from ...stages.skeleton import NTU
 JOINTS = len(NTU.joints)
 COLUMNS = 12
 COLOR_X, COLOR_Y, TRACKING = 5, 6, 11
+WANTED = itemgetter(COLOR_X, COLOR_Y, TRACKING)
 PEOPLE = 2  # no action has more; further bodies are furniture and reflections
 
 
@@ -80,9 +83,10 @@ def _count(path: Path, lines: list[str], index: int, expected: str) -> int:
 
 def _joints(path: Path, lines: list[str], start: list[int]) -> np.ndarray:
     """(bodies, 25, 3) float32 of the bodies whose joints begin at these lines."""
-    rows = [lines[first + joint].split() for first in start for joint in range(JOINTS)]
+    rows = [line.split() for first in start for line in lines[first : first + JOINTS]]
     try:
-        numbers = np.array([(row[COLOR_X], row[COLOR_Y], row[TRACKING]) for row in rows], np.float64)
+        numbers = np.fromiter(map(float, chain.from_iterable(map(WANTED, rows))), np.float64, 3 * len(rows))
+        numbers = numbers.reshape(-1, 3)
     except (ValueError, IndexError):
         numbers = np.array(list(_slowly(path, lines, start)))
     finite = np.isfinite(numbers).all(axis=1) & (numbers[:, 2] > 0)

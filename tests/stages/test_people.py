@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from star.stages.people import Found, linked, present, whole_frame
 
@@ -32,6 +33,20 @@ def test_largest_and_surest_come_first():
     twin = moved(ALICE, 300)
     frames = [found(ALICE, twin, scores=(0.5, 0.8))] * 4
     np.testing.assert_array_equal(linked(frames, 1)[:, 0], np.tile(twin.astype(np.float32), (4, 1)))
+
+
+@pytest.mark.parametrize(("choose", "first"), [("auto", ALICE), ("largest", ALICE), ("score", BOB), ("moving", BOB)])
+def test_who_comes_first_is_a_choice(choose: str, first: np.ndarray):
+    """A large person who stands still against a small, surer one who walks."""
+    frames = [found(ALICE, moved(BOB, 5 * t), scores=(0.6, 0.9)) for t in range(4)]
+    np.testing.assert_array_equal(linked(frames, 1, choose)[0, 0], first.astype(np.float32))
+
+
+def test_area_times_score_is_not_area():
+    """By area alone the larger one comes first, however unsure the detector is of him."""
+    frames = [found(ALICE, BOB, scores=(0.1, 0.9))] * 4
+    assert linked(frames, 1, "largest")[0, 0, 0] == ALICE[0]
+    assert linked(frames, 1)[0, 0, 0] == BOB[0]
 
 
 def test_a_frame_without_a_person_keeps_its_place():

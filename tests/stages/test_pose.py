@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,21 @@ def test_people_without_motion_keep_their_order():
     np.testing.assert_array_equal(annotated(keypoints, np.arange(6), 6, people=2), keypoints)
     keypoints[:3, 0] = 0
     np.testing.assert_array_equal(annotated(keypoints, np.arange(6), 6, people=1)[:, 0], keypoints[:, 1])
+
+
+def test_which_people_count_is_a_choice():
+    """A large one, a small one who moves, and one of middling size whose joints are surest."""
+    keypoints = standing(8, people=3)
+    keypoints[:, 0, :, :2] *= 3
+    keypoints[:, 1, :, 0] += 20 * np.arange(8)[:, None]
+    keypoints[:, :2, :, 2] = 0.5
+    for choose, first in (("auto", 1), ("moving", 1), ("largest", 0), ("score", 2)):
+        found = annotated(keypoints, np.arange(8), 8, 1, choose)
+        np.testing.assert_array_equal(found[:, 0], keypoints[:, first])
+        boxes = np.arange(96, dtype=np.float32).reshape(8, 3, 4)
+        np.testing.assert_array_equal(
+            annotated_boxes(keypoints, boxes, np.arange(8), 8, 1, choose)[:, 0], boxes[:, first]
+        )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -127,7 +143,33 @@ def test_key_holds_what_matters():
     network = "fasterrcnn_resnet50_fpn_v2"
     assert Pose("mmpose", "a", "ab12", network, "random", people=2, seed=3).settings() == {
         **shared, "checkpoint": "ab12", "detector": network, "detector_weights": "random", "seed": 3,
+        "linking": "assignment",
     }  # fmt: skip
+
+
+def test_layout_and_choice_are_in_the_key_where_they_are_not_the_sources_own():
+    """By default neither is; `moving` is what annotations have anyway, and a whole frame leaves nothing to choose."""
+    own = {"source": "annotations", "people": 1}
+    assert Pose(choose="moving").settings() == own
+    assert Pose(choose="largest", layout="coco").settings() == {**own, "layout": "coco", "choose": "largest"}
+    frame = Pose("mmpose", "a", detector="frame").settings()
+    assert Pose("mmpose", "a", detector="frame", choose="largest").settings() == frame
+    boxes = Pose("mmpose", "a").settings()
+    assert Pose("mmpose", "a", choose="moving").settings() == boxes
+    assert Pose("mmpose", "a", choose="score").settings() == {**boxes, "choose": "score"}
+    detected = Pose("mmpose", "a", detector="fasterrcnn_resnet50_fpn_v2")
+    assert replace(detected, choose="moving").settings() == {**detected.settings(), "choose": "moving"}
+
+
+def test_both_sources_together_have_a_key_of_their_own():
+    """`auto` depends on the network and on how annotations are read, whichever a video turns out to need."""
+    pose = Pose("auto", "a", detector="frame", layout="ntu", occluded=True, choose="moving", people=2)
+    assert pose.settings() == {
+        "source": "auto", "people": 2, "occluded": True, "model": "a", "checkpoint": "official", "detector": "frame",
+        "layout": "ntu",
+    }  # fmt: skip
+    assert replace(pose, choose="largest").settings()["choose"] == "largest"
+    assert "occluded" not in replace(pose, source="mmpose").settings()
 
 
 def test_training_machine_needs_none_of_it():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from itertools import product
 
 import pytest
 
@@ -48,6 +50,59 @@ def test_the_first_302_missing_samples_are_among_the_535(shared):
     assert first < second
 
 
+def pairs(missing, setups, train, test, even):
+    """(setup, performer) pairs of a part of the data set: so many of training and test subjects, `even` of even setups.
+
+    Every pair with a missing sample is among them; the real ones are not published as a list, and no count needs them.
+    """
+    found = {(int(name[1:4]), int(name[9:12])) for name in missing if int(name[1:4]) in setups}
+    lacking = {True: train, False: test}
+    for _, performer in found:
+        lacking[performer in ntu.SUBJECTS_120] -= 1
+    even -= sum(setup % 2 == 0 for setup, _ in found)
+    performers = range(1, 41) if max(setups) == 17 else range(41, 107)
+    for setup, performer in product(sorted(setups, key=lambda number: number % 2), performers):  # even setups first
+        side, evenly = performer in ntu.SUBJECTS_120, setup % 2 == 0
+        if (setup, performer) not in found and lacking[side] and (even or not evenly):
+            found.add((setup, performer))
+            lacking[side] -= 1
+            even -= evenly
+    assert not even
+    assert not any(lacking.values())
+    return found
+
+
+@pytest.fixture(scope="module")
+def names(shared, tmp_path_factory):
+    """Empty files with the names of all 114,480 samples, one folder per setup as downloaded; and the missing ones."""
+    missing = ntu.read_missing(shared / "data/ntu/NTU_RGBD120_samples_with_missing_skeletons.txt")
+    root = tmp_path_factory.mktemp("nturgb+d")
+    parts = [(range(1, 18), range(1, 61), (112, 46, 72)), (range(18, 33), range(61, 121), (64, 96, 80))]
+    for setups, actions, counts in parts:
+        for setup, performer in pairs(missing, setups, *counts):
+            folder = root / f"nturgbd_rgb_s{setup:03d}"
+            folder.mkdir(exist_ok=True)
+            for action, camera, replication in product(actions, (1, 2, 3), (1, 2)):
+                name = f"S{setup:03d}C{camera:03d}P{performer:03d}R{replication:03d}A{action:03d}_rgb.avi"
+                os.close(os.open(folder / name, os.O_CREAT))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("version", "split", "train", "test"),
+    [
+        (60, "xsub", 40091, 16487), (60, "xview", 37646, 18932), (120, "xsub", 63026, 50919),
+        (120, "xset", 54468, 59477),
+    ],
+)  # fmt: skip
+def test_every_protocol_counts_as_published(names, shared, version, split, train, test):
+    """METHOD.md's counts, from 114,480 file names and the official list, through the walk over the folders."""
+    file = {60: "NTU_RGBD_samples_with_missing_skeletons.txt", 120: "NTU_RGBD120_samples_with_missing_skeletons.txt"}
+    catalogue = load(names, split, version, missing=shared / "data/ntu" / file[version])
+    assert Counter(video.split for video in catalogue.videos) == {"train": train, "test": test}
+    assert len(catalogue.videos) + len(catalogue.left_out) == 114480
+
+
 def test_training_subjects_are_as_many_as_published():
     """20 of 40 subjects and 53 of 106."""
     assert (len(ntu.SUBJECTS_60), len(ntu.SUBJECTS_120)) == (20, 53)
@@ -91,6 +146,19 @@ def test_any_folders_and_both_file_types_with_skeletons_beside_them(tmp_path):
     assert (first.id, first.annotation) == ("a/S001C001P001R001A002.MP4", None)
     assert second.id == "b/nturgb+d_rgb/S001C001P001R001A001_rgb.avi"
     assert second.annotation == tmp_path / "skeletons/S001C001P001R001A001.skeleton"
+
+
+def test_folders_do_not_matter(tmp_path):
+    """One folder per setup, as downloaded, or all files in one: the same samples, labels, splits and joints."""
+    found = []
+    for folders in (("nturgbd_rgb_s001/", "nturgbd_rgb_s002/", "nturgb+d_skeletons/"), ("", "", "")):
+        root = tmp_path / f"root{len(found)}"
+        touch(root, f"{folders[0]}S001C001P001R001A001_rgb.avi", f"{folders[1]}S002C002P003R001A050_rgb.avi")
+        touch(root, f"{folders[2]}S001C001P001R001A001.skeleton", f"{folders[2]}S002C002P003R001A050.skeleton")
+        videos = load(root).videos
+        found.append([(v.media.name, v.label, v.split, v.annotation.name, v.groups) for v in videos])
+    assert found[0] == found[1]
+    assert [one[3] for one in found[0]] == ["S001C001P001R001A001.skeleton", "S002C002P003R001A050.skeleton"]
 
 
 def test_skeletons_may_lie_elsewhere(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from star.cache.errors import AnnotationError
 from star.pipeline.datasets import read_annotation
 from star.pipeline.datasets.ntu_skeleton import read_skeleton
+from star.stages.pose import annotated
 
 BODY_1, BODY_2, BODY_3 = "72057594037931101", "72057594037931102", "72057594037931103"  # equal as float64
 
@@ -64,6 +65,30 @@ def test_the_body_that_moves_most_comes_first_and_only_two_stay(tmp_path):
     keypoints = read_skeleton(write(tmp_path / "a.skeleton", frames))
     assert keypoints.shape == (4, 2, 25, 3)
     assert keypoints[0, :, 0, 0].tolist() == [900, 500]
+
+
+@pytest.mark.parametrize("bodies", range(5))
+def test_any_number_of_bodies(tmp_path, bodies):
+    """0 to 4 bodies, in every frame or from frame to frame more: never more than the two that move most."""
+    names = [f"7205759403793110{number}" for number in range(bodies)]
+    frames = [[still(name, 100 * n + 10 * n * t) for n, name in enumerate(names)] for t in range(3)]
+    keypoints = read_skeleton(write(tmp_path / "a.skeleton", frames))
+    assert keypoints.shape == (3, min(max(bodies, 1), 2), 25, 3)
+    moving = sorted(range(bodies), reverse=True)[:2]
+    assert [keypoints[2, place, 0, 0] for place in range(len(moving))] == [120 * n for n in moving]
+    growing = read_skeleton(write(tmp_path / "b.skeleton", [frame[:t] for t, frame in enumerate(frames)]))
+    assert growing.shape[1] == min(max(bodies, 1), 2)
+    assert growing[..., 0, 2].sum(1).tolist() == [min(t, bodies) for t in range(3)]
+
+
+@pytest.mark.parametrize("count", [96, 100, 107])
+def test_a_skeleton_and_its_video_may_differ_by_a_few_frames(tmp_path, count):
+    """Frames that only the video has are empty and keep their place; frames that only the skeleton has are not used."""
+    keypoints = read_skeleton(write(tmp_path / "a.skeleton", [[still(BODY_1, 100 + t)] for t in range(100)]))
+    index = np.array([0, 50, 95, count - 1])
+    found = annotated(keypoints, index, count, people=2)
+    assert found[:, 0, 0, 0].tolist() == [100 + t if t < 100 else 0 for t in index]
+    assert not found[:, 1].any()
 
 
 @pytest.mark.parametrize("nothing", ["NaN", "-inf", "-1.#IND", "1.#QNAN"])
