@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..cache.errors import RecipeError
 from . import recipe as settings
-from .features import Batch
+from .features import Batch, to_device
 from .shapes import local_side
 
 
@@ -59,7 +59,7 @@ def augment(
         changed |= _move(changed, asked, side, random, size, picks)
     if joint in batch and asked.joint_dropout:
         n = batch[joint].shape[2]
-        keep = torch.from_numpy(random.random((size, 1, n))[picks] >= asked.joint_dropout)
+        keep = random.random((size, 1, n))[picks] >= asked.joint_dropout
         changed[joint] = _masked(changed[joint], keep)
     if asked.token_dropout:
         for name in ("global_grid", joint):
@@ -81,16 +81,16 @@ def _drop_tokens(
     """Blank single tokens: cells (t, y, x) of the global grid (b, t, c, y, x), or joints (t, n) of a joint array."""
     grid = name == "global_grid"
     tokens = (tensor.shape[1], 1, *tensor.shape[3:]) if grid else tuple(tensor.shape[1:3])
-    keep = torch.from_numpy(random.random((size, *tokens))[picks] >= share)
+    keep = random.random((size, *tokens))[picks] >= share
     return _masked(tensor, keep, None if blank is None else blank[:, None, None])
 
 
-def _masked(tensor: Tensor, keep: Tensor, blank: Tensor | None = None) -> Tensor:
+def _masked(tensor: Tensor, keep: np.ndarray, blank: Tensor | None = None) -> Tensor:
     """The tensor where `keep`, whose axes are its first ones or 1, else zero, or `blank`."""
-    keep = keep.reshape(*keep.shape, *(1,) * (tensor.ndim - keep.ndim)).to(tensor.device)
+    kept = to_device(keep, tensor.device).reshape(*keep.shape, *(1,) * (tensor.ndim - keep.ndim))
     if blank is None:
-        return tensor * keep.to(tensor.dtype)
-    return torch.where(keep, tensor, blank.to(tensor.device, tensor.dtype))
+        return tensor * kept.to(tensor.dtype)
+    return torch.where(kept, tensor, blank.to(tensor.device, tensor.dtype))
 
 
 def _move(
@@ -106,11 +106,11 @@ def _move(
     jitter = (
         asked.joint_jitter * random.standard_normal((size, t, n, 2) if asked.joint_jitter else (size, 1, 1, 2))[picks]
     )
-    weights = resampling(torch.from_numpy(zoom), torch.from_numpy(shift + jitter), side)
-    moved = {name: _resample(batch[name], weights, side)}
+    # the weights are made where the maps lie: with jitter they are larger than the maps
+    numbers = [to_device(drawn.astype(np.float32), batch[name].device) for drawn in (zoom, shift + jitter, shift)]
+    moved = {name: _resample(batch[name], resampling(numbers[0], numbers[1], side), side)}
     if "local_map" in batch:  # the joints of concat_conv weigh this map, so it moves with them, without the jitter
-        together = resampling(torch.from_numpy(zoom), torch.from_numpy(shift), side)
-        moved["local_map"] = _resample(batch["local_map"], together, side)
+        moved["local_map"] = _resample(batch["local_map"], resampling(numbers[0], numbers[2], side), side)
     return moved
 
 
@@ -122,9 +122,11 @@ def resampling(zoom: Tensor, shift: Tensor, side: int) -> tuple[Tensor, Tensor]:
     the two axes are independent and grid_sample's gather becomes two products.
     """
     centre = (side - 1) / 2
-    cells = torch.arange(side, dtype=torch.float64)
+    cells = torch.arange(side, dtype=shift.dtype, device=shift.device)
     source = (cells - centre - shift[..., None]) / zoom[..., None] + centre
-    weight = (1 - (source[..., None] - cells).abs()).clamp(min=0).float()
+    weight = (
+        (source[..., None] - cells).abs_().neg_().add_(1).clamp_(min=0).float()
+    )  # large: one tensor, changed in place
     return weight[..., 1, :, :], weight[..., 0, :, :]
 
 
@@ -132,7 +134,7 @@ def _resample(tensor: Tensor, weights: tuple[Tensor, Tensor], side: int) -> Tens
     """Move the maps of a tensor (b, t, n, …): its last two axes, or the last side² of its last axis."""
     whole = tensor.shape[-2:] == (side, side)
     maps = tensor if whole else tensor[..., -side * side :].unflatten(-1, (side, side))
-    down, across = (weight.to(tensor.device) for weight in weights)
+    down, across = weights
     moved = torch.matmul(torch.matmul(down, maps.float()), across.mT).to(tensor.dtype)
     if whole:
         return moved
@@ -154,7 +156,7 @@ def mixup(batch: Batch, targets: Tensor, alpha: float, random: np.random.Generat
     targets: (b, k) class probabilities. Arrays and targets are blended, "label" and "clip" stay.
     """
     share = float(random.beta(alpha, alpha))
-    partner = torch.from_numpy(random.permutation(len(targets))).to(targets.device)
+    partner = to_device(random.permutation(len(targets)), targets.device)
     blended = {
         name: tensor.lerp(tensor[partner], 1 - share) if tensor.is_floating_point() else tensor
         for name, tensor in batch.items()

@@ -129,16 +129,21 @@ class Features(Dataset):
 
     def __getitems__(self, clips: Numbers) -> Batch:
         """The clips of these numbers as one batch, in their order."""
-        index = torch.as_tensor(np.asarray(clips, dtype=np.int64))
-        where = index.to(self.device) if self.preload == "device" else index
+        index = np.asarray(clips, dtype=np.int64)
+        where = to_device(index, self.device) if self.preload == "device" else torch.from_numpy(index)
         found = {name: self.loaded[name][where] if self.loaded else self._read(name, clips) for name in self.rows}
-        return found | {"label": self.labels[index], "clip": index}
+        return found | {"label": self._labels[where], "clip": where}
 
     def _read(self, name: str, clips: Numbers, *, pin: bool = True) -> Tensor:
         rows = self.rows[name]
         out = _empty((len(clips), *rows.shape), rows.dtype, pin=pin and self.device.type == "cuda")
         rows.gather(clips, out.numpy())
         return out
+
+    @cached_property
+    def _labels(self) -> Tensor:
+        """The labels, where the features are."""
+        return self.labels.to(self.device) if self.preload == "device" else self.labels
 
     def load(self) -> None:
         """Preload now what the first batch would preload."""
@@ -158,6 +163,12 @@ class Features(Dataset):
                 part = range(start, min(start + CHUNK, len(self)))
                 loaded[name][start : part.stop] = self._read(name, part)
         return loaded
+
+
+def to_device(values: np.ndarray, device: torch.device) -> Tensor:
+    """A few numbers on the device, without waiting for what it is doing: a plain copy would."""
+    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype, *, pin: bool) -> Tensor:

@@ -78,11 +78,16 @@ class Learner:
         batch, wanted = self._prepare(batch, portion, random)
         with contextlib.nullcontext() if portion.steps else self._alone():
             with autocast(self.ranks.device, self.asked.precision):
-                logits = self.model(**inputs(batch)).float()
+                logits = self._model_for(len(portion.clips))(**inputs(batch)).float()
             losses = cross_entropy(logits, wanted, self.weights, reduction="none")
             (losses.sum() * (portion.weight * self.ranks.size)).backward()
         right = (logits.argmax(1) == batch["label"]).sum()
         return torch.stack([losses.detach().sum(), right.float()])
+
+    def _model_for(self, clips: int) -> Any:
+        """The compiled network for whole batches; the last one of an epoch is not worth a compilation of its own."""
+        odd = self.asked.compile and self.ranks.size == 1 and clips != self.asked.batch
+        return self.network if odd else self.model
 
     def _prepare(self, batch: Batch, portion: Portion, random: np.random.Generator) -> tuple[Batch, Tensor]:
         """The batch, augmented, and its targets (b, k)."""

@@ -1,0 +1,135 @@
+"""Claim: on a GPU, training the paper's network (3 + 3 layers, width 512) on features that lie on the device runs at
+half or more of the card's own matmul rate, and waits for no data.
+
+The ceiling is measured first: an 8192 x 8192 x 8192 product of random bfloat16 matrices. A step is all that `star
+train` does for a batch: gather, augmentation, forward, backward, clipping, AdamW, averaged weights. Its model FLOPs are
+three times those of `star model`, counted on the very code; nothing that is computed twice counts twice. "host" is the
+time until everything is queued: where it is as long as the step, the processor is the limit.
+
+    python benchmarks/train_gpu.py [--batches 4,32,64] [--compile no,yes] [--steps 40] [--clips 256] [--profile FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from feature_read import SHAPES, build
+from train_step import forever
+
+from star.pipeline import recipe as recipes
+from star.pipeline.epochs import Portion
+from star.pipeline.features import Features
+from star.pipeline.learner import Learner
+from star.pipeline.network import arguments
+from star.pipeline.ranks import Ranks
+from star.pipeline.selection import Selection
+from star.pipeline.stream import Stream
+from star.stages.transformer.flops import rows
+
+RECIPE = """
+dataset: {kind: videos, root: videos}
+cache: {root: cache}
+train:
+  {optimizer: adamw, learning_rate: 0.0003, precision: bfloat16, preload: device, clip_norm: 1.0, ema: 0.99,
+   augment: {shift: 0.1, scale: 0.2, joint_dropout: 0.1, joint_jitter: 0.5}}
+"""
+
+
+def ceiling(device: torch.device, side: int = 8192, repeat: int = 20) -> float:
+    """FLOP/s of a large bfloat16 product on the device."""
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    torch.cuda.synchronize(device)
+    began = time.perf_counter()
+    for _ in range(repeat):
+        a @ b
+    torch.cuda.synchronize(device)
+    return 2 * side**3 * repeat / (time.perf_counter() - began)
+
+
+class Steps:
+    """Training steps of star's own learner on a selection."""
+
+    def __init__(self, selection: Selection, device: torch.device, batch: int, *, compiled: bool) -> None:
+        recipe = recipes.parse(RECIPE, overrides=(f"train.batch={batch}", f"train.compile={str(compiled).lower()}"))
+        features = Features(selection, tuple(SHAPES), preload="device", device=device)
+        sizes = arguments(recipe.model, features.shapes, len(selection.classes))
+        self.learner = Learner(recipe, sizes, selection.labels, 10_000, Ranks(device=device))
+        self.order, self.batch = forever(len(selection), batch), batch
+        self.batches = Stream(features)(self.order)
+        self.number = 0
+        self.flops = 3 * rows(self.learner.network)[-1].flops * batch
+
+    def run(self, steps: int) -> tuple[float, float, float]:
+        """Seconds a step, seconds until it was queued, and the share of the time that went to waiting for batches."""
+        waited = 0.0
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        for _ in range(steps):
+            asked = time.perf_counter()
+            batch = next(self.batches)
+            waited += time.perf_counter() - asked
+            self._step(batch)
+        queued = time.perf_counter() - began
+        torch.cuda.synchronize()
+        whole = time.perf_counter() - began
+        return whole / steps, queued / steps, waited / whole
+
+    def _step(self, batch: Any) -> None:
+        clips = self.order[self.number]
+        self.learner.learn(
+            Portion(self.number, clips, np.arange(len(clips)), self.batch, 1 / self.batch, True), batch, 0
+        )
+        self.learner.update(self.number)
+        self.number += 1
+
+
+def profile(steps: Steps, path: Path) -> None:
+    """Write which kernels a step spends its time in."""
+    with torch.profiler.profile() as found:
+        steps.run(3)
+    path.write_text(found.key_averages().table(sort_by="self_cuda_time_total", row_limit=40, max_name_column_width=90))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", default="4,32,64")
+    parser.add_argument("--compile", default="no,yes")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--clips", type=int, default=256)
+    parser.add_argument("--profile", type=Path)
+    asked = parser.parse_args()
+    if not torch.cuda.is_available():
+        raise SystemExit("needs a GPU that torch can use")
+    device = torch.device("cuda")
+    limit = ceiling(device)
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}; bfloat16 matmul {limit / 1e12:.0f} TFLOP/s")
+    print(f"{'batch':>5} {'compiled':>8} {'ms a step':>10} {'host ms':>8} {'waiting':>8} {'clips/s':>8} {'ceiling':>8}")
+    with tempfile.TemporaryDirectory() as folder:
+        selection = build(Path(folder), asked.clips)
+        for compiled in asked.compile.split(","):
+            for batch in map(int, asked.batches.split(",")):
+                torch._dynamo.reset()  # else a second size would be compiled for any size
+                steps = Steps(selection, device, batch, compiled=compiled == "yes")
+                steps.run(5)
+                whole, queued, waiting = steps.run(asked.steps)
+                share = steps.flops / whole / limit
+                print(
+                    f"{batch:>5} {compiled:>8} {whole * 1e3:>10.2f} {queued * 1e3:>8.2f} {waiting:>8.1%} "
+                    f"{batch / whole:>8.0f} {share:>8.1%}",
+                    flush=True,
+                )
+                if asked.profile:
+                    profile(steps, asked.profile.with_suffix(f".{compiled}.{batch}.txt"))
+
+
+if __name__ == "__main__":
+    main()
