@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .attention import Mixer
-from .projection import QUIET, linear
+from .projection import QUIET, linear, wide
 
 
 def pick(z: Tensor, only: Tensor | None) -> Tensor:
@@ -58,12 +58,18 @@ class Block(nn.Module):
 
 
 class PostNorm(Block):
-    """LN(f(z) + z), z in the order of f's outputs."""
+    """LN(f(z) + z), z in the order of f's outputs.
+
+    Sum and norm are float32's; what they give has the type of f's own outputs, bfloat16 under autocast: the products
+    that follow would cast it anyway, one by one, and half the bytes move between the modules.
+    """
 
     def forward(self, z: Tensor, only: Tensor | None = None) -> Tensor:
         """z (b, t, s, d) -> (b, t, s, d); only (q): positions in s of the tokens wanted, -> (b, t, q, d)."""
         queries = None if only is None else z.index_select(2, only)
-        return self.norm(self.inner.arrange(z if queries is None else queries) + self.dropout(self.inner(z, queries)))
+        found = self.inner(z, queries)
+        residual = wide(self.inner.arrange(z if queries is None else queries))
+        return self.norm(residual + self.dropout(found)).to(found.dtype)
 
 
 class PreNorm(Block):

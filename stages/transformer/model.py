@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...cache.errors import UsageError
 from .attention import attention
 from .layer import NORMS, Layer, pick
-from .projection import linear
+from .projection import linear, wide
 from .tokens import ConcatConv, Grid, Joints, OneForAllFrames, Tokens, check
 
 READOUTS = {
@@ -154,7 +154,7 @@ class STARTransformer(nn.Module):
         for layer in layers[:-1]:
             z = self.carry(layer(z))
         z = layers[-1](z, self.only) if layers else pick(z, self.only)
-        return self.head(self.norm(z).mean((1, 2)))
+        return self.head(wide(self.norm(z)).mean((1, 2)))
 
     def embed(
         self,

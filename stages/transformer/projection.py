@@ -28,6 +28,11 @@ def token(*axes: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(*axes), std=0.02))
 
 
+def wide(x: Tensor) -> Tensor:
+    """The tensor as float32 where it is narrower: sums are taken of float32."""
+    return x.float() if x.element_size() < 4 else x
+
+
 class BranchLinear(nn.Module):
     """Two linear layers side by side, one for each branch, in one batched product: no loop over branches."""
 
