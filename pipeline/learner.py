@@ -54,7 +54,7 @@ class Learner:
         self.asked, self.steps, self.ranks, self.side = recipe.train, steps, ranks, map_side(recipe)
         torch.manual_seed(self.asked.seed)
         self.network = STARTransformer(**arguments).to(ranks.device)
-        self.model = ranks.wrap(_compiled(self.network, ranks.device) if self.asked.compile else self.network)
+        self.model = ranks.wrap(_compiled(self.network, ranks) if self.asked.compile else self.network)
         self.optimizer = make_optimizer(self.network, self.asked)
         self.average = Average(self.network, self.asked.ema) if self.asked.ema else None
         self.standardize = self.network.tokens.standardize
@@ -143,7 +143,10 @@ class Learner:
             checkpoint.put(self.average.model, checkpoint.under("average", tensors), where)
 
 
-def _compiled(network: nn.Module, device: torch.device) -> Any:
+def _compiled(network: nn.Module, ranks: Ranks) -> Any:
+    """The network compiled; on one GPU also recorded as CUDA graphs, since launching its kernels one by one takes the
+    processor longer than they run. (DistributedDataParallel's hooks cannot be recorded.)"""
+    device = ranks.device
     if device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         raise MachineError("train.compile: needs a C++ compiler on a CPU; install g++, or set it to false")
-    return torch.compile(network)
+    return torch.compile(network, mode="reduce-overhead" if device.type == "cuda" and ranks.size == 1 else None)
