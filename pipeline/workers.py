@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from ..cache.errors import MachineError, VideoCrash, VideoError, VideoTimeout
+from .slots import Slots, attach
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -31,17 +32,22 @@ def cores() -> int:
 
 
 class Children:
-    """Child processes that run one function per video, each call under a time limit in seconds."""
+    """Child processes that run one function per video, each call under a time limit in seconds.
 
-    def __init__(self, count: int, timeout: float) -> None:
+    slots: memory that they share with this process, for what they would otherwise send through a pipe.
+    """
+
+    def __init__(self, count: int, timeout: float, slots: Slots | None = None) -> None:
         from pebble import ProcessPool
 
         _allow_children()
-        self.timeout = timeout
+        self.count, self.timeout = count, timeout
+        self.slots = slots or Slots(0, (1,))
         self.pool = ProcessPool(
             max_workers=count,
             max_tasks=TASKS_PER_CHILD,
             initializer=_in_child,
+            initargs=(slots,),
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -78,8 +84,9 @@ def _death(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _in_child() -> None:
+def _in_child(slots: Slots | None) -> None:
     """Ctrl-C reaches the whole process group, but only the driver decides what it means."""
+    attach(slots)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
 
