@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,11 +18,15 @@ from ..stages.estimator import crops
 from ..stages.layout import convert
 from ..stages.people import whole_frame
 from ..stages.pose import annotated, annotated_boxes
+from ..stages.reduced import cut_reduced, reduction
 from ..stages.skeleton import Skeleton
 from ..stages.window import Window
 from . import datasets
 from .catalogue import Digests, digests
 from .datasets.dataset import Annotation, Video
+
+if TYPE_CHECKING:
+    from ..stages.readers.video import Video as VideoReader
 
 Arrays = dict[str, Any]  # the arrays of one clip, by name
 
@@ -36,7 +40,8 @@ class Reading:
     not seen. choose: which people's. skeleton: the annotation's layout. layout: the one that is stored, where it is
     another. frames: "cut" to `size` by `crop`, "full" for a network that must see them first, "none". window, boxes:
     how a pose model looks at people, and whose boxes it gets: the annotation's, the whole frame, or (None) those of a
-    detector that sees full frames. known: digests that need not be read again.
+    detector that sees full frames. jpeg: "scaled" to decode JPEG frames no larger than the crop needs. known: digests
+    that need not be read again.
     """
 
     video: Video
@@ -46,6 +51,7 @@ class Reading:
     crop: Crop
     size: int
     reader: str = "auto"
+    jpeg: str = "exact"
     people: int = 1
     choose: str = "auto"
     skeleton: Skeleton | None = None
@@ -94,7 +100,8 @@ def read(job: Reading) -> Read:
             _look(job, result, annotation)
         if job.frames == "cut":
             frames = iter(result.full.items()) if result.full else reader.frames(wanted)
-            result.frames = cut_views(frames, result, job)
+            scaled = job.jpeg == "scaled" and job.video.media.is_dir()
+            result.frames = reduced_views(reader, result, job) if scaled else cut_views(frames, result, job)
         if job.frames != "full":
             result.full = {}
     return result
@@ -177,6 +184,20 @@ def cut_views(frames: Iterator[tuple[int, np.ndarray]], result: Read, job: Readi
             places = np.flatnonzero(index == number)
             if len(places):
                 cuts[view][places] = cut(frame, regions[view], job.size, flip=bool(result.chosen[view]["flip"]))
+    return cuts
+
+
+def reduced_views(reader: VideoReader, result: Read, job: Reading) -> dict[int, np.ndarray]:
+    """The same from JPEG frames, each decoded no larger than its view needs: what a view gets depends on it alone."""
+    cuts: dict[int, np.ndarray] = {}
+    for view, arrays in result.chosen.items():
+        width, height = (int(side) for side in arrays["frame_size"])
+        region = region_of(job.crop, arrays, result.keypoints.get(view), job.video.id, view)
+        index, factor = arrays["frame_index"], reduction(region, job.size)
+        cuts[view] = np.empty((len(index), job.size, job.size, 3), np.uint8)
+        for number, frame in reader.reduced(index, factor):
+            small = cut_reduced(frame, region, job.size, (width, height), factor, flip=bool(arrays["flip"]))
+            cuts[view][index == number] = small
     return cuts
 
 
