@@ -116,6 +116,7 @@ class Engine:
             crop=self.graph["heatmaps"].stage.crop,
             size=self.recipe.backbone.size,
             reader=self.recipe.decode.reader,
+            jpeg=self.recipe.decode.jpeg,
             people=settings.people,
             choose=settings.choose,
             skeleton=self.skeleton,

@@ -99,7 +99,8 @@ def uses_annotation(recipe: Recipe) -> bool:
 
 def _backbone(recipe: Recipe) -> Backbone:
     weights = identity(recipe.backbone.weights, recipe.backbone.weights_sha256, "backbone.weights")
-    return Backbone(**_same(Backbone, recipe.backbone) | {"weights": weights, "crop_seed": recipe.decode.seed})
+    above = {"weights": weights, "crop_seed": recipe.decode.seed, "jpeg": recipe.decode.jpeg}
+    return Backbone(**_same(Backbone, recipe.backbone) | above)
 
 
 def _pose(recipe: Recipe) -> Pose:

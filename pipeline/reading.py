@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,12 +19,16 @@ from ..stages.estimator import crops
 from ..stages.layout import convert
 from ..stages.people import whole_frame
 from ..stages.pose import annotated, annotated_boxes
+from ..stages.reduced import cut_reduced, reduction
 from ..stages.skeleton import Skeleton
 from ..stages.window import Window
 from . import datasets
 from .catalogue import Digests, digests
 from .datasets.dataset import Annotation, Video
 from .slots import Slots, attached
+
+if TYPE_CHECKING:
+    from ..stages.readers.video import Video as VideoReader
 
 Arrays = dict[str, Any]  # the arrays of one clip, by name
 
@@ -38,8 +42,9 @@ class Reading:
     not seen. choose: which people's. skeleton: the annotation's layout. layout: the one that is stored, where it is
     another. frames: "cut" to `size` by `crop`, "full" for a network that must see them first, "none". window, boxes:
     how a pose model looks at people, and whose boxes it gets: the annotation's, the whole frame, or (None) those of a
-    detector that sees full frames. known: digests that need not be read again. slots: where in shared memory the cut
-    frames of a view go; without one they are part of the result.
+    detector that sees full frames. jpeg: "scaled" to decode JPEG frames no larger than the crop needs. known: digests
+    that need not be read again. slots: where in shared memory the cut frames of a view go; without one they are part
+    of the result.
     """
 
     video: Video
@@ -49,6 +54,7 @@ class Reading:
     crop: Crop
     size: int
     reader: str = "auto"
+    jpeg: str = "exact"
     people: int = 1
     choose: str = "auto"
     skeleton: Skeleton | None = None
@@ -113,7 +119,8 @@ def _read(job: Reading) -> Read:
             _look(job, result, annotation)
         if job.frames == "cut":
             frames = iter(result.full.items()) if result.full else reader.frames(wanted)
-            cuts = cut_views(frames, result, job)
+            scaled = job.jpeg == "scaled" and job.video.media.is_dir()
+            cuts = reduced_views(reader, result, job) if scaled else cut_views(frames, result, job)
             result.frames = {view: cut for view, cut in cuts.items() if view not in job.slots}
         if job.frames != "full":
             result.full = {}
@@ -206,6 +213,20 @@ def _room(job: Reading, view: int, frames: int) -> np.ndarray:
     if view in job.slots and slots is not None:
         return slots[job.slots[view]]
     return np.empty((frames, job.size, job.size, 3), np.uint8)
+
+
+def reduced_views(reader: VideoReader, result: Read, job: Reading) -> dict[int, np.ndarray]:
+    """The same from JPEG frames, each decoded no larger than its view needs: what a view gets depends on it alone."""
+    cuts: dict[int, np.ndarray] = {}
+    for view, arrays in result.chosen.items():
+        width, height = (int(side) for side in arrays["frame_size"])
+        region = region_of(job.crop, arrays, result.keypoints.get(view), job.video.id, view)
+        index, factor = arrays["frame_index"], reduction(region, job.size)
+        cuts[view] = _room(job, view, len(index))
+        for number, frame in reader.reduced(index, factor):
+            small = cut_reduced(frame, region, job.size, (width, height), factor, flip=bool(arrays["flip"]))
+            cuts[view][index == number] = small
+    return cuts
 
 
 def region_of(crop: Crop, arrays: Arrays, keypoints: np.ndarray | None, video_id: str, view: int) -> np.ndarray:

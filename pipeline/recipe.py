@@ -92,6 +92,10 @@ class Decode(Settings):
     views: Views = Views()
     flip: bool = Field(default=True, description="views after the first are mirrored at random")
     reader: Literal["auto", "pyav", "decord"] = "auto"
+    jpeg: Literal["exact", "scaled"] = Field(
+        default="exact",
+        description="folders of JPEG frames; scaled: decoded no larger than the crop needs, faster, not bit for bit",
+    )
     timeout: Annotated[Real, Field(gt=0)] = Field(default=60.0, description="seconds that one video may take to decode")
 
 
@@ -294,6 +298,11 @@ class Recipe(Settings):
         if self.decode.frames % 2:
             raise ValueError(
                 f"decode.frames: {self.decode.frames} is odd; zigzag and binary attention need an even number"
+            )
+        if self.decode.jpeg == "scaled" and self.pose.source != "annotations":
+            raise ValueError(
+                f"decode.jpeg: scaled needs pose.source: annotations, not {self.pose.source}: a pose network looks at "
+                "whole frames; set decode.jpeg to exact"
             )
         return self
 

@@ -39,6 +39,7 @@ class Backbone:
     weights: "kinetics400", "random" (drawn from `seed`), or the sha256 of a file.
     size: side of the square input, px, a multiple of 16. crop, margin, jitter_scale, jitter_shift, crop_seed: see Crop.
     precision: "bfloat16", "float16" or "float32": the type of its convolutions' inputs; sums are float32.
+    jpeg: "exact", or "scaled" for JPEG frames that were decoded at a reduced size, see `reduced`.
     """
 
     name: ClassVar[str] = "backbone"
@@ -60,6 +61,7 @@ class Backbone:
     global_layer: str = "layer4"
     local_layer: str = "layer2"
     precision: str = "bfloat16"
+    jpeg: str = "exact"
 
     @property
     def cropping(self) -> Crop:
@@ -75,7 +77,7 @@ class Backbone:
         return {"grid": self.grid(self.local_layer), "crop": self.cropping.settings()}
 
     def settings(self) -> Settings:
-        """What stands in the key; the seed only where it draws the weights."""
+        """What stands in the key; the seed only where it draws the weights, jpeg only where it is not exact."""
         return {
             "model": self.model,
             "weights": self.weights,
@@ -85,6 +87,7 @@ class Backbone:
             "global_layer": self.global_layer,
             "local_layer": self.local_layer,
             "precision": self.precision,
+            **({"jpeg": self.jpeg} if self.jpeg != "exact" else {}),
         }
 
 

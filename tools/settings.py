@@ -20,7 +20,7 @@ What a setting changes decides what has to be computed again:
 
 | section | a change recomputes |
 |---|---|
-| `decode` | frames, sampling, seed, flip: all stages. `views`: only the new views. reader, timeout: nothing |
+| `decode` | frames, sampling, seed, flip: all. `views`: only the new views. jpeg: backbone, tokens. Others: nothing |
 | `pose` | pose, heat maps, tokens (and the backbone where `crop: person`). batch: nothing |
 | `backbone` | backbone, tokens; size, crop, margin, jitter and local_layer also the heat maps. batch: nothing |
 | `heatmaps` | heat maps, tokens |

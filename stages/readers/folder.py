@@ -1,7 +1,8 @@
-"""A folder of numbered pictures as a video; only the wanted ones are read."""
+"""A folder of numbered pictures as a video; only the wanted ones are read, and of the first one the header."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,10 +11,14 @@ import cv2
 import numpy as np
 
 from ...cache.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
+from .headers import picture_size
 from .video import FOLDER_RATE, Video, clock, other_size
 
 KINDS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-_ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}  # how a file begins: how it must end
+_JPEG = b"\xff\xd8\xff"
+_ENDS = {_JPEG: b"\xff\xd9", b"\x89PNG": b"IEND"}  # how a file begins: how it must end
+_PARTS = re.compile(r"\d+|\D+")
+_SMALLER = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
 class FolderVideo(Video):
@@ -28,8 +33,8 @@ class FolderVideo(Video):
         self._files = list_pictures(path)
         self.frame_count = self.claimed = len(self._files)
         self.times = clock([], self.frame_count, FOLDER_RATE)
-        height, width, _channels = read_picture(self._files[0]).shape
-        self._size = (width, height)
+        first = _read(self._files[0])
+        self._size = picture_size(first) or _size(_decode(self._files[0], first))
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -39,11 +44,26 @@ class FolderVideo(Video):
     def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """The wanted pictures in ascending order."""
         for index in self.wanted(indices):
-            picture = read_picture(self._files[index])
-            size = (picture.shape[1], picture.shape[0])
-            if size != self._size:
-                raise other_size(self._path, index, size, self._size)
-            yield index, picture
+            yield index, self._whole(index, _read(self._files[index]))
+
+    def reduced(self, indices: Iterable[int], factor: int) -> Iterator[tuple[int, np.ndarray]]:
+        """The wanted pictures, those of JPEG files at 1/factor of their size: see `Video.reduced`.
+
+        libjpeg's inverse transform makes them small, at a third of the work. Files with EXIF data come in full, since
+        those may be turned.
+        """
+        for index in self.wanted(indices):
+            data = _read(self._files[index])
+            if factor == 1 or not data.startswith(_JPEG) or picture_size(data) != self._size:
+                yield index, self._whole(index, data)
+            else:
+                yield index, _decode(self._files[index], data, factor)
+
+    def _whole(self, index: int, data: bytes) -> np.ndarray:
+        picture = _decode(self._files[index], data)
+        if _size(picture) != self._size:
+            raise other_size(self._path, index, _size(picture), self._size)
+        return picture
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -52,33 +72,55 @@ class FolderVideo(Video):
 def list_pictures(folder: Path) -> list[Path]:
     """The pictures of a folder in natural order; names that begin with a dot are not pictures but their shadows."""
     try:
-        names = [path for path in folder.iterdir() if path.suffix.lower() in KINDS and not path.name.startswith(".")]
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if _is_picture(entry.name)]
     except OSError as error:
         raise UnreadableVideo(f"{folder}: may not be listed ({error.strerror}); check its permissions") from None
     if not names:
         raise NoVideoStream(f"{folder}: a folder without pictures; put its frames there as {', '.join(sorted(KINDS))}")
-    return sorted(names, key=_natural)
+    return [folder / name for name in sorted(names, key=_natural)]
 
 
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+def _is_picture(name: str) -> bool:
+    _stem, dot, suffix = name.rpartition(".")
+    return not name.startswith(".") and dot + suffix.lower() in KINDS
+
+
+def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
     """Digits count as numbers, everything else as text; the name itself decides between "01" and "1"."""
-    parts = re.findall(r"\d+|\D+", path.stem)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name
+    parts = _PARTS.findall(name.rpartition(".")[0])
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
 
 
 def read_picture(path: Path) -> np.ndarray:
     """One picture as (h, w, 3) uint8 RGB, upright as its EXIF orientation says."""
+    return _decode(path, _read(path))
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a picture's file. Raises TruncatedVideo where its end is missing: OpenCV would fill it with grey."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableVideo(f"{path}: may not be read ({error.strerror}); check its permissions") from None
     for begin, end in _ENDS.items():
-        if data.startswith(begin) and end not in data[len(data) // 2 :]:
+        if data.startswith(begin) and data.find(end, len(data) // 2) < 0:
             raise TruncatedVideo(f"{path}: the picture is cut off; fetch it again")
+    return data
+
+
+def _decode(path: Path, data: bytes, factor: int = 1) -> np.ndarray:
+    """A picture (h, w, 3) uint8 RGB from the bytes of its file; at a factor over 1 smaller, sides rounded up."""
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        mode = cv2.IMREAD_COLOR_RGB if factor == 1 else _SMALLER[factor]
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), mode) if data else None
     except cv2.error:
         picture = None
     if picture is None:
         raise UnreadableVideo(f"{path}: not a picture that OpenCV can decode; fetch it again")
-    return np.ascontiguousarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+    return picture if factor == 1 else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def _size(picture: np.ndarray) -> tuple[int, int]:
+    """Width and height."""
+    return picture.shape[1], picture.shape[0]

@@ -133,6 +133,7 @@ def test_a_dry_run_writes_nothing(small: Path) -> None:
         ("tokens.form=pool", {"tokens"}),
         ("backbone.seed=1", {"backbone", "tokens"}),
         ("decode.reader=pyav", set()),
+        ("decode.jpeg=scaled", {"backbone", "tokens"}),
         ("backbone.batch=3", set()),
         ("train.epochs=9", set()),
     ],

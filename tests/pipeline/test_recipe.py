@@ -77,6 +77,11 @@ def test_set_lays_values_over_the_recipe() -> None:
             "recipe: decode.frames: 15 is odd; zigzag and binary attention need an even number",
         ),
         (
+            SHORT + "decode: {jpeg: scaled}\npose: {source: mmpose}",
+            "recipe: decode.jpeg: scaled needs pose.source: annotations, not mmpose: a pose network looks at whole "
+            "frames; set decode.jpeg to exact",
+        ),
+        (
             SHORT + "model: {width: 100}",
             "recipe: model.width: 100 is not a multiple of model.heads (8)",
         ),

@@ -78,6 +78,26 @@ def test_a_picture_that_is_cut_off_is_truncated(pictures, tmp_path, kind):
     assert str(caught.value) == f"{path}: the picture is cut off; fetch it again"
 
 
+def test_photographs_are_turned_as_exif_says(tmp_path):
+    """A quarter turn: width and height change places, and the picture comes in full where a smaller one would do."""
+    data = cv2.imencode(".jpg", np.zeros((40, 64, 3), np.uint8))[1].tobytes()
+    exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    (tmp_path / "1.jpg").write_bytes(data[:2] + exif + data[2:])
+    with open_video(tmp_path) as video:
+        assert video.frame_size == (40, 64)
+        assert [picture.shape for _, picture in video.reduced([0], 2)] == [(64, 40, 3)]
+        assert [picture.shape for _, picture in video.frames([0])] == [(64, 40, 3)]
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_jpeg_files_of_another_size_are_refused_at_any_factor(tmp_path, factor):
+    """Also where their reduced size would be the same."""
+    for name, width in (("1.jpg", 64), ("2.jpg", 63)):
+        cv2.imwrite(str(tmp_path / name), np.zeros((40, width, 3), np.uint8))
+    with open_video(tmp_path) as video, pytest.raises(UnreadableVideo, match="frame 1 is 63×40 but the first is 64×40"):
+        list(video.reduced([0, 1], factor))
+
+
 def test_pictures_of_another_size_are_refused(pictures, tmp_path):
     """The message names the first picture that differs."""
     cv2.imwrite(str(tmp_path / "7.png"), np.zeros((30, 40, 3), np.uint8))
