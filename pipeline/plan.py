@@ -74,7 +74,7 @@ class Plan:
 def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry_failed: bool = False) -> Plan:
     """Compare recipe, catalogue and cache.
 
-    only: stages asked for by name; they and what they take are planned (default: all). force: the stages in `only`
+    only: stages asked for by name; they and what they take are planned (default: `worthwhile`). force: the stages in `only`
     (default: all) count as missing even where they are cached. retry_failed: the ledger is not believed.
     """
     with _no_garbage():
@@ -82,7 +82,7 @@ def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry
         store = Store(recipe.cache.root)
         listed, sources, warning = catalogue.open_catalogue(recipe.dataset, recipe.cache.root)
         ledger = Ledger(recipe.cache.root / "failures.jsonl")
-        wanted = nodes.below(tuple(only) or nodes.names)
+        wanted = nodes.below(tuple(only) or worthwhile(recipe, nodes))
         clips = list(clips_of(recipe, listed))
         videos = {video.id: video for video in listed.videos}
         failures = {} if retry_failed else _believed(ledger, sources, videos, recipe.pose)
@@ -97,6 +97,13 @@ def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry
         for name in only or wanted:
             stages[name].missing = [clip for clip in clips if clip.video.id not in failures]
     return result
+
+
+def worthwhile(recipe: Recipe, nodes: Graph) -> tuple[str, ...]:
+    """All stages, since the next question may be of those that this recipe's network does not read; but no backbone
+    where the joint tokens are bare heat maps and nothing else is read: it is nearly all of the time and the disk."""
+    bare = recipe.tokens.form == "heatmap" and recipe.model.modalities == "joint"
+    return tuple(name for name in nodes.names if name != "backbone" or not bare)
 
 
 class _Wants:

@@ -143,3 +143,12 @@ def test_diff_of_two_recipes(small: Path, tmp_path: Path) -> None:
     other.write_text(other.read_text().replace("epochs: 1", "epochs: 2") + "heatmaps: {sigma: 2}\n")
     assert shelves.diff_lines(shelves.diff(small, other)) == ["heatmaps: sigma 1.0 → 2.0", "tokens: heatmaps changed"]
     assert shelves.diff_lines(shelves.diff(small, small)) == ["no difference: both mean the same features"]
+
+
+def test_bare_heat_maps_need_no_backbone(extracted: Path) -> None:
+    """It is planned only where it is read, or asked for by name."""
+    bare = ("tokens.form=heatmap", "model.modalities=joint")
+    assert list(plan(recipes.load(extracted, bare)).stages) == ["decode", "pose", "heatmaps"]
+    assert "backbone" in plan(recipes.load(extracted, bare), only=("backbone",)).stages
+    assert "backbone" in plan(recipes.load(extracted, bare[:1])).stages
+    assert "backbone" in plan(recipes.load(extracted, bare[1:])).stages
