@@ -29,7 +29,7 @@ def audit(recipe: Recipe, count: int, *, where: Where = Where(), seed: int = 0, 
     work = cut(planned, tuple(planned.stages), sorted(chosen, key=lambda clip: (clip.video.id, clip.view)))
     found: dict[str, dict[str, float]] = {}
     failed: list[str] = []
-    children = decoding(recipe, where.children)
+    children = decoding(recipe, where.children, where.devices[0])
     try:
         engine = Engine(recipe, planned.graph, where.devices[0], children, planned.catalogue.skeleton)
         with Progress("audit", len(chosen), quiet=quiet) as bar:

@@ -29,10 +29,9 @@ from .signals import Stop
 from .slots import Slots
 from .times import Crew
 from .units import Unit, units
-from .workers import Children, ahead, cluster, cores, scatter
+from .workers import LEAKING, TASKS_PER_CHILD, Children, ahead, cluster, cores, scatter
 
 AHEAD = 2  # videos read ahead for each child
-WAITING = 5  # batches of frames that may be on their way to the networks
 
 
 @dataclass
@@ -150,7 +149,7 @@ def _here(
     planned: Plan, work: list[Unit], where: Where, stopped: Callable[[], bool], bar: Progress
 ) -> Iterator[tuple[Unit, Done]]:
     """Run units in this process: children read ahead, lanes compute, other threads finish and write."""
-    children = decoding(planned.recipe, where.children)
+    children = decoding(planned.recipe, where.children, where.devices[0])
     engine = Engine(planned.recipe, planned.graph, where.devices[0], children, planned.catalogue.skeleton)
     try:
         with Finishing(engine, where.crew.finishers) as finishing:
@@ -162,11 +161,16 @@ def _here(
         engine.close()
 
 
-def decoding(recipe: Recipe, count: int) -> Children:
-    """So many decoding children for a recipe, with shared memory for the frames of all videos that are read ahead."""
+def decoding(recipe: Recipe, count: int, device: str) -> Children:
+    """So many decoding children for a recipe.
+
+    They share memory for the frames of all that is read ahead, and of the batches on their way to `device`: one in each
+    lane, one that waits, one that is being gathered.
+    """
     size, views = recipe.backbone.size, recipe.decode.views
-    ahead_of = AHEAD * count * max(views.train, views.test) + WAITING * recipe.backbone.batch
-    return Children(count, recipe.decode.timeout, Slots(ahead_of, (recipe.decode.frames, size, size, 3)))
+    slots = AHEAD * count * max(views.train, views.test) + (shares(device)[0] + 2) * recipe.backbone.batch
+    tasks = LEAKING if recipe.decode.reader == "decord" else TASKS_PER_CHILD
+    return Children(count, recipe.decode.timeout, Slots(slots, (recipe.decode.frames, size, size, 3)), tasks)
 
 
 def computing(
@@ -205,7 +209,7 @@ def work_on(job: tuple[Unit, str, Any, str, int]) -> tuple[Unit, Done]:
     """One unit on a worker of a cluster: read, compute, write, in the worker's own process."""
     unit, text, skeleton, device, workers = job
     recipe = recipes.parse(text)
-    children = decoding(recipe, workers)
+    children = decoding(recipe, workers, device)
     try:
         engine = Engine(recipe, graph(recipe), device, children, skeleton)
         ((_, computed),) = computing(engine, [unit], workers, lambda: False, lambda count: None)

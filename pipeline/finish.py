@@ -32,6 +32,7 @@ class Finishing:
         self._waited: Counter[str] = Counter()
         self._pool = ThreadPoolExecutor(threads, "finish")
         self._under_way: dict[Future[Done], Unit] = {}
+        self._last: list[Future[Counter[str]]] = []
 
     def __enter__(self) -> Finishing:
         return self
@@ -43,11 +44,14 @@ class Finishing:
 
     def add(self, computed: Computed) -> Iterator[tuple[Unit, Done]]:
         """Take a unit, and give back those that are done by now. Raises what their threads raised."""
+        self._last = list(computed.batches)
         self._under_way[self._pool.submit(self.engine.write, computed)] = computed.unit
         yield from self._done(self.threads)
 
     def rest(self) -> Iterator[tuple[Unit, Done]]:
-        """All units that are left."""
+        """All units that are left, once the networks are through with them."""
+        with spent(self._waited, "networks full"):
+            wait(self._last)
         yield from self._done(0)
 
     def _done(self, most: int) -> Iterator[tuple[Unit, Done]]:

@@ -88,7 +88,7 @@ def _compute(recipe: Recipe, videos: list[Video], skeleton: Skeleton | None, whe
     unit = Unit(nodes.below(stages_for_training(recipe)), clips, {}, {video.id: Digests() for video in videos})
     if not clips:
         return Computed(unit)
-    children = decoding(recipe, where.children)
+    children = decoding(recipe, where.children, where.devices[0])
     try:
         engine = Engine(recipe, nodes, where.devices[0], children, skeleton)
         with Progress("predict", len(clips), quiet=quiet) as bar:

@@ -16,7 +16,7 @@ from .progress import clock, counted
 
 BUSY = 0.9  # a processor that worked so much of the time has nothing left to give
 FINISH = ("heatmaps", "tokens", "write")
-SHORT = 0.15  # a wait of less than this share limits nothing
+LONG_S = 10.0  # a shorter run is mostly start
 
 
 @contextmanager
@@ -65,32 +65,33 @@ class Times:
 
     @property
     def limit(self) -> str:
-        """What was short: "decode", "network", "write", or "none" where the run was too short to tell."""
+        """What was short: "decode", "network", "write", or "unknown" where the run was too short to tell."""
         waits = {"decode": "waiting", "network": "networks full", "write": "writers full"}
         longest = max(waits, key=lambda name: self.share(waits[name]))
-        return longest if self.share(waits[longest]) >= SHORT else "none"
+        return longest if self.wall >= LONG_S else "unknown"
 
     def line(self) -> str:
         """The limit in words, and what would help."""
+        waited, full = self.share("waiting"), self.share("networks full")
         said = {
-            "decode": f"decoding was the limit: the network waited {self.share('waiting'):.0%} of the time",
-            "network": f"the network was the limit: frames waited for it {self.share('networks full'):.0%} of the time",
+            "decode": f"decoding was the limit: the network waited for frames {waited:.0%} of the time",
+            "network": f"the network was the limit: frames waited for it {full:.0%} of the time",
             "write": f"writing was the limit: all else waited for it {self.share('writers full'):.0%} of the time",
-            "none": "nothing was the limit for long: the run was short",
-        }[self.limit]
-        return f"{said}; {self._remedy()}" if self.limit != "none" else said
+        }
+        if self.limit == "unknown":
+            return "the run was too short to tell what its limit is"
+        return f"{said[self.limit]}; {self._remedy()} would help"
 
     def _remedy(self) -> str:
         crew = self.crew
-        if self.busy >= BUSY and not (self.limit == "network" and crew.device != "cpu"):
-            gpu = "" if crew.device != "cpu" else ", or a GPU,"
-            return f"all {counted(crew.cores, 'core')} were busy: more cores{gpu} would help"
+        gpu = "" if crew.device != "cpu" else " or a GPU"
+        if self.busy >= BUSY and (gpu or self.limit != "network"):
+            return f"all {counted(crew.cores, 'core')} were busy, more cores{gpu}"
         if self.limit == "decode":
-            spare = crew.children < crew.cores
-            return f"more children (--workers, now {crew.children}) would help" if spare else "more cores would help"
+            return f"more cores (--workers, now {crew.children})"
         if self.limit == "write":
-            return "a faster disk for cache.root would help"
-        return "a GPU would help" if crew.device == "cpu" else "a second GPU would help (--device cuda:0,cuda:1)"
+            return "a faster disk for cache.root"
+        return "a GPU" if gpu else "a second GPU (--device cuda:0,cuda:1)"
 
     def rows(self) -> list[tuple[str, ...]]:
         """A table for a person: what, how many worked at it, and how busy they were."""
@@ -112,5 +113,6 @@ class Times:
         """The same for `--json`."""
         waits, work = ("waiting", "networks full", "writers full"), ("decode", "pose", "backbone", *FINISH)
         seconds = {name.replace(" ", "_"): round(self.seconds.get(name, 0.0), 3) for name in (*work, *waits)}
-        crew = {"children": self.crew.children, "lanes": self.crew.lanes, "finishers": self.crew.finishers}
-        return {"seconds": seconds, "cores_busy": round(self.busy, 3), "limit": self.limit, "said": self.line(), **crew}
+        crew = {"device": self.crew.device, "children": self.crew.children, "lanes": self.crew.lanes}
+        shown = {"cores_busy": round(self.busy, 3), "limit": self.limit, "said": self.line()}
+        return {"seconds": seconds, **shown, **crew, "finishers": self.crew.finishers}

@@ -23,7 +23,8 @@ from .slots import Slots, attach
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-TASKS_PER_CHILD = 400  # children are replaced after so many videos, since decoders leak (PITFALLS: decord#197)
+TASKS_PER_CHILD = 4000  # videos after which a child is replaced; a new one takes a second to start
+LEAKING = 400  # the same where the decoder leaks (PITFALLS: decord#197)
 
 
 def cores() -> int:
@@ -34,10 +35,11 @@ def cores() -> int:
 class Children:
     """Child processes that run one function per video, each call under a time limit in seconds.
 
-    slots: memory that they share with this process, for what they would otherwise send through a pipe.
+    slots: memory that they share with this process, for what they would otherwise send through a pipe. tasks: how many
+    one child does before another takes its place.
     """
 
-    def __init__(self, count: int, timeout: float, slots: Slots | None = None) -> None:
+    def __init__(self, count: int, timeout: float, slots: Slots | None = None, tasks: int = TASKS_PER_CHILD) -> None:
         from pebble import ProcessPool
 
         _allow_children()
@@ -45,7 +47,7 @@ class Children:
         self.slots = slots or Slots(0, (1,))
         self.pool = ProcessPool(
             max_workers=count,
-            max_tasks=TASKS_PER_CHILD,
+            max_tasks=tasks,
             initializer=_in_child,
             initargs=(slots,),
             context=multiprocessing.get_context("spawn"),

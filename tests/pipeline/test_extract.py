@@ -17,9 +17,13 @@ from star.cache.errors import CacheError, DatasetError, VideoError
 from star.cache.store import Store
 from star.pipeline import recipe as recipes
 from star.pipeline.commands import run_extract
-from star.pipeline.extract import Outcome, Where, extract
+from star.pipeline.engine import Engine
+from star.pipeline.extract import Outcome, Where, computing, extract
 from star.pipeline.plan import plan
 from star.pipeline.recipe import Recipe
+from star.pipeline.slots import Slots
+from star.pipeline.units import units
+from star.pipeline.workers import Children
 
 ARRAYS = {
     "decode": {"frame_index", "time", "frame_size", "frame_count", "flip"},
@@ -265,6 +269,41 @@ def test_a_bad_video_is_one_row_of_the_ledger(small: Path, drawn: Path, tmp_path
     (root / victim).write_bytes((drawn / victim).read_bytes())
     third = run_extract(recipe, quiet=True, where=Where(workers=1))
     assert (third.exit_code, third.document["clips"]) == (0, 1)
+
+
+def test_shared_memory_comes_back_and_changes_nothing(small: Path, drawn: Path, tmp_path: Path) -> None:
+    """Every slot is free again after good and bad videos; without slots, or with too few, the bits are the same."""
+    root = tmp_path / "bad" / "data"
+    spoil(root, drawn, lambda path: path.write_bytes(b"not a video at all"))
+    recipe = recipes.load(small, (f"dataset.root={root}", f"cache.root={tmp_path / 'other'}"))
+    planned, found = plan(recipe), []
+    for slots in (100, 3, 0):
+        children = Children(1, 60, Slots(slots, (16, 32, 32, 3)))
+        engine = Engine(recipe, planned.graph, "cpu", children, planned.catalogue.skeleton)
+        done = [
+            engine.finish(one) for _, one in computing(engine, units(planned), 1, lambda: False, lambda count: None)
+        ]
+        found.append({s.clip: s.arrays["local_map"].tobytes() for one in done for s in one.states})
+        assert len(children.slots) == slots
+        assert sum(len(one.failures) for one in done) == 1
+        children.close()
+        engine.close()
+    assert len(found[0]) == CLIPS - 1
+    assert found[0] == found[1] == found[2]
+
+
+def test_the_document_says_where_the_time_went(small: Path, tmp_path: Path) -> None:
+    """Seconds of all that worked and of all waits, in whole runs and not in those that had nothing to do."""
+    recipe = recipes.load(small, (f"cache.root={tmp_path / 'other'}",))
+    document = run_extract(recipe, quiet=True, where=Where(device="cpu", workers=1)).document
+    seconds = document["time"]["seconds"]
+    work, waits = {"decode", "pose", "backbone", "heatmaps", "tokens", "write"}, {"waiting", "networks_full"}
+    assert set(seconds) == work | waits | {"writers_full"}
+    assert all(seconds[name] > 0 for name in work - {"pose"})  # annotated joints cost next to nothing
+    assert sum(seconds[name] for name in waits) <= document["seconds"] + 0.1
+    assert (document["time"]["children"], document["time"]["device"]) == (1, "cpu")
+    assert 0 < document["time"]["cores_busy"] <= 1.1
+    assert run_extract(recipe, quiet=True).document["time"] is None
 
 
 def test_too_many_failures_end_the_run(small: Path, drawn: Path, tmp_path: Path) -> None:
