@@ -74,8 +74,8 @@ class Plan:
 def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry_failed: bool = False) -> Plan:
     """Compare recipe, catalogue and cache.
 
-    only: stages asked for by name; they and what they take are planned (default: `worthwhile`). force: the stages in `only`
-    (default: all) count as missing even where they are cached. retry_failed: the ledger is not believed.
+    only: stages asked for by name; they and what they take are planned (default: `worthwhile`). force: the stages in
+    `only` (default: all) count as missing even where they are cached. retry_failed: the ledger is not believed.
     """
     with _no_garbage():
         nodes = graph(recipe)

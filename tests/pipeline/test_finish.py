@@ -67,7 +67,7 @@ def test_an_error_of_a_thread_ends_the_run() -> None:
             list(finishing.add(unit(number)))
 
 
-@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (8, 3), (16, 6)])
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (8, 6), (16, 12), (64, 16)])
 def test_the_number_of_threads_follows_the_cores(cores: int, threads: int) -> None:
     """One on a laptop, a few on a large machine."""
     assert finishers(cores) == threads
