@@ -13,6 +13,7 @@ from ...cache.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from .video import FOLDER_RATE, Video, clock, other_size
 
 KINDS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+_FLOW = re.compile(r"(flow_)?[xy]_\d+\.")  # as tools for two-stream networks name it, beside img_00001.jpg
 _ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}  # how a file begins: how it must end
 
 
@@ -50,14 +51,18 @@ class FolderVideo(Video):
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order; names that begin with a dot are not pictures but their shadows."""
+    """The pictures of a folder in natural order.
+
+    Names that begin with a dot are not pictures but their shadows; optical flow that lies among frames is no frame.
+    """
     try:
         names = [path for path in folder.iterdir() if path.suffix.lower() in KINDS and not path.name.startswith(".")]
     except OSError as error:
         raise UnreadableVideo(f"{folder}: may not be listed ({error.strerror}); check its permissions") from None
     if not names:
         raise NoVideoStream(f"{folder}: a folder without pictures; put its frames there as {', '.join(sorted(KINDS))}")
-    return sorted(names, key=_natural)
+    frames = [path for path in names if not _FLOW.match(path.name)]
+    return sorted(frames or names, key=_natural)
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:

@@ -139,6 +139,7 @@ def test_of_several_lists_the_first_is_taken(tmp_path: Path) -> None:
         ("ntu120-xsub", "S018C001P001R001A061_rgb.avi", ["S018C001P001R001A061_rgb.avi"]),
         ("ucf101", "trainlist01.txt", ["ucfTrainTestlist/trainlist01.txt", "UCF-101/a/v_a_g01_c01.avi"]),
         ("ucf101", "v_a_g01_c01.avi", ["a/v_a_g01_c01.avi"]),
+        ("ucf101", "v_a_g01_c01", ["rawframes/a/v_a_g01_c01/img_00001.jpg"]),
         ("hmdb51", "wave_test_split1.txt", ["splits/wave_test_split1.txt", "wave/x.avi"]),
     ],
 )
