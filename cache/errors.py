@@ -18,7 +18,7 @@ StarError                   exit code 1: a bug, unless a branch below says bette
 │   └── CorruptSegment         its bytes are not those that were written
 ├── MachineError            5: this machine lacks something
 │   ├── MissingPackage         a package that is not installed
-│   ├── DownloadError          weights that could not be fetched
+│   ├── DownloadError          weights, or a published list, that could not be fetched
 │   └── StorageError           a full disk, a read-only or vanished folder
 └── Interrupted             130: Ctrl-C or SIGTERM; what was finished is kept
 
@@ -124,7 +124,7 @@ class MissingPackage(MachineError):
 
 
 class DownloadError(MachineError):
-    """Weights that could not be fetched."""
+    """Weights, or a published list, that could not be fetched."""
 
 
 class StorageError(MachineError):

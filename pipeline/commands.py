@@ -164,11 +164,19 @@ def run_test(recipe: Recipe, run: Path, *, device: str = "auto", quiet: bool = F
 
     (testing,) = selections(recipe, ("test",), quiet)
     found = evaluate(recipe, testing, run, device=device, progress=not quiet)
+    return Result(found, [*per_class(found["per_class"]), *_accuracies(found), f"details: {run / 'test'}"])
+
+
+def per_class(judged: Sequence[dict[str, Any]]) -> list[str]:
+    """The classes that have test videos, one line each; how many have none."""
     rows: list[tuple[str, ...]] = [("class", "videos", "right", "accuracy", "mostly taken for")]
-    for row in found["per_class"]:
-        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.1%}"
-        rows.append((row["class"], f"{row['videos']:,}", f"{row['right']:,}", accuracy, row["taken_for"]))
-    return Result(found, [*table(rows), *_accuracies(found), f"details: {run / 'test'}"])
+    rows += [
+        (row["class"], f"{row['videos']:,}", f"{row['right']:,}", f"{row['accuracy']:.1%}", row["taken_for"])
+        for row in judged
+        if row["videos"]
+    ]
+    empty = len(judged) + 1 - len(rows)
+    return [*table(rows), *([f"and {empty} class{'es' * (empty > 1)} without a test video"] if empty else [])]
 
 
 def _accuracies(found: dict[str, Any]) -> list[str]:

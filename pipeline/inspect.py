@@ -8,6 +8,7 @@ import numpy as np
 
 from ..cache.errors import MissingFeatures, UsageError
 from . import panels
+from .datasets.dataset import Video
 from .plan import Plan, plan
 from .recipe import Recipe
 from .sheet import GREY, Sheet
@@ -21,21 +22,31 @@ ORIGIN = 96, 78  # px, where the first frame's corner is
 def inspect(recipe: Recipe, video: str, out: Path, view: int = 0) -> Path:
     """Draw frames with joints, boxes and crop, heat maps over the crop, and both feature maps of one clip into a PNG.
 
-    video: its id in the data set. Raises UsageError for an unknown id, MissingFeatures where nothing is cached.
+    video: its id in the data set, the end of one that no other has, or the path of its file. Raises UsageError where
+    it is none of these, MissingFeatures where nothing is cached.
     """
     planned = plan(recipe)
-    found = next((known for known in planned.catalogue.videos if known.id == video), None)
-    if found is None:
-        raise UsageError(
-            f"{video}: no such video in {planned.catalogue.name}; ids are paths below {recipe.dataset.root}"
-        )
-    arrays = cached(planned, video, view)
+    found = _named(planned, video)
+    arrays = cached(planned, found.id, view)
     if "frame_index" not in arrays:
-        raise MissingFeatures(f"{video}: nothing of it is in {recipe.cache.root}; run `star extract` first")
+        raise MissingFeatures(f"{found.id}: nothing of it is in {recipe.cache.root}; run `star extract` first")
     mirrored = ", mirrored" if arrays["flip"] else ""
-    title = f"{video}, view {view}{mirrored}: {planned.catalogue.classes[found.label]}"
+    title = f"{found.id}, view {view}{mirrored}: {planned.catalogue.classes[found.label]}"
     _draw(Viewer(planned, found, view, arrays), title).save(out)
     return out
+
+
+def _named(planned: Plan, name: str) -> Video:
+    videos, path = planned.catalogue.videos, Path(name).absolute()
+    exact = [video for video in videos if video.id == name or video.media.absolute() == path]
+    found = exact or [video for video in videos if video.id.endswith(f"/{name}")]
+    if not found:
+        raise UsageError(
+            f"{name}: no such video in {planned.catalogue.name}; ids are paths below {planned.recipe.dataset.root}"
+        )
+    if len(found) > 1 and not exact:
+        raise UsageError(f"{name}: {len(found)} videos end so; name one of them, like {found[0].id}")
+    return found[0]
 
 
 def cached(planned: Plan, video: str, view: int) -> Arrays:

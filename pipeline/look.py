@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import AnnotationError, DatasetError
+from ..cache.errors import AnnotationError, DatasetError, RecipeError
+from ..stages.layout import parts
+from ..stages.skeleton import COCO, SKELETONS, Skeleton
 from . import datasets, recipes
 from .datasets.dataset import Catalogue, one_sided, open_root
 from .datasets.recognise import recognise
@@ -46,16 +48,17 @@ def look(root: Path, cache: Path, training: str | None = None) -> dict[str, Any]
     settings = Dataset(kind="videos", root=root, list=chosen, split_seed=_seed(entries))
     catalogue = datasets.load(settings)
     joints = sum(video.annotation is not None for video in catalogue.videos)
-    people = _people(catalogue) if joints == len(catalogue.videos) else 0
+    layout = _layout(catalogue.skeleton) if 0 < joints < len(catalogue.videos) else None
+    people = _people(catalogue) if layout or joints == len(catalogue.videos) else 0
     split = Counter(video.split for video in catalogue.videos)
     found: dict[str, Any] = {
         "videos": len(catalogue.videos), "classes": list(catalogue.classes), "train": split["train"],
         "test": split["test"], "joints": joints, "skeleton": catalogue.skeleton and catalogue.skeleton.name,
     }  # fmt: skip
-    text = recipes.ready("videos", root, cache, training, people).partition("\n")[2]
+    text = recipes.ready("videos", root, cache, training, people, layout).partition("\n")[2]
     text = text.replace("  test_share:", f"{_choices(settings)}  test_share:")
     text = _described(found, "as listed" if all(entry.split for entry in entries) else "drawn") + text
-    return {"recipe": text, **found, "warnings": _warnings(catalogue, joints, lists)}
+    return {"recipe": text, **found, "warnings": _warnings(catalogue, joints, layout, lists)}
 
 
 def _own_list(root: Path) -> bool:
@@ -93,6 +96,19 @@ def _people(catalogue: Catalogue) -> int:
     return 1
 
 
+def _layout(skeleton: Skeleton | None) -> str | None:
+    """The layout in which annotated and estimated joints meet: the annotation's own, or the pose estimator's."""
+    if skeleton is None:
+        return None
+    known = SKELETONS.get(skeleton.name)
+    if known is not None and known.joints == skeleton.joints:
+        return known.name
+    try:
+        return COCO.name if parts(skeleton, COCO) else None
+    except RecipeError:
+        return None
+
+
 def _described(found: dict[str, Any], split: str) -> str:
     """The recipe's first lines."""
     classes = found["classes"]
@@ -105,7 +121,7 @@ def _described(found: dict[str, Any], split: str) -> str:
     )
 
 
-def _warnings(catalogue: Catalogue, joints: int, lists: Sequence[Path]) -> list[str]:
+def _warnings(catalogue: Catalogue, joints: int, layout: str | None, lists: Sequence[Path]) -> list[str]:
     """What stands in the way of a good result."""
     found = [one_sided(catalogue)]
     if len(lists) > 1:
@@ -113,7 +129,8 @@ def _warnings(catalogue: Catalogue, joints: int, lists: Sequence[Path]) -> list[
         found.append(f"there are {len(lists)} CSV files ({names}); the recipe takes the first, see dataset.list")
     if 0 < joints < len(catalogue.videos):
         missing = len(catalogue.videos) - joints
-        found.append(f"{counted(missing, 'video')} without joints, so the recipe takes all joints by mmpose")
+        takes = "theirs from mmpose" if layout else "all joints by mmpose"
+        found.append(f"{counted(missing, 'video')} without joints, so the recipe takes {takes}")
     if len(catalogue.classes) == 1:
         found.append(f"only one class, {catalogue.classes[0]!r}: there is nothing to tell apart")
     return [line for line in found if line]

@@ -212,7 +212,7 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
     if not complete:
         raise MissingFeatures(
             f"cache.root: {plan.recipe.cache.root} has no {split} clip with all of {', '.join(stages)}; "
-            "run `star extract` with this recipe first"
+            "run `star extract` with this recipe (and the same --set) first"
         )
     kept = {clip.video.id for clip in complete}
     lost = dict.fromkeys(clip.video.id for clip in wanted if clip.video.id not in kept)

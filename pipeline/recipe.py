@@ -52,7 +52,10 @@ class Dataset(Settings):
     split: Literal["official", "xsub", "xview", "xset"] = "official"
     version: Literal[60, 120] = Field(default=60, description="NTU RGB+D 60 or 120")
     skeletons: Path | None = Field(default=None, description="NTU: folder of .skeleton files, where they lie elsewhere")
-    missing: Path | None = Field(default=None, description="NTU: the list of samples with missing skeletons")
+    missing: str | None = Field(
+        default="official",
+        description="NTU: the list of samples left out for missing skeletons: official (fetched once), none, or a file",
+    )
     fold: Literal[1, 2, 3] = Field(default=1, description="UCF101, HMDB51: which of the three published splits")
     lists: Path | None = Field(
         default=None, description="UCF101, HMDB51, Kinetics: folder of the split lists, where they lie elsewhere"
@@ -388,8 +391,9 @@ def _suggestion(place: tuple[Any, ...]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
 
 
-_PATHS = (*(("dataset", key) for key in ("root", "skeletons", "missing", "lists", "list")), ("cache", "root"))
-_FILES = (("pose", "checkpoint"), ("pose", "detector_weights"), ("backbone", "weights"))
+_PATHS = (*(("dataset", key) for key in ("root", "skeletons", "lists", "list")), ("cache", "root"))
+_FILES = dict.fromkeys((("pose", "checkpoint"), ("pose", "detector_weights"), ("backbone", "weights")), WORDS)
+_FILES |= {("dataset", "missing"): {"official", "none", None}}
 
 
 def _anchor(recipe: Recipe, base: Path) -> Recipe:
@@ -398,7 +402,7 @@ def _anchor(recipe: Recipe, base: Path) -> Recipe:
     for section, key in _PATHS:
         if tree[section][key] is not None:
             tree[section][key] = base / Path(tree[section][key]).expanduser()
-    for section, key in _FILES:
-        if tree[section][key] not in WORDS:
+    for (section, key), words in _FILES.items():
+        if tree[section][key] not in words:
             tree[section][key] = str(base / Path(tree[section][key]).expanduser())
     return Recipe.model_validate(tree)

@@ -133,9 +133,15 @@ def _left_out(listed: Catalogue) -> Iterator[Finding]:
 
 
 def unbalanced(listed: Catalogue) -> Iterator[Finding]:
-    """Classes that a split lacks, or of which it has very few videos."""
+    """Classes without a video, in one line; those that a split lacks, or of which it has very few videos."""
     counts = Counter((video.label, video.split) for video in listed.videos)
-    for label, name in enumerate(listed.classes):
+    there = {video.label for video in listed.videos}
+    empty = [name for label, name in enumerate(listed.classes) if label not in there]
+    if empty:
+        some = ", ".join(empty[:3]) + (", …" if len(empty) > 3 else "")
+        message = f"{len(empty)} of {len(listed.classes)} classes have no video at all ({some}): is a part not there?"
+        yield Finding("problem", "class", "", message)
+    for label, name in ((label, listed.classes[label]) for label in sorted(there)):
         for split, verb in (("train", "learned"), ("test", "judged")):
             count = counts[label, split]
             if not count:

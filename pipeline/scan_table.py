@@ -86,14 +86,14 @@ def _splits(splits: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _classes(classes: Sequence[dict[str, Any]]) -> list[str]:
-    """Every class, or the smallest where there are many."""
-    shown = list(classes)
-    if len(classes) > CLASSES:
-        shown = sorted(classes, key=lambda row: min(row["train"], row["test"]))[:CLASSES]
+    """Every class that has a video, or the smallest where there are many."""
+    filled = shown = [row for row in classes if row["train"] or row["test"]]
+    if len(filled) > CLASSES:
+        shown = sorted(filled, key=lambda row: min(row["train"], row["test"]))[:CLASSES]
     rows: list[tuple[str, ...]] = [("class", "train", "test", "")]
     rows += [(row["class"], f"{row['train']:,}", f"{row['test']:,}", "") for row in shown]
-    rest = len(classes) - len(shown)
-    return [*table(rows), *([f"and {counted(rest, 'larger class')}es; --json has all"] if rest else [])]
+    rest = len(filled) - len(shown)
+    return [*table(rows), *([f"and {rest} larger class{'es' * (rest > 1)}; --json has all"] if rest else [])]
 
 
 def _groups(groups: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -43,10 +43,13 @@ def split(recipe: Recipe, out: Path | None = None) -> dict[str, Any]:
 def lines(found: dict[str, Any]) -> list[str]:
     """The table for a person."""
     rows: list[tuple[str, ...]] = [("class", "train", "test", "share of test")]
-    for row in [*found["classes"], {"class": "all", "train": found["train"], "test": found["test"]}]:
+    filled = [row for row in found["classes"] if row["train"] or row["test"]]
+    for row in [*filled, {"class": "all", "train": found["train"], "test": found["test"]}]:
         videos = row["train"] + row["test"]
         rows.append((row["class"], f"{row['train']:,}", f"{row['test']:,}", f"{row['test'] / max(1, videos):.0%}"))
-    said = [*table(rows), *(f"warning: {line}" for line in found["warnings"])]
+    empty = len(found["classes"]) - len(filled)
+    said = [*table(rows), *([f"and {empty} class{'es' * (empty > 1)} without a video"] if empty else [])]
+    said += [f"warning: {line}" for line in found["warnings"]]
     if found["list"]:
         said.append(f"list: {found['list']}; a recipe of kind videos reads it with dataset.list: {found['list']}")
     return said

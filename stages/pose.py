@@ -49,7 +49,7 @@ class Pose:
             "float32",
             "px, px, 1",
             "x and y of every joint in the frame, mirrored where the view is, pixel centres at whole numbers; score 0 "
-            "(and x = y = 0) where the joint or the person is absent",
+            "where the joint or the person is absent, whatever x and y are",
         )
     }
 

@@ -28,7 +28,10 @@ class Skeleton:
         return order
 
     def flip(self, keypoints: np.ndarray, width: int) -> np.ndarray:
-        """Mirror keypoints (..., N, 3) with x in px of a frame `width` px wide: x -> width - 1 - x, sides swapped."""
+        """Mirror keypoints (..., N, 3) with x in px of a frame `width` px wide: x -> width - 1 - x, sides swapped.
+
+        Absent joints too: their score stays 0, their x becomes width - 1.
+        """
         flipped = keypoints[..., self.mirrored, :].copy()
         flipped[..., 0] = width - 1 - flipped[..., 0]
         return flipped

@@ -39,7 +39,7 @@ def tracks(found: Sequence[Found]) -> list[Track]:
     known: list[Track] = []
     for frame, (boxes, scores) in enumerate(found):
         alive = [track for track in known if frame - max(track) <= GAP]
-        followed = _links(alive, frame, np.asarray(boxes, np.float64).reshape(-1, 4))
+        followed = links(alive, frame, np.asarray(boxes, np.float64).reshape(-1, 4))
         for number, (box, score) in enumerate(zip(boxes, scores, strict=True)):
             if number in followed:
                 alive[followed[number]][frame] = Sighting(box, float(score))
@@ -48,17 +48,20 @@ def tracks(found: Sequence[Found]) -> list[Track]:
     return known
 
 
-def _links(alive: Sequence[Track], frame: int, boxes: np.ndarray) -> dict[int, int]:
-    """box -> track, each at most once; what lies out of reach is not linked."""
+def links(alive: Sequence[Track], frame: int, boxes: np.ndarray, reach: float = REACH) -> dict[int, int]:
+    """Which box of a frame follows which track: box -> track, each at most once; what lies out of reach is not linked.
+
+    alive: tracks that ended before `frame`. boxes: (k, 4) x0 y0 x1 y1 px. reach: as REACH.
+    """
     if not alive or not len(boxes):
         return {}
     from scipy.optimize import linear_sum_assignment
 
     last = np.stack([track[max(track)].box for track in alive]).astype(np.float64)
     distances = _distances(last, np.stack([_expected(track, frame) for track in alive]), boxes)
-    rows, columns = linear_sum_assignment(np.minimum(distances, REACH))  # no link costs as much as the longest one
+    rows, columns = linear_sum_assignment(np.minimum(distances, reach))  # no link costs as much as the longest one
     pairs = zip(rows, columns, strict=True)
-    return {int(box): int(track) for track, box in pairs if distances[track, box] < REACH}
+    return {int(box): int(track) for track, box in pairs if distances[track, box] < reach}
 
 
 def _expected(track: Track, frame: int) -> np.ndarray:

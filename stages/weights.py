@@ -13,7 +13,8 @@ import re
 import urllib.request
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,24 +203,34 @@ def place(url: str) -> Path:
 def fetch(url: str, what: str) -> Path:
     """The file behind `url`, from torch hub's folder or, the first time, from the net.
 
-    what: the network whose weights these are, for the message. The name appears only when the file is whole.
-    Raises DownloadError, which says which file to put where by hand.
+    what: the network whose weights these are, for the message. Raises DownloadError as `download` does.
     """
     target = place(url)
-    if target.is_file():
-        return target
+    if not target.is_file():
+        download(url, target, f"the weights of {what}")
+    return target
+
+
+def download(
+    url: str, target: Path, what: str, check: Callable[[Path], None] | None = None, otherwise: str = ""
+) -> None:
+    """Put the file behind `url` at `target`; the name appears only when the file is whole.
+
+    what: the file, as the message calls it. check: raises ValueError with the reason where the file is not the one
+    that is meant. otherwise: what else a user could do. Raises DownloadError, which says which file to put where.
+    """
     partial = target.with_name(f"{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _download(url, partial)
+        if check is not None:
+            check(partial)
         partial.replace(target)
     except (OSError, ValueError) as error:  # urllib's errors are OSErrors
-        partial.unlink(missing_ok=True)
-        raise DownloadError(
-            f"the weights of {what} could not be fetched ({_reason(error)}): "
-            f"download {url} elsewhere and put it at {target}"
-        ) from None
-    return target
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        remedy = f"download {url} elsewhere and put it at {target}{otherwise}"
+        raise DownloadError(f"{what} could not be fetched ({_reason(error)}): {remedy}") from None
 
 
 def _reason(error: BaseException) -> str:

@@ -145,7 +145,7 @@ def not_extracted(recipe: Path, folder: Path) -> tuple[list[str | Path], str]:
     """Training before extracting."""
     told = f"cache.root: {folder} has no train clip with all of backbone, tokens; "
     words = ["--run", folder / "run", "--set", f"cache.root={folder}"]
-    return ["train", recipe, *words], f"{told}run `star extract` with this recipe first"
+    return ["train", recipe, *words], f"{told}run `star extract` with this recipe (and the same --set) first"
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -74,6 +74,7 @@ def test_the_real_ntu_clip_with_estimated_joints(shared: Path, tmp_path: Path) -
     settings = (
         "backbone.weights=random", "backbone.size=64", "pose.source=mmpose", "pose.checkpoint=random",
         "pose.model=rtmpose-t_8xb256-420e_coco-256x192", "pose.detector=frame", "pose.layout=ntu", "decode.timeout=900",
+        f"dataset.missing={shared}/data/ntu/NTU_RGBD_samples_with_missing_skeletons.txt",
     )  # fmt: skip
     result = star("extract", path, "--json", *[word for setting in settings for word in ("--set", setting)])
     assert result.exit_code == 0, result.output

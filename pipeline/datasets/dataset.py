@@ -105,6 +105,12 @@ def no_joints(path: Path, kind: str) -> AnnotationError:
 
 def files_below(root: Path) -> Iterator[str]:
     """The path relative to root, with "/", of every file below it; links are followed, but not in circles."""
+    for folder, names in folders_below(root):
+        yield from (f"{folder}/{name}" for name in names) if folder else names
+
+
+def folders_below(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Root ("") and every folder below it, as `files_below` names them, each with the names of its files."""
     start = len(str(root)) + 1
     seen = set()
     for folder, below, names in os.walk(root, followlinks=True):
@@ -113,5 +119,4 @@ def files_below(root: Path) -> Iterator[str]:
             below.clear()
             continue
         seen.add((identity.st_dev, identity.st_ino))
-        prefix = folder[start:].replace(os.sep, "/")
-        yield from (f"{prefix}/{name}" for name in names) if prefix else names
+        yield folder[start:].replace(os.sep, "/"), names

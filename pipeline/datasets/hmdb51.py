@@ -3,7 +3,8 @@
     ROOT/hmdb51_org/brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi
     ROOT/testTrainMulti_7030_splits/brush_hair_test_split1.txt      April_09_brush_hair_u_nm_np1_ba_goo_0.avi 1
 
-In a list, 1 is for training (70 clips of a class), 2 for testing (30), and 0 takes no part in this split.
+or, for a film, a folder of its frames of the same name, with or without the folder of the class. In a list, 1 is for
+training (70 clips of a class), 2 for testing (30), and 0 takes no part in this split.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...cache.errors import DatasetError
 from .dataset import Annotation, Catalogue, Video, no_joints, official_only
-from .split_lists import Files, by_folder_and_stem, lines
+from .split_lists import Files, by_class_and_stem, clip_of, lines
 
 if TYPE_CHECKING:
     from ..recipe import Dataset
@@ -44,18 +45,18 @@ def load(settings: Dataset) -> Catalogue:
     if not lists:
         raise files.lacking(f"CLASS{ending}")
     classes = [path.name.removesuffix(ending) for path in lists]
-    films = by_folder_and_stem(files.films)
+    clips = by_class_and_stem(files, classes)
     videos, left_out, listed = [], [], 0
     for row in (row for path in lists for row in _listed(path, ending)):
         listed += 1
-        film = films.get((row.label.lower(), row.name.rpartition(".")[0].lower()))
-        if film is None:
+        clip = clip_of(clips, row.label, row.name.rpartition(".")[0])
+        if clip is None:
             left_out.append((f"{row.label}/{row.name}", f"{row.where}: no such file"))
         elif not row.split:
-            left_out.append((film, f"not used by split {settings.fold}"))
+            left_out.append((clip, f"not used by split {settings.fold}"))
         else:
             groups = _groups(row.name)
-            videos.append(Video(film, classes.index(row.label), row.split, files.root / film, groups=groups))
+            videos.append(Video(clip, classes.index(row.label), row.split, files.root / clip, groups=groups))
     files.require(videos, listed, "hmdb51_org/brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi")
     videos.sort(key=lambda video: video.id)
     return Catalogue(settings.name or files.root.name, tuple(classes), videos, left_out=sorted(left_out))

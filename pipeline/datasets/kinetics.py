@@ -3,8 +3,9 @@
     ROOT/train.csv, ROOT/validate.csv     label,youtube_id,time_start,time_end,split
     ROOT/.../-3B32lodO2M_000059_000069.mp4
 
-in any folders below ROOT, one for each class or none. Videos vanish from YouTube, so some are always missing: they are
-left out. The validation clips serve for testing; the labels of test.csv were held out at first, and it is not read.
+or a folder of its frames of that name, in any folders below ROOT, one for each class or none. Videos vanish from
+YouTube, so some are always missing: they are left out. The validation clips serve for testing; the labels of test.csv
+were held out at first, and it is not read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...cache.errors import DatasetError
 from .dataset import Annotation, Catalogue, Video, no_joints, official_only
-from .split_lists import Files, text_of
+from .split_lists import Files, stem_of, text_of
 
 if TYPE_CHECKING:
     from ..recipe import Dataset
@@ -52,15 +53,16 @@ def load(settings: Dataset) -> Catalogue:
             left_out.append((f"{row.clip}.mp4", f"{row.where}: {first.where} has the same clip as {first.label!r}"))
     classes = settings.classes or tuple(sorted({row.label for row in rows.values()}))
     index = {label: number for number, label in enumerate(classes)}
-    films = {film.rpartition("/")[2].rpartition(".")[0]: film for film in sorted(files.films, reverse=True)}
+    ranked = (*sorted(files.films), *sorted(files.folders))
+    clips = {stem_of(clip.rpartition("/")[2]): clip for clip in reversed(ranked)}
     videos = []
     for row in rows.values():
-        film = films.get(row.clip)
-        if film is None or row.label not in index:
-            reason = "was not downloaded" if film is None else f"{row.label!r} is not in dataset.classes"
-            left_out.append((film or f"{row.clip}.mp4", f"{row.where}: {reason}"))
+        clip = clips.get(row.clip)
+        if clip is None or row.label not in index:
+            reason = "was not downloaded" if clip is None else f"{row.label!r} is not in dataset.classes"
+            left_out.append((clip or f"{row.clip}.mp4", f"{row.where}: {reason}"))
         else:
-            videos.append(Video(film, index[row.label], row.split, files.root / film))
+            videos.append(Video(clip, index[row.label], row.split, files.root / clip))
     files.require(videos, len(rows), "train/abseiling/-3B32lodO2M_000059_000069.mp4")
     videos.sort(key=lambda video: video.id)
     return Catalogue(settings.name or files.root.name, classes, videos, left_out=sorted(left_out))

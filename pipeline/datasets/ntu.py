@@ -7,7 +7,6 @@ The name says setup, camera, performer, replication and action, and with them la
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,11 @@ from ...cache.errors import DatasetError
 from ...stages.skeleton import NTU
 from .dataset import Annotation, Catalogue, Video, files_below, open_root
 from .ntu_classes import CLASSES
+from .ntu_missing import SAMPLE, missing_samples
 
 if TYPE_CHECKING:
     from ..recipe import Dataset
 
-SAMPLE = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}")
 CLIP = re.compile(r"(?:^|/)" + SAMPLE.pattern + r"(?:_rgb)?\.(?:avi|mp4)$", re.IGNORECASE)
 
 SUBJECTS_60 = frozenset((1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38))
@@ -31,10 +30,11 @@ PROTOCOLS = {60: ("xsub", "xview"), 120: ("xsub", "xset")}
 
 
 def load(settings: Dataset) -> Catalogue:
-    """All clips below ROOT with the split of `dataset.split`; those on the list `dataset.missing` are left out.
+    """All clips below ROOT with the split of `dataset.split`; the samples that `dataset.missing` lists are left out.
 
     A clip without a .skeleton file stays, without annotation: a pose estimator can serve it. Raises DatasetError for
-    a split that this version does not have, and where nothing below ROOT is named like a sample.
+    a split that this version does not have, and where nothing below ROOT is named like a sample, and what
+    `missing_samples` raises.
     """
     version = settings.version
     if settings.split not in PROTOCOLS[version]:
@@ -42,11 +42,12 @@ def load(settings: Dataset) -> Catalogue:
         raise DatasetError(f"dataset.split: {settings.split!r} is no protocol of NTU RGB+D {version}; choose {choice}")
     root = open_root(settings.root)
     names = list(files_below(root))
-    skeletons = _skeletons(root, names) if settings.skeletons is None else _elsewhere(settings.skeletons)
-    missing = frozenset() if settings.missing is None else read_missing(settings.missing)
     clips = sorted(name for name in names if CLIP.search(name))
     if not clips:
         raise DatasetError(f"dataset.root: no file below {root} is named like S001C001P001R001A001_rgb.avi")
+    folder, beside = (root, names) if settings.skeletons is None else _elsewhere(settings.skeletons)
+    skeletons = {_sample(name): folder / name for name in beside if name.endswith(".skeleton")}
+    missing = missing_samples(settings.missing, version, [*_texts(root, names), *_texts(folder, beside)])
     left_out: list[tuple[str, str]] = []
     videos = []
     taken: dict[str, str] = {}
@@ -85,31 +86,19 @@ def split_of(sample: str, version: int, protocol: str) -> str:
     return "train" if train else "test"
 
 
-def read_missing(path: Path) -> frozenset[str]:
-    """The samples in a list of missing skeletons; lines that name none are prose. Raises DatasetError."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise DatasetError(f"dataset.missing: {path}: {error.strerror}; give the list of missing skeletons") from None
-    samples = frozenset(line.strip() for line in text.splitlines() if SAMPLE.fullmatch(line.strip()))
-    if not samples:
-        raise DatasetError(f"dataset.missing: {path} names no sample; expected lines like S001C002P005R002A008")
-    return samples
-
-
 def _sample(name: str) -> str:
     return name.rpartition("/")[2][:20].upper()
 
 
-def _elsewhere(folder: Path) -> dict[str, Path]:
+def _elsewhere(folder: Path) -> tuple[Path, list[str]]:
+    """A folder of .skeleton files and the files in it."""
     if not folder.is_dir():
         raise DatasetError(f"dataset.skeletons: {folder} is not a folder; give the folder of the .skeleton files")
-    return _skeletons(folder, files_below(folder))
+    return folder, list(files_below(folder))
 
 
-def _skeletons(root: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Sample -> its .skeleton file."""
-    return {_sample(name): root / name for name in names if name.endswith(".skeleton")}
+def _texts(folder: Path, names: list[str]) -> list[Path]:
+    return [folder / name for name in names if name.endswith(".txt")]
 
 
 def _unusable(sample: str, version: int, missing: frozenset[str]) -> str:

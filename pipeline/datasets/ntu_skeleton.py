@@ -10,7 +10,7 @@ frames
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 
@@ -18,26 +18,32 @@ import numpy as np
 
 from ...cache.errors import AnnotationError
 from ...stages.skeleton import NTU
+from ...stages.tracks import Sighting, Track, links
 
 JOINTS = len(NTU.joints)
 COLUMNS = 12
 COLOR_X, COLOR_Y, TRACKING = 5, 6, 11
 WANTED = itemgetter(COLOR_X, COLOR_Y, TRACKING)
 PEOPLE = 2  # no action has more; further bodies are furniture and reflections
+LOST = 15  # frames, half a second: a body that Kinect lost and finds again within them has got another bodyID
+NEAR = 0.5  # how far from where it is expected it is found again at most, see `tracks.REACH`
+
+Body = tuple[list[int], np.ndarray]  # its frames, and its joints (f, 25, 3) in them
 
 
 def read_skeleton(path: Path) -> np.ndarray:
     """The joints of up to two bodies in the pixels of the 1920x1080 video; the one that moves most comes first.
 
     Returns (F, P, 25, 3) float32: colorX, colorY, score; P is 1 or 2. A joint that Kinect does not track (state 0) or
-    that has no finite place scores 0, all others 1. Raises AnnotationError with the line of the first oddity.
+    that has no finite place scores 0, all others 1. A body that is lost and found again nearby under another bodyID is
+    one. Raises AnnotationError with the line of the first oddity.
     """
     lines = _lines(path)
     frames, bodies = _structure(path, lines)
-    tracks = [(frame, _joints(path, lines, start)) for frame, start in bodies.values()]
-    tracks = sorted(tracks, key=lambda track: -_motion(track[1]))[:PEOPLE]
-    keypoints = np.zeros((frames, max(1, len(tracks)), JOINTS, 3), np.float32)
-    for slot, (frame, joints) in enumerate(tracks):
+    found = _linked([(frame, _joints(path, lines, start)) for frame, start in bodies.values()])
+    found = sorted(found, key=lambda body: -_motion(body[1]))[:PEOPLE]
+    keypoints = np.zeros((frames, max(1, len(found)), JOINTS, 3), np.float32)
+    for slot, (frame, joints) in enumerate(found):
         keypoints[frame, slot] = joints
     return keypoints
 
@@ -105,6 +111,43 @@ def _slowly(path: Path, lines: list[str], start: list[int]) -> Iterator[tuple[fl
                 f"{path}, line {index + 1}: {lines[index][:40]!r} where the {COLUMNS} numbers of a joint should stand"
             )
             raise AnnotationError(f"{message}; copy it anew") from None
+
+
+def _linked(bodies: list[Body]) -> list[Body]:
+    """The bodies, in the order in which they appear, those made one that follow each other at one place."""
+    if len({frames[0] for frames, _ in bodies}) < 2:  # all begin together
+        return bodies
+    whole: list[Body] = []
+    for first, beginning in groupby(bodies, key=lambda body: body[0][0]):
+        ended = [at for at, (frames, _) in enumerate(whole) if 0 < first - frames[-1] <= LOST]
+        found = list(beginning)
+        followed = _followed([whole[at] for at in ended], found) if ended else {}
+        for number, (frames, joints) in enumerate(found):
+            if number in followed:
+                at = ended[followed[number]]
+                whole[at] = whole[at][0] + frames, np.concatenate([whole[at][1], joints])
+            else:
+                whole.append((frames, joints))
+    return whole
+
+
+def _followed(ended: list[Body], found: list[Body]) -> dict[int, int]:
+    """Which of the bodies that are found in one frame is which of those that ended before: found -> ended."""
+    before = [(at, track) for at, body in enumerate(ended) if (track := _track(*body))]
+    after = [(at, next(iter(track.values()))) for at, body in enumerate(found) if (track := _track(*body))]
+    boxes = np.array([sighting.box for _, sighting in after])
+    pairs = links([track for _, track in before], found[0][0][0], boxes, NEAR)
+    return {after[new][0]: before[old][0] for new, old in pairs.items()}
+
+
+def _track(frames: list[int], joints: np.ndarray) -> Track:
+    """The boxes around a body's joints, in the frames in which it has two or more."""
+    seen = joints[..., 2:] > 0
+    low = np.where(seen, joints[..., :2], np.inf).min(1)
+    high = np.where(seen, joints[..., :2], -np.inf).max(1)
+    boxes = np.concatenate([low, high], 1)
+    enough = np.count_nonzero(seen, (1, 2)) >= 2
+    return {frame: Sighting(box, 1.0) for frame, box, use in zip(frames, boxes, enough, strict=True) if use}
 
 
 def _motion(joints: np.ndarray) -> float:

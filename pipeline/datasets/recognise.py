@@ -12,7 +12,7 @@ from .split_lists import text_of
 from .videos_folders import FILMS
 
 MOST = 2000  # names that are looked at: enough to tell, and at once
-UCF101 = re.compile(r"v_\w+_g\d\d_c\d\d\.\w+", re.IGNORECASE)
+UCF101 = re.compile(r"v_\w+_g\d\d_c\d\d(\.\w+)?", re.IGNORECASE)  # a film, or a folder of frames
 NTU_120 = re.compile(r"S0(?:1[89]|[23]\d)|A(?:0[6-9][1-9]|0[7-9]0|1\d\d)")  # setups 18 to 32, actions 61 to 120
 
 
@@ -30,8 +30,8 @@ def recognise(root: Path) -> tuple[str, str]:
         told = [base for base in bases if base.endswith(listed)]
         if told:
             return name, told[0]
-    ucf = [base for base in films if UCF101.fullmatch(base)]
-    if 2 * len(ucf) > len(films):
+    ucf = [base for base in bases if UCF101.fullmatch(base)]
+    if ucf and 2 * len(ucf) > len(films):
         return "ucf101", ucf[0]
     for name in names:
         if name.lower().endswith(".csv") and "youtube_id" in text_of(root / name).partition("\n")[0]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...cache.errors import DatasetError
-from .dataset import files_below, open_root
-from .videos_folders import FILMS
+from .dataset import files_below, folders_below, open_root
+from .videos_folders import FILMS, PICTURES
 
 if TYPE_CHECKING:
     from ..recipe import Dataset
+
+TEXTS = (".txt", ".csv")
+FLOW = re.compile(r"^[uvxy]$|^brox|(?:^|[\W_]|optical|tvl1)flows?(?:$|[\W_])", re.IGNORECASE)
 
 
 class Line(NamedTuple):
@@ -22,18 +26,41 @@ class Line(NamedTuple):
 
 
 class Files:
-    """The files of a data set: its films below the root, its lists below the root or below `dataset.lists`."""
+    """The files of a data set: its clips below the root, its lists below the root or below `dataset.lists`.
+
+    films: video files. folders: folders with pictures in them, but for optical flow; of which one is a clip, its name
+    says. texts: where lists may be.
+    """
 
     def __init__(self, settings: Dataset) -> None:
         self.root = open_root(settings.root)
-        names = list(files_below(self.root))
-        self.films = [name for name in names if name.lower().endswith(FILMS) and "/." not in f"/{name}"]
-        self.place = self.root
+        self.place = settings.lists or self.root
+        if not self.place.is_dir():
+            raise DatasetError(f"dataset.lists: {self.place} is not a folder; give that of the split lists")
+        self.films: list[str] = []
+        self.folders: list[str] = []
+        self.texts: list[str] = []
+        self._walk()
         if settings.lists is not None:
-            if not settings.lists.is_dir():
-                raise DatasetError(f"dataset.lists: {settings.lists} is not a folder; give that of the split lists")
-            self.place, names = settings.lists, list(files_below(settings.lists))
-        self.texts = sorted(name for name in names if name.lower().endswith((".txt", ".csv")))
+            self.texts = [name for name in files_below(settings.lists) if name.lower().endswith(TEXTS)]
+        self.texts.sort()
+
+    def _walk(self) -> None:
+        """One pass over the root; the names of pictures, millions of them, are not kept."""
+        for folder, names in folders_below(self.root):
+            prefix = f"{folder}/" if folder else ""
+            hidden = "/." in f"/{folder}"
+            pictures = False
+            for name in names:
+                ending = name[name.rfind(".") :].lower()
+                if ending in PICTURES:
+                    pictures = True
+                elif ending in TEXTS:
+                    self.texts.append(prefix + name)
+                elif ending in FILMS and not hidden and not name.startswith("."):
+                    self.films.append(prefix + name)
+            if pictures and folder and not hidden and not _is_flow(folder):
+                self.folders.append(folder)
 
     def lists(self, *endings: str) -> list[Path]:
         """The lists whose names end so, by name; one name is taken once, from the folder that comes first."""
@@ -45,9 +72,9 @@ class Files:
         return [self.place / found[base] for base in sorted(found)]
 
     def one(self, name: str) -> Path:
-        """The list of this name. Raises DatasetError where there is none."""
-        for path in self.lists(name):
-            if path.name == name:
+        """The list of this name, in capitals or not. Raises DatasetError where there is none."""
+        for path in self.lists(name, name.lower()):
+            if path.name in (name, name.lower()):
                 return path
         raise self.lacking(name)
 
@@ -56,11 +83,11 @@ class Files:
         return DatasetError(f"dataset.root: no {name} below {self.place}; say where the split lists lie: dataset.lists")
 
     def require(self, found: Sequence[object], listed: int, example: str) -> None:
-        """Refuse a data set of which nothing is there."""
+        """Refuse a data set of which nothing is there. example: one film's path."""
         if not found:
             raise DatasetError(
                 f"dataset.root: none of the {listed:,} listed videos lies below {self.root}; "
-                f"they are named like {example}"
+                f"they are named like {example}, or are folders of frames of that name without {example[-4:]}"
             )
 
 
@@ -81,10 +108,33 @@ def lines(path: Path) -> Iterator[Line]:
             yield Line(f"{path.name}, line {number}", line.strip())
 
 
-def by_folder_and_stem(films: Iterable[str]) -> dict[tuple[str, str], str]:
-    """(class folder, name without its ending), both in small letters -> the film, whatever its format is now."""
+def by_class_and_stem(files: Files, classes: Iterable[str]) -> dict[tuple[str, str], str]:
+    """(class, name without its ending) -> the clip, whatever its format is now; both in small letters.
+
+    The class is that of the folder in which the clip lies, "" where that is no class's; `clip_of` looks there too. Of
+    a film and a folder of its frames the film is taken.
+    """
+    known = {name.lower() for name in classes}
     found: dict[tuple[str, str], str] = {}
-    for film in sorted(films):
-        folder, _, name = film.rpartition("/")
-        found.setdefault((folder.rpartition("/")[2].lower(), name.rpartition(".")[0].lower()), film)
+    for clip in (*sorted(files.films), *sorted(files.folders)):
+        above, _, name = clip.lower().rpartition("/")
+        label = above.rpartition("/")[2]
+        found.setdefault((label if label in known else "", stem_of(name)), clip)
     return found
+
+
+def clip_of(clips: Mapping[tuple[str, str], str], label: str, stem: str) -> str | None:
+    """The clip in the folder of its class, or in one that is no class's; None where it is not there."""
+    key = label.lower(), stem.lower()
+    return clips.get(key) or clips.get(("", key[1]))
+
+
+def stem_of(name: str) -> str:
+    """A film's name without its ending; that of a folder of its frames, which may have kept the ending."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if f"{dot}{ending}".lower() in FILMS else name
+
+
+def _is_flow(folder: str) -> bool:
+    """Whether a folder of pictures lies among optical flow: its own name may hold any word."""
+    return any(FLOW.search(part) for part in folder.split("/")[:-1])

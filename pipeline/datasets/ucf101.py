@@ -5,8 +5,10 @@
     ROOT/ucfTrainTestlist/trainlist01.txt     ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1
     ROOT/ucfTrainTestlist/testlist01.txt      ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi
 
-The clips of a group (g01) are cut from one video; the splits keep a group together. Names count without regard to
-capitals, for the folder is HandstandPushups and its files are v_HandStandPushups, and copies spell either otherwise.
+or, for a film, a folder of its frames of the same name, with or without the folder of the class:
+rawframes/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01/img_00001.jpg. The clips of a group (g01) are cut from one video; the
+splits keep a group together. Names count without regard to capitals, for the folder is HandstandPushups and its files
+are v_HandStandPushups, and copies spell either otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...cache.errors import DatasetError
 from .dataset import Annotation, Catalogue, Video, no_joints, official_only
-from .split_lists import Files, by_folder_and_stem, lines
+from .split_lists import Files, by_class_and_stem, clip_of, lines
 
 if TYPE_CHECKING:
     from ..recipe import Dataset
@@ -43,24 +45,24 @@ def load(settings: Dataset) -> Catalogue:
     official_only(settings.split, settings.kind)
     files = Files(settings)
     classes = _classes(files.one("classInd.txt"))
-    films = by_folder_and_stem(files.films)
+    clips = by_class_and_stem(files, classes)
     listed = [*_listed(files, "train", settings.fold, classes), *_listed(files, "test", settings.fold, classes)]
-    videos: dict[tuple[str, str], Video] = {}
+    videos: dict[str, Video] = {}
     left_out = []
     for row in listed:
-        key = row.folder.lower(), row.stem.lower()
-        film = films.get(key)
-        if film is None:
+        clip = clip_of(clips, row.folder, row.stem)
+        if clip is None:
             left_out.append((f"{row.folder}/{row.stem}", f"{row.where}: no such file"))
-        elif key in videos:
+        elif clip in videos:
             raise DatasetError(f"{row.where}: {row.folder}/{row.stem} is listed already; fetch the list again")
         else:
             group = GROUP.search(row.stem)
             groups = (("group", group[1]),) if group else ()
-            videos[key] = Video(film, row.label, row.split, files.root / film, groups=groups)
+            videos[clip] = Video(clip, row.label, row.split, files.root / clip, groups=groups)
     files.require(list(videos), len(listed), "UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi")
+    reason, films = f"not in the lists of split {settings.fold}", frozenset(files.films)
     left_out += [
-        (film, f"not in the lists of split {settings.fold}") for key, film in films.items() if key not in videos
+        (clip, reason) for (label, _), clip in clips.items() if clip not in videos and (label or clip in films)
     ]
     found = sorted(videos.values(), key=lambda video: video.id)
     return Catalogue(settings.name or files.root.name, tuple(classes.values()), found, left_out=sorted(left_out))

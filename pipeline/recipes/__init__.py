@@ -23,11 +23,14 @@ def names() -> list[str]:
     )
 
 
-def ready(name: str, root: Path, cache: Path, training: str | None = None, people: int = 0) -> str:
+def ready(
+    name: str, root: Path, cache: Path, training: str | None = None, people: int = 0, layout: str | None = None
+) -> str:
     """The text of a ready recipe, its data set's root, its cache and its training filled in.
 
-    training: "paper" (as by default) or "fast". people: for how many there are annotated joints, 0 without; only
-    `videos` asks. Raises UsageError for a wrong name, or where a recipe leaves no choice.
+    training: "paper" (as by default) or "fast". people: for how many there are annotated joints, 0 without; layout:
+    that of all joints, where only some videos have annotated ones; only `videos` asks for these two. Raises UsageError
+    for a wrong name, or where a recipe leaves no choice.
     """
     if name not in names():
         close = difflib.get_close_matches(name, names(), 1)
@@ -38,7 +41,9 @@ def ready(name: str, root: Path, cache: Path, training: str | None = None, peopl
     text = re.sub(r"(?<=root: )(ROOT|CACHE)\b", lambda place: filled[place[0]], text)
     if training and not text.endswith(_TRAINING):
         raise UsageError(f"init {name} --training {training}: this recipe has its own training; leave --training out")
-    pose = _part("pose", "annotations" if people else "mmpose").replace("PEOPLE", str(people))
+    pose = _part("pose", "auto" if layout else "annotations" if people else "mmpose")
+    values = {"LAYOUT": layout, "PEOPLE": people}
+    pose = re.sub(r"\b(LAYOUT|PEOPLE) +", lambda found: f"{values[found[1]]:<18}", pose)
     return text.replace(_POSE, f"\n{pose}").replace(_TRAINING, f"\n{_part('training', training or 'paper')}")
 
 

@@ -18,6 +18,7 @@ KINDS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 _JPEG = b"\xff\xd8\xff"
 _ENDS = {_JPEG: b"\xff\xd9", b"\x89PNG": b"IEND"}  # how a file begins: how it must end
 _PARTS = re.compile(r"\d+|\D+")
+_FLOW = re.compile(r"(flow_)?[xy]_\d+\.")  # as tools for two-stream networks name it, beside img_00001.jpg
 _SMALLER = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
@@ -70,7 +71,10 @@ class FolderVideo(Video):
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order; names that begin with a dot are not pictures but their shadows."""
+    """The pictures of a folder in natural order.
+
+    Names that begin with a dot are not pictures but their shadows; optical flow that lies among frames is no frame.
+    """
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if _is_picture(entry.name)]
@@ -78,7 +82,8 @@ def list_pictures(folder: Path) -> list[Path]:
         raise UnreadableVideo(f"{folder}: may not be listed ({error.strerror}); check its permissions") from None
     if not names:
         raise NoVideoStream(f"{folder}: a folder without pictures; put its frames there as {', '.join(sorted(KINDS))}")
-    return [folder / name for name in sorted(names, key=_natural)]
+    frames = [name for name in names if not _FLOW.match(name)]
+    return [folder / name for name in sorted(frames or names, key=_natural)]
 
 
 def _is_picture(name: str) -> bool:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from star.cache.errors import UsageError
+from star.pipeline.commands import per_class
 from star.pipeline.evaluate import evaluate, looked_at
 from star.pipeline.features import Features
 from star.pipeline.network import inputs, load
@@ -47,6 +48,16 @@ def test_every_video_counts_once(toy, runs):
     assert found["intervals"]["top1"][0] <= found["top1"] <= found["intervals"]["top1"][1]
     by_subject = found["groups"]["subject"]
     assert sum(row["videos"] * row["top1"] for row in by_subject.values()) / 24 == pytest.approx(found["top1"])
+
+
+def test_classes_without_test_videos_have_no_line() -> None:
+    """A part of a data set has few of its classes; how many are not there is told."""
+    row = {"videos": 3, "right": 2, "accuracy": 2 / 3, "taken_for": "jump"}
+    nobody = {"videos": 0, "right": 0, "accuracy": None, "taken_for": ""}
+    said = per_class([{"class": "bow"} | row, {"class": "hop"} | nobody, {"class": "run"} | nobody])
+    assert [line.split() for line in said[1:]] == [
+        ["bow", "3", "2", "66.7%", "jump"], ["and", "2", "classes", "without", "a", "test", "video"]
+    ]  # fmt: skip
 
 
 def test_first_view_alone(runs, toy):

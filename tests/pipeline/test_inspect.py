@@ -105,6 +105,20 @@ def test_heat_lies_over_the_crop_at_the_joints(clip: Path, tmp_path: Path) -> No
     assert near(at(29, 90), (0, 0, 200))
 
 
+def test_a_video_may_be_named_as_a_person_would(extracted: Path, tmp_path: Path) -> None:
+    """By the end of its id, by its file; where several end so, the message says how to go on."""
+    data = recipes.load(extracted).dataset.root
+    for name in ("videos/wave_000.mp4", "wave_000.mp4", data / "videos" / "wave_000.mp4"):
+        assert star("inspect", extracted, name, "-o", tmp_path / "a.png").exit_code == 0
+    list_csv = "video,label,split\na/x.mp4,bow,train\nb/x.mp4,bow,test\n"
+    (tmp_path / "list.csv").write_text(list_csv)
+    other = tmp_path / "star.yaml"
+    other.write_text("{dataset: {kind: videos, root: .}, cache: {root: cache}, backbone: {weights: random}}")
+    result = star("inspect", other, "x.mp4", "-o", tmp_path / "b.png")
+    told = "star: x.mp4: 2 videos end so; name one of them, like a/x.mp4\n"
+    assert (result.exit_code, result.stderr) == (2, told)
+
+
 def test_feature_maps_are_drawn_on_one_scale(extracted: Path, tmp_path: Path) -> None:
     """Below the heat maps: the energy over channels of both maps, from 0 to the largest of all frames, cell by cell."""
     star("inspect", extracted, "videos/wave_000.mp4", "-o", tmp_path / "a.png")

@@ -58,7 +58,7 @@ def ntu(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / WITH.replace("_rgb.mp4", ".skeleton")).write_text("\n".join(lines) + "\n")
     path = root / "star.yaml"
     path.write_text(
-        "dataset: {kind: ntu, root: ., split: xsub}\ncache: {root: cache}\n"
+        "dataset: {kind: ntu, root: ., split: xsub, missing: none}\ncache: {root: cache}\n"
         "decode: {views: {train: 3}}\nbackbone: {weights: random, size: 32}\n"
     )
     return path

@@ -15,6 +15,8 @@ from star.pipeline import recipe as recipes
 from star.pipeline.inspect import cached
 from star.pipeline.plan import plan
 
+LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+
 
 def star(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
@@ -92,7 +94,7 @@ def test_joints_of_another_skeleton_fail_their_video_alone(own: Path) -> None:
 
 
 def test_without_joints_a_pose_estimator_finds_them(tmp_path: Path) -> None:
-    """Also where only some videos have joints; a class that no seed can split is told."""
+    """Where only some videos have joints, for the others; a class that no seed can split is told."""
     root = touch(tmp_path / "clips", *(f"{name}/{k}.mp4" for name in ("bow", "wave") for k in range(9)))
     recipe, text, told = init(root)
     assert (recipe.pose.source, told) == ("mmpose", "")
@@ -100,11 +102,17 @@ def test_without_joints_a_pose_estimator_finds_them(tmp_path: Path) -> None:
     np.savez(root / "bow/1.npz", keypoints=np.ones((3, 13, 3)), skeleton="penn_action")
     touch(root, "lone/a.mp4")
     recipe, _, told = init(root)
-    assert recipe.pose.source == "mmpose"
-    assert told.splitlines() == [
-        f"warning: no {'training' if 'training' in told else 'test'} video of 1 of 3 classes (lone)",
-        "warning: 18 videos without joints, so the recipe takes all joints by mmpose",
-    ]
+    assert (recipe.pose.source, recipe.pose.layout, recipe.pose.people) == ("auto", "penn_action", 1)
+    lone = f"warning: no {'training' if 'training' in told else 'test'} video of 1 of 3 classes (lone)"
+    rest = "warning: 18 videos without joints, so the recipe takes "
+    assert told.splitlines() == [lone, f"{rest}theirs from mmpose"]
+    halpe = ("nose", *(f"{side}_{joint}" for side in ("left", "right") for joint in LIMBS))
+    for joints, source, layout in ((halpe, "auto", "coco"), (("a", "b"), "mmpose", "own")):
+        np.savez(root / "bow/1.npz", keypoints=np.ones((3, 2, len(joints), 3)), skeleton=joints)
+        recipe, _, told = init(root)
+        assert (recipe.pose.source, recipe.pose.layout) == (source, layout)
+        assert recipe.pose.people == (2 if source == "auto" else 1)
+    assert told.splitlines() == [lone, f"{rest}all joints by mmpose"]
 
 
 def test_small_data_sets_get_a_seed_that_splits_every_class(tmp_path: Path) -> None:
@@ -139,6 +147,7 @@ def test_of_several_lists_the_first_is_taken(tmp_path: Path) -> None:
         ("ntu120-xsub", "S018C001P001R001A061_rgb.avi", ["S018C001P001R001A061_rgb.avi"]),
         ("ucf101", "trainlist01.txt", ["ucfTrainTestlist/trainlist01.txt", "UCF-101/a/v_a_g01_c01.avi"]),
         ("ucf101", "v_a_g01_c01.avi", ["a/v_a_g01_c01.avi"]),
+        ("ucf101", "v_a_g01_c01", ["rawframes/a/v_a_g01_c01/img_00001.jpg"]),
         ("hmdb51", "wave_test_split1.txt", ["splits/wave_test_split1.txt", "wave/x.avi"]),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,8 +21,10 @@ from star.pipeline import recipe as recipes
 from star.pipeline import scan as module
 from star.pipeline.datasets.dataset import Catalogue, Video
 from star.pipeline.inspect import cached
+from star.pipeline.looking import Look
 from star.pipeline.plan import plan
-from star.pipeline.scan import leaks, scan, sides, unbalanced
+from star.pipeline.scan import Scan, leaks, scan, sides, unbalanced
+from star.pipeline.scan_table import document, lines
 
 OWN = "{dataset: {kind: videos, root: ROOT}, cache: {root: ROOT/cache}, pose: {source: mmpose, detector: frame}}"
 
@@ -189,6 +192,30 @@ def test_classes_without_videos_and_very_small_ones() -> None:
         ("note", "class 'wave' has only 1 train video; it can hardly be learned, add some"),
         ("problem", "class 'wave' has no test video, and cannot be judged; add some, or leave the class out"),
     ]
+
+
+def test_a_part_of_a_data_set_is_one_line() -> None:
+    """Classes without any video are told together, and have no rows in the table."""
+    listed = replace(videos("1 train P1\n" * 5 + "1 test P1\n" * 5), classes=("bow", "wave", "jump", "run", "hop"))
+    (found,) = unbalanced(listed)
+    assert (found.level, found.message) == (
+        "problem", "4 of 5 classes have no video at all (bow, jump, run, …): is a part not there?"
+    )  # fmt: skip
+    seen = Scan(listed, {video.id: Look() for video in listed.videos}, [found])
+    said = lines(document(seen))
+    assert said[said.index("") + 1 : said.index("") + 4] == [
+        "class  train  test", "wave       5     5", "subject: 1 value, all in both train and test"
+    ]  # fmt: skip
+
+
+def test_many_classes_are_shown_smallest_first() -> None:
+    """Of 43 classes the forty with the fewest videos, and how many more there are."""
+    rows = "\n".join(f"{label} {split} P" for label in range(43) for split in ["train", "test"] * (1 + (label < 3)))
+    listed = replace(videos(rows), classes=tuple(f"c{label}" for label in range(43)))
+    said = lines(document(Scan(listed, {video.id: Look() for video in listed.videos})))
+    start = said.index("") + 2
+    assert [line.split()[0] for line in said[start : start + 40]] == [f"c{label}" for label in range(3, 43)]
+    assert said[start + 40] == "and 3 larger classes; --json has all"
 
 
 def test_ctrl_c_ends_a_scan(extracted: Path, monkeypatch: pytest.MonkeyPatch) -> None:

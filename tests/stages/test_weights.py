@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import builtins
 import hashlib
-import http.server
 import os
 import pickle
-import threading
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -212,30 +210,6 @@ def test_sha256_is_that_of_the_bytes(tmp_path: Path):
     with pytest.raises(WeightsError) as caught:
         weights.sha256(tmp_path / "b")
     assert str(caught.value) == (f"{tmp_path / 'b'}: No such file or directory; give a weights file that can be read")
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A web server on this machine: url -> body; "short" announces more bytes than it sends."""
-    files: dict[str, bytes] = {}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = files.get(self.path)
-            self.send_response(404 if body is None else 200)
-            self.send_header("Content-Length", str(len(body or b"") + 10 * ("short" in self.path)))
-            self.end_headers()
-            self.wfile.write(body or b"")
-
-        def log_message(self, *_arguments: object) -> None:
-            """Quiet."""
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_port}", files
-        httpd.shutdown()
 
 
 def test_fetch_downloads_once(server):

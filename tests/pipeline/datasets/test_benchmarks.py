@@ -99,6 +99,43 @@ def test_ucf101_spelled_otherwise_and_in_other_places(ucf, tmp_path, folder):
     ]
 
 
+UCF_FRAMES = {
+    "mmaction": "rawframes/Archery/v_Archery_g0{}_c01/img_00001.jpg",
+    "as published, frames for films": "UCF-101/Archery/v_Archery_g0{}_c01/00001.png",
+    "3D-ResNets": "jpg/archery/v_Archery_g0{}_c01/image_00001.jpg",
+    "two-stream, no class folders": "jpegs_256/v_Archery_g0{}_c01/frame000001.jpg",
+    "the film's name kept whole": "frames/Archery/v_Archery_g0{}_c01.avi/1.JPG",
+}
+
+
+@pytest.mark.parametrize("layout", UCF_FRAMES.values(), ids=UCF_FRAMES)
+def test_ucf101_as_folders_of_frames(ucf, tmp_path, layout):
+    """Wherever tools put the frames of a clip; optical flow beside them is none, nor are pictures of other things."""
+    root = tmp_path / "frames"
+    touch(root, *(layout.format(k) for k in (1, 2, 3)), "plots/loss.png", "readme.png")
+    touch(root, "flow/Archery/v_Archery_g01_c01/1.jpg", "a_flow/u/v_Archery_g01_c01/frame000001.jpg")
+    catalogue = load("ucf101", root, lists=ucf / "ucfTrainTestlist")
+    folder = layout.rpartition("/")[0]
+    assert table(catalogue) == [(folder.format(1), "Archery", "test"), (folder.format(2), "Archery", "train")]
+    assert catalogue.videos[0].media == root / folder.format(1)
+    unlisted = [] if "jpegs_256" in layout else [(folder.format(3), "not in the lists of split 1")]
+    assert catalogue.left_out == sorted(
+        [
+            ("HandstandPushups/v_HandStandPushups_g01_c01", "testlist01.txt, line 2: no such file"),
+            ("HandstandPushups/v_HandStandPushups_g08_c02", "trainlist01.txt, line 2: no such file"),
+            *unlisted,
+        ]
+    )
+
+
+def test_of_a_film_and_its_frames_the_film_is_taken(ucf):
+    """Whoever has both has extracted the frames from the film."""
+    before = table(load("ucf101", ucf))
+    touch(ucf, *(f"A/Archery/v_Archery_g0{k}_c01/img_00001.jpg" for k in (1, 2)))
+    (ucf / "ucfTrainTestlist/classInd.txt").rename(ucf / "ucfTrainTestlist/classind.txt")  # as some copies have it
+    assert table(load("ucf101", ucf)) == before
+
+
 def test_ucf101_that_is_not_whole_is_refused(ucf, tmp_path):
     """Which list, which line, what was expected."""
     lists = ucf / "ucfTrainTestlist"
@@ -111,7 +148,8 @@ def test_ucf101_that_is_not_whole_is_refused(ucf, tmp_path):
     touch(tmp_path, "empty/notes.txt")
     assert refused("ucf101", tmp_path / "empty", lists=lists) == (
         f"dataset.root: none of the 4 listed videos lies below {tmp_path}/empty; "
-        "they are named like UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi"
+        "they are named like UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi, "
+        "or are folders of frames of that name without .avi"
     )
     for line, told in (
         ("Archery", "'Archery' where CLASS/VIDEO.avi was expected; fetch the list again"),
@@ -179,6 +217,27 @@ def test_kinetics_as_published(tmp_path):
     assert (few.classes[2], [video.label for video in few.videos]) == ("yoga", [1, 1])
 
 
+def test_hmdb51_and_kinetics_as_folders_of_frames(tmp_path):
+    """Both with the classes' folders and without; names hold any signs, and words like flow."""
+    names = ("#20_Rhythm_clap_u_cm_np1_fr_med_0", "Flow!_clap_u_cm_np1_fr_med_1")
+    lists = "testTrainMulti_7030_splits/clap_test_split1.txt"
+    for layout in ("rawframes/clap/{}", "jpegs_256/{}"):
+        root = tmp_path / layout[:4]
+        touch(root, *(f"{layout.format(name)}/img_00001.jpg" for name in names))
+        write(root, lists, f"{names[0]}.avi 1 \n{names[1]}.avi 2 \n")
+        assert [(video.id, video.split) for video in load("hmdb51", root).videos] == [
+            (layout.format(names[0]), "train"), (layout.format(names[1]), "test")
+        ]  # fmt: skip
+    clips = ("rawframes_train/arranging_flowers/a_000001_000011", "rawframes_val/b_000001_000011")
+    root = tmp_path / "kinetics"
+    touch(root, *(f"{clip}/img_00001.jpg" for clip in clips), "flow/c_000001_000011/x_00001.jpg")
+    rows = "arranging flowers,a,1,11,train\narranging flowers,b,1,11,val\narranging flowers,c,1,11,val\n"
+    write(root, "all.csv", KINETICS + rows)
+    catalogue = load("kinetics", root)
+    assert [(video.id, video.split) for video in catalogue.videos] == [(clips[0], "train"), (clips[1], "test")]
+    assert catalogue.left_out == [("c_000001_000011.mp4", "all.csv, row 4: was not downloaded")]
+
+
 def test_kinetics_in_one_list_and_with_some_classes(tmp_path):
     """One CSV of all parts; a clip that two rows call differently keeps the first label; other classes are left out."""
     touch(tmp_path, "a_000001_000011.mp4", "b_000001_000011.mp4", "c_000001_000011.mp4")
@@ -215,7 +274,8 @@ def test_kinetics_lists_that_make_no_sense_are_refused(tmp_path):
     write(tmp_path, "train.csv", f"{KINETICS}yoga,a,1,11,train\n")
     assert refused("kinetics", tmp_path) == (
         f"dataset.root: none of the 1 listed videos lies below {tmp_path}; "
-        "they are named like train/abseiling/-3B32lodO2M_000059_000069.mp4"
+        "they are named like train/abseiling/-3B32lodO2M_000059_000069.mp4, "
+        "or are folders of frames of that name without .mp4"
     )
 
 

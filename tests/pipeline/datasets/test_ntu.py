@@ -11,11 +11,12 @@ import pytest
 from star.cache.errors import DatasetError
 from star.pipeline.datasets import ntu
 from star.pipeline.datasets.ntu_classes import CLASSES, TWO_PERSONS
+from star.pipeline.datasets.ntu_missing import read_list
 from star.pipeline.recipe import Dataset
 
 
-def load(root, split="xsub", version=60, **settings):
-    return ntu.load(Dataset(kind="ntu", root=root, split=split, version=version, **settings))
+def load(root, split="xsub", version=60, missing="none", **settings):
+    return ntu.load(Dataset(kind="ntu", root=root, split=split, version=version, missing=str(missing), **settings))
 
 
 def touch(root, *names):
@@ -37,15 +38,15 @@ def touch(root, *names):
 def test_the_official_missing_lists_fall_on_both_sides_as_published(shared, version, split, train, test):
     """Splitting the 302 and 535 missing samples takes from training and test exactly what the published counts lack."""
     name = {60: "NTU_RGBD_samples_with_missing_skeletons.txt", 120: "NTU_RGBD120_samples_with_missing_skeletons.txt"}
-    missing = ntu.read_missing(shared / "data/ntu" / name[version])
+    missing = read_list(shared / "data/ntu" / name[version])
     counts = Counter(ntu.split_of(sample, version, split) for sample in missing)
     assert counts == {"train": train, "test": test}
 
 
 def test_the_first_302_missing_samples_are_among_the_535(shared):
     """The lists hold as many samples as their first lines say; the prose is not taken for samples."""
-    first = ntu.read_missing(shared / "data/ntu/NTU_RGBD_samples_with_missing_skeletons.txt")
-    second = ntu.read_missing(shared / "data/ntu/NTU_RGBD120_samples_with_missing_skeletons.txt")
+    first = read_list(shared / "data/ntu/NTU_RGBD_samples_with_missing_skeletons.txt")
+    second = read_list(shared / "data/ntu/NTU_RGBD120_samples_with_missing_skeletons.txt")
     assert (len(first), len(second)) == (302, 535)
     assert first < second
 
@@ -75,7 +76,7 @@ def pairs(missing, setups, train, test, even):
 @pytest.fixture(scope="module")
 def names(shared, tmp_path_factory):
     """Empty files with the names of all 114,480 samples, one folder per setup as downloaded; and the missing ones."""
-    missing = ntu.read_missing(shared / "data/ntu/NTU_RGBD120_samples_with_missing_skeletons.txt")
+    missing = read_list(shared / "data/ntu/NTU_RGBD120_samples_with_missing_skeletons.txt")
     root = tmp_path_factory.mktemp("nturgb+d")
     parts = [(range(1, 18), range(1, 61), (112, 46, 72)), (range(18, 33), range(61, 121), (64, 96, 80))]
     for setups, actions, counts in parts:
@@ -211,6 +212,7 @@ def test_a_root_without_samples_and_lists_without_names_are_refused(tmp_path):
     with pytest.raises(DatasetError) as error:
         load(tmp_path)
     assert str(error.value) == (f"dataset.root: no file below {tmp_path} is named like S001C001P001R001A001_rgb.avi")
+    touch(tmp_path, "S001C001P001R001A001_rgb.avi")
     empty = tmp_path / "list.txt"
     empty.write_text("nothing\n")
     with pytest.raises(DatasetError) as error:

@@ -67,6 +67,47 @@ def test_the_body_that_moves_most_comes_first_and_only_two_stay(tmp_path):
     assert keypoints[0, :, 0, 0].tolist() == [900, 500]
 
 
+def test_a_body_that_is_lost_and_found_under_another_id_is_one(tmp_path):
+    """The main actor keeps its place over a gap and two changes of ID, and the second actor is not crowded out."""
+    names = [*[BODY_1] * 6, *[None] * 3, *[BODY_3] * 6, *["72057594037931104"] * 6]
+    frames = [[still(BODY_2, 700 - t)] + [still(name, 100 + 4 * t)] * bool(name) for t, name in enumerate(names)]
+    keypoints = read_skeleton(write(tmp_path / "a.skeleton", frames))
+    expected = [100 + 4 * t if name else 0 for t, name in enumerate(names)]
+    assert keypoints[:, 0, 0, 0].tolist() == expected
+    assert keypoints[:, 1, 0, 0].tolist() == [700 - t for t in range(21)]
+
+
+def test_two_that_change_their_ids_at_once_are_told_apart(tmp_path):
+    """All links of a frame are chosen together, whichever body is listed first."""
+    frames = [[still(BODY_1, 100 + t), still(BODY_2, 106 + 2 * t)] for t in range(4)]
+    frames += [[still("9", 106 + 2 * t), still("8", 100 + t)] for t in range(4, 8)]
+    keypoints = read_skeleton(write(tmp_path / "a.skeleton", frames))
+    assert keypoints[:, 0, 0, 0].tolist() == [106 + 2 * t for t in range(8)]
+    assert keypoints[:, 1, 0, 0].tolist() == [100 + t for t in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("x", "gap", "people"),
+    [(104, 14, 1), (130, 0, 2), (104, 15, 2), (104, -1, 2)],
+    ids=["soon and near", "somewhere else", "much later", "while the first is there"],
+)
+def test_only_bodies_that_follow_each_other_are_one(tmp_path, x, gap, people):
+    """At most half a second later, at most half a body away, and never both at once."""
+    frames = [[still(BODY_1)] for _ in range(5)] + [[] for _ in range(gap)] + [[still(BODY_2, x)] for _ in range(5)]
+    if gap < 0:
+        frames[4].append(still(BODY_2, x))
+    keypoints = read_skeleton(write(tmp_path / "a.skeleton", frames))
+    assert keypoints.shape == (10 + max(gap, 0), people, 25, 3)
+    assert (keypoints[..., 2] > 0).any(2).sum() == 10 + (gap < 0)
+
+
+def test_a_body_without_joints_is_linked_to_nobody(tmp_path):
+    """Kinect may list a body of which it tracks nothing."""
+    nothing = body(BODY_2, [joint(1, 2, state=0)] * 25)
+    keypoints = read_skeleton(write(tmp_path / "a.skeleton", [[still(BODY_1)], [nothing], [still(BODY_3)]]))
+    assert keypoints[..., 0, 0].tolist() == [[100, 0], [0, 0], [100, 0]]
+
+
 @pytest.mark.parametrize("bodies", range(5))
 def test_any_number_of_bodies(tmp_path, bodies):
     """0 to 4 bodies, in every frame or from frame to frame more: never more than the two that move most."""

@@ -32,6 +32,22 @@ def test_pictures_come_in_natural_order(pictures, tmp_path, reader):
     assert all(np.array_equal(found[index], pictures[index]) for index in found)
 
 
+def test_optical_flow_among_the_frames_is_no_frame(pictures, tmp_path):
+    """As tools for two-stream networks leave it; where there is nothing else, it is what the folder holds."""
+    for index in range(12):
+        (tmp_path / f"{index + 1}.png").rename(tmp_path / f"img_{index + 1:05}.png")
+        for name in ("flow_x_{:05}.png", "flow_y_{:05}.png", "x_{:05}.jpg", "y_{:05}.jpg"):
+            cv2.imwrite(str(tmp_path / name.format(index + 1)), np.zeros((5, 5, 3), np.uint8))
+    with open_video(tmp_path) as video:
+        found = dict(video.frames(range(12)))
+        assert video.frame_count == 12
+    assert all(np.array_equal(found[index], pictures[index]) for index in range(12))
+    for file in tmp_path.glob("img_*"):
+        file.unlink()
+    with open_video(tmp_path) as video:
+        assert (video.frame_count, video.frame_size) == (48, (5, 5))
+
+
 def test_jpeg_equals_opencv(pictures, tmp_path):
     """A JPEG file is what OpenCV makes of it, in RGB."""
     folder = tmp_path / "frames"
