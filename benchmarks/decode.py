@@ -1,105 +1,174 @@
-"""Claim: reader `auto` gives exactly the frames of a sequential decode, no slower than decord on one core.
+"""Claim: reader `auto` gives exactly the frames of a sequential decode for less processor time than the decode alone.
 
-For every video of a folder: milliseconds to open it and take the 16 centre frames of the test view, for star's `auto`,
-decord's get_batch with one thread and with its default (all cores), and PyAV decoding in sequence with one thread;
-interleaved, medians. CPU ms are summed over all threads: what counts where every core has a video of its own to
-decode, and what other work on the machine disturbs less. "exact" compares auto with the sequential decode bit for bit.
+For every video of a folder, and for `--films` small ones that the benchmark encodes itself (films.py): CPU milliseconds
+of taking the 16 centre frames of the test view as RGB ("frames"), and of also cutting them to 112 px ("cut"), against a
+decode of everything that converts nothing: by PyAV on one thread ("all", the same libraries without starting a
+program; the ratios are to it) and by `ffmpeg -threads 1 -i FILE -f null -`, sound included, where an ffmpeg is
+installed or named (Debian: apt install ffmpeg; anywhere: pip install imageio-ffmpeg, whose binary --ffmpeg can name).
 
-    python benchmarks/decode.py [FOLDER] [--rounds N]
+A child process does the decoding; the ways take turns, file by file; medians of its process time, all threads counted.
+Every file is first compared bit for bit with a sequential decode. Goals: at most 0.75 on files with B-pictures, never
+more than 1.05.
+
+    python benchmarks/decode.py [FOLDER] [--films 200] [--rounds 9] [--ffmpeg PATH]
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
+import shutil
 import statistics
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import decord
 import numpy as np
+from films import films
 
 from star.cache.errors import VideoError
+from star.stages.crop import Crop, cut
 from star.stages.decode import Decode, open_video
 
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"
-Frames = dict[int, np.ndarray]
+WAYS = ("all", "frames", "cut")
 
 
-def by_auto(path: Path, indices: list[int]) -> Frames:
-    with open_video(path) as video:
-        return dict(video.frames(indices))
+@dataclass(frozen=True)
+class Result:
+    """Of one file: which reader, frames, whether exact, whether it has B-pictures, CPU ms by way."""
+
+    name: str
+    reader: str
+    count: int
+    exact: bool
+    has_b: bool
+    ms: dict[str, float]
+
+    def ratio(self, way: str, base: str = "all") -> float:
+        return self.ms[way] / self.ms[base] if self.ms.get(base) else float("nan")
 
 
-def by_decord(path: Path, indices: list[int]) -> Frames:
-    pictures = decord.VideoReader(str(path), num_threads=1).get_batch(indices).asnumpy()
-    return dict(zip(indices, pictures, strict=True))
-
-
-def by_decord_on_all_cores(path: Path, indices: list[int]) -> Frames:
-    pictures = decord.VideoReader(str(path)).get_batch(indices).asnumpy()
-    return dict(zip(indices, pictures, strict=True))
-
-
-def in_sequence(path: Path, indices: list[int]) -> Frames:
-    """A plain loop that stops after the last wanted frame."""
-    wanted, frames = set(indices), {}
+def sequential(path: Path) -> Iterable[av.VideoFrame]:
+    """Every frame, by PyAV alone, one thread."""
     with av.open(str(path)) as container:
         container.streams.video[0].codec_context.thread_count = 1
-        for index, frame in enumerate(container.decode(video=0)):
-            if index in wanted:
-                frames[index] = frame.to_ndarray(format="rgb24", threads=1)
-            if len(frames) == len(wanted):
-                break
-    return frames
+        yield from container.decode(video=0)
 
 
-WAYS: dict[str, Callable[[Path, list[int]], Frames]] = {
-    "auto": by_auto,
-    "decord": by_decord,
-    "decord, all cores": by_decord_on_all_cores,
-    "PyAV in sequence": in_sequence,
-}
-
-
-def measure(path: Path, rounds: int) -> tuple[int, dict[str, tuple[float, float]], bool]:
-    """Frames in the video, median milliseconds by way (elapsed, CPU), whether auto is exact."""
+def take(path: Path, *, cutting: bool) -> dict[int, np.ndarray]:
+    """The centre frames by star."""
     with open_video(path) as video:
-        count = video.frame_count
-    indices = sorted(set(Decode().choose(path.name, 0, count)[0].tolist()))
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
+        indices = Decode().choose(path.name, 0, video.frame_count)[0].tolist()
+        region = Crop("frame").region(np.zeros((1, 1, 1, 3)), video.frame_size, path.name, 0) if cutting else None
+        frames = video.frames(indices)
+        return {index: frame if region is None else cut(frame, region, 112) for index, frame in frames}
+
+
+def drain(path: Path) -> None:
+    for _frame in sequential(path):
+        pass
+
+
+def check(path: Path) -> tuple[str, int, bool, bool]:
+    """Reader, frames, whether all of `auto`'s frames, of four views and one by one, are those of a plain decode."""
+    with open_video(path) as video:
+        plain = list(sequential(path))
+        reader, count = type(video).__name__.removesuffix("Video").lower(), video.frame_count
+        exact = count == len(plain)
+        views = [Decode().choose(path.name, view, count)[0].tolist() for view in range(4)]
+        for chosen in [*views, [0, count - 1], *([index] for index in range(0, count, 1 + count // 8))]:
+            found = dict(video.frames(chosen))
+            exact = exact and list(found) == sorted(set(chosen))
+            exact = exact and all(np.array_equal(found[i], plain[i].to_ndarray(format="rgb24")) for i in found)
+    return reader, count, exact, any(frame.pict_type == av.video.frame.PictureType.B for frame in plain)
+
+
+def measure(path: Path, rounds: int, ffmpeg: str | None) -> Result | str:
+    """Everything about one file; runs in the child. A line where star refuses the file."""
+    try:
+        reader, count, exact, has_b = check(path)
+    except VideoError as error:
+        return f"{path.name}: {error.kind}"
+    ways: dict[str, Callable[[], object]] = {
+        "all": lambda: drain(path),
+        "frames": lambda: take(path, cutting=False),
+        "cut": lambda: take(path, cutting=True),
+    }
+    times: dict[str, list[float]] = {name: [] for name in (*ways, "ffmpeg")}
     for _ in range(rounds):
-        for name, way in WAYS.items():
-            start, busy = time.perf_counter(), time.process_time()
-            way(path, indices)
-            times[name].append(((time.perf_counter() - start) * 1e3, (time.process_time() - busy) * 1e3))
-    found, expected = by_auto(path, indices), in_sequence(path, indices)
-    exact = list(found) == indices and all(np.array_equal(found[index], expected[index]) for index in indices)
-    return count, {name: _medians(values) for name, values in times.items()}, exact
+        for name, way in ways.items():
+            start = time.process_time()
+            way()
+            times[name].append(1e3 * (time.process_time() - start))
+        if ffmpeg:
+            times["ffmpeg"].append(program(ffmpeg, path))
+    return Result(path.name, reader, count, exact, has_b, {n: statistics.median(v) for n, v in times.items() if v})
 
 
-def _medians(values: list[tuple[float, float]]) -> tuple[float, float]:
-    return statistics.median(value for value, _ in values), statistics.median(value for _, value in values)
+def program(ffmpeg: str, path: Path) -> float:
+    """CPU milliseconds of an ffmpeg process that decodes a file to nowhere."""
+    command = [ffmpeg, "-v", "quiet", "-nostdin", "-threads", "1", "-i", str(path), "-f", "null", "-"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _pid, _status, usage = os.wait4(process.pid, 0)
+    process.returncode = 0
+    return 1e3 * (usage.ru_utime + usage.ru_stime)
+
+
+def show(results: list[Result | str]) -> None:
+    """One line per file."""
+    heads = ["file", "reader", "frames", "B", "ms: all, frames, cut, ffmpeg", "frames / all", "cut / all"]
+    print("| " + " | ".join([*heads, "frames / ffmpeg", "cut / ffmpeg", "exact"]) + " |\n|" + "---|" * 10)
+    for one in results:
+        if isinstance(one, str):
+            print(f"| {one} |")
+            continue
+        times = ", ".join(f"{one.ms[way]:.1f}" for way in (*WAYS, "ffmpeg") if way in one.ms)
+        ratios = [f"{one.ratio(way, base):.2f}" for base in ("all", "ffmpeg") for way in ("frames", "cut")]
+        cells = [one.name, one.reader, str(one.count), "yes" if one.has_b else "no", times, *ratios]
+        print("| " + " | ".join([*cells, "yes" if one.exact else "NO"]) + " |")
+
+
+def summary(results: list[Result]) -> None:
+    """The encoded films by kind: how many, how many exact, median and worst ratio."""
+    kinds: dict[tuple[str, str, str], list[Result]] = {}
+    for one in results:
+        length = "1 to 16" if one.count <= 16 else "17 to 60" if one.count <= 60 else "100 to 600"
+        codec = "H.264" if "264" in one.name else "MPEG-4"
+        kinds.setdefault((codec, "B" if one.has_b else "no B", length), []).append(one)
+    print("\n| films | frames | files | exact | fast reader | frames / all: sum, worst | cut / all: sum, worst |")
+    print("|" + "---|" * 7)
+    for (codec, kind, length), group in sorted(kinds.items()):
+        cells = [f"{codec}, {kind}", length, str(len(group)), str(sum(one.exact for one in group))]
+        cells.append(str(sum(one.reader != "sequential" for one in group)))
+        for way in ("frames", "cut"):
+            total = sum(one.ms[way] for one in group) / sum(one.ms["all"] for one in group)
+            cells.append(f"{total:.2f}, {max(one.ratio(way) for one in group):.2f}")
+        print("| " + " | ".join(cells) + " |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=SAMPLES)
+    parser.add_argument("--films", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--ffmpeg", default=shutil.which("ffmpeg"))
+    parser.add_argument("--each", action="store_true", help="a line for every encoded film, too")
     options = parser.parse_args()
-    decord.logging.set_level(decord.logging.QUIET)
-    heads = ["file", "frames", *(f"{name}, ms (CPU ms)" for name in WAYS), "decord / auto, ms (CPU ms)", "exact"]
-    print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
-    for path in sorted(path for path in options.folder.iterdir() if path.is_file()):
-        try:
-            count, times, exact = measure(path, options.rounds)
-        except VideoError as error:
-            print(f"| {path.name} | {error.kind} |" + " |" * (len(heads) - 2))
-            continue
-        cells = [f"{elapsed:.0f} ({busy:.0f})" for elapsed, busy in times.values()]
-        ratio = f"{times['decord'][0] / times['auto'][0]:.2f} ({times['decord'][1] / times['auto'][1]:.2f})"
-        print("| " + " | ".join([path.name, str(count), *cells, ratio, "yes" if exact else "NO"]) + " |")
+    videos = sorted(path for path in options.folder.iterdir() if path.is_file())
+    with tempfile.TemporaryDirectory() as made, multiprocessing.get_context("spawn").Pool(1) as child:
+        show(child.starmap(measure, [(path, options.rounds, options.ffmpeg) for path in videos]))
+        paths = [film.write(Path(made)) for film in films(options.films)]
+        found = child.starmap(measure, [(path, options.rounds, None) for path in paths])
+    if options.each:
+        show(found)
+    summary([one for one in found if isinstance(one, Result)])
+    print("\n".join(one for one in found if isinstance(one, str)))
 
 
 if __name__ == "__main__":

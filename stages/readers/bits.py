@@ -7,13 +7,24 @@ class Doubt(Exception):
     """The display order of a video cannot be proved; says why."""
 
 
+def _short(window: int) -> tuple[int, int]:
+    """Length and value of the Exp-Golomb number that a window of 9 bits begins with; length 0 where it is longer."""
+    zeros = 9 - window.bit_length()
+    length = 2 * zeros + 1
+    return (length, (window >> 9 - length) - 1) if length <= 9 else (0, 0)
+
+
+_SHORT = tuple(_short(window) for window in range(512))  # nearly all numbers of a header are that short
+
+
 class Bits:
     """A reader of the bits of one NAL unit's payload, without its emulation prevention bytes (7.4.1)."""
 
     __slots__ = ("left", "value")
 
     def __init__(self, payload: bytes) -> None:
-        payload = payload.replace(b"\0\0\3", b"\0\0")
+        if b"\0\0\3" in payload:
+            payload = payload.replace(b"\0\0\3", b"\0\0")
         self.value = int.from_bytes(payload, "big")
         self.left = 8 * len(payload)
 
@@ -26,10 +37,21 @@ class Bits:
 
     def flag(self) -> bool:
         """One bit."""
-        return self.u(1) == 1
+        self.left -= 1
+        if self.left < 0:
+            raise Doubt("a header is cut off")
+        return self.value >> self.left & 1 == 1
 
     def ue(self, most: int = 0xFFFF) -> int:
         """An unsigned Exp-Golomb number (9.1), at most `most`."""
+        if self.left >= 9:
+            length, number = _SHORT[self.value >> self.left - 9 & 511]
+            if length and number <= most:
+                self.left -= length
+                return number
+        return self._long(most)
+
+    def _long(self, most: int) -> int:
         zeros = self.left - (self.value & ((1 << self.left) - 1)).bit_length()
         number = self.u(2 * zeros + 1) - 1
         if number > most:

@@ -41,14 +41,16 @@ getLogger("libav").propagate = False
 class File:
     """One open file: its container, its first video stream, and a decoder of one thread.
 
+    probe: let FFmpeg decode the first pictures while it opens the file. Without, which is sooner, the stream has no pixel
+    format, and `reorder_depth` is not how many pictures a decoder holds back; a decoder gives the same pictures.
     mended: the decoder has met damage and filled the holes of a picture with what its memory held, which differs with
     the pictures decoded before.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, probe: bool = True) -> None:
         self.path = path
         self.mended = False
-        self.container = _open(path)
+        self.container = _open(path, probe)
         self.stream = _video_stream(path, self.container)
         self.decoder = self.stream.codec_context
         self.decoder.thread_count = 1
@@ -71,14 +73,12 @@ class File:
             self.mended = True
         return frames
 
-    def seconds(self, stamp: int | None) -> float | None:
-        """A time stamp of the stream in seconds."""
-        base = self.stream.time_base
-        return None if stamp is None or not base else stamp * base.numerator / base.denominator
-
     def times(self, stamps: list[int | None]) -> np.ndarray:
         """(F,) float64 seconds from the stamps of F pictures in display order, see `clock`."""
-        return clock([self.seconds(stamp) for stamp in stamps], len(stamps), self._rate())
+        base = self.stream.time_base
+        up, down = (base.numerator, base.denominator) if base else (0, 1)
+        ticks = [None if stamp is None or not up else stamp * up / down for stamp in stamps]
+        return clock(ticks, len(stamps), self._rate())
 
     def _rate(self) -> float:
         for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
@@ -130,10 +130,11 @@ def no_frames(path: Path, error: Exception | None = None) -> UnreadableVideo:
     return UnreadableVideo(f"{path}: not one frame can be decoded{why}; {_ADVICE}")
 
 
-def _open(path: Path) -> InputContainer:
+def _open(path: Path, probe: bool) -> InputContainer:
+    options = _OPTIONS if probe else _OPTIONS | {"skip_frame": "all"}  # of the decoder that probes, not of ours
     try:
         # "file:" keeps names like "concat:a|b" from being read as addresses.
-        return av.open(f"file:{path}", options=dict(_OPTIONS), **NOT_UTF8)
+        return av.open(f"file:{path}", options=dict(options), **NOT_UTF8)
     except (FFmpegError, OSError, ValueError) as error:
         raise _unopened(path, error) from None
 

@@ -12,16 +12,19 @@ Otherwise `Doubt` is raised, and the caller decodes everything in sequence.
 from __future__ import annotations
 
 from bisect import bisect
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from .bits import Doubt
 from .parameters import Sequence
 from .slices import Slice
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Held(Doubt):
+    """Pictures are reordered by more than the decoder is known to hold back."""
+
+
+class Picture(NamedTuple):
     """One packet: its place in the display order, its group (counted by IDR pictures), whether others refer to it."""
 
     display: int
@@ -84,7 +87,7 @@ def _check_reordering(counts: list[int], depth: int) -> None:
     for count in counts:
         place = bisect(shown, count)
         if len(shown) - place > depth:
-            raise Doubt("pictures are reordered by more than the decoder holds back")
+            raise Held("pictures are reordered by more than the decoder holds back")
         if place and shown[place - 1] == count:
             raise Doubt("two pictures have the same place in the display order")
         shown.insert(place, count)

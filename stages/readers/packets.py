@@ -7,7 +7,8 @@ from .parameters import PictureSet, Sequence, read_picture_set, read_sequence
 from .slices import IDR, Slice, read_slice
 
 _SLICE, _MESSAGES, _SEQUENCE, _PICTURES, _DELIMITER, _FILLER = 1, 6, 7, 8, 9, 12
-_UNSURE_MESSAGES = {6: "a recovery point: pictures before it may be left out", 47: "a display orientation"}
+# A recovery point (6) changes nothing after an IDR picture, with which all videos here must begin.
+_UNSURE_MESSAGES = {47: "a display orientation"}
 
 
 class Parser:

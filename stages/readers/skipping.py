@@ -1,8 +1,8 @@
 """The fast reader: decodes only what the wanted pictures need, where it can prove that nothing else changes them.
 
-Pictures that no other picture refers to (nal_ref_idc 0) are not decoded unless wanted, nor is anything after the last
-wanted picture of a group that begins with an IDR picture, nor a group without wanted pictures. Which packet holds
-which picture is computed from the H.264 headers (`order`); each packet carries its place through the decoder in its
+Pictures that no other picture refers to are not decoded unless wanted, nor is anything after the last wanted picture of
+a group that begins with a key picture, nor a group without wanted pictures. Which packet holds which picture is computed
+from the headers of H.264 (`order`) and MPEG-4 (`vops`), and nothing is decoded to open a file; each packet carries its place through the decoder in its
 time stamp, and what comes out must be exactly what went in, in ascending order. The decoder may mend nothing. At any
 doubt the whole file is decoded in sequence instead.
 """
@@ -21,61 +21,67 @@ from av.video.stream import VideoStream
 from ...cache.errors import TruncatedVideo
 from .bits import Doubt
 from .container import File, turn_of
-from .order import choose_packets, display_order
-from .packets import Parser
+from .order import Held
+from .plans import PLANS
 from .sequential import SequentialVideo
-from .slices import Slice
 from .video import Turn, Video, upright_size
 
 KEPT_BYTES = 64 << 20  # compressed packets up to this much are kept, larger files are read twice
 
 
-def open_auto(path: Path) -> Video:
-    """The fast reader where its proof holds, else the sequential one. Raises what SequentialVideo raises."""
-    try:
-        return SkippingVideo(path)
-    except Doubt:
-        return SequentialVideo(path)
+def open_auto(path: Path, *, probe: bool = False) -> Video:
+    """The fast reader where its proof holds, else the sequential one. probe: see `File`; by default only where needed.
+
+    Raises what SequentialVideo raises.
+    """
+    for probing in (probe, True):
+        try:
+            return SkippingVideo(path, probe=probing)
+        except Held:  # only probing tells how many pictures the decoder holds back
+            continue
+        except Doubt:
+            break
+    return SequentialVideo(path)
 
 
 class SkippingVideo(Video):
-    """An H.264 video of which only the wanted pictures, and what they refer to, are decoded.
+    """An H.264 or MPEG-4 video of which only the wanted pictures, and what they refer to, are decoded.
 
-    frame_count is the number of packets, each proved to hold one picture. One `frames` at a time. Raises Doubt where
-    the video needs a sequential decode, and NoVideoStream or UnreadableVideo where it cannot be opened.
+    frame_count is the number of packets, each proved to hold one picture. One `frames` at a time. probe: see `File`.
+    Raises Doubt where the video needs a sequential decode (Held where it may be spared by probing), and NoVideoStream or
+    UnreadableVideo where it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, probe: bool = True) -> None:
         self._path = path
         self._size: tuple[int, int] | None = None
         self._turn: Turn | None = None
         self._kept: list[Packet[VideoStream]] | None = []
-        self._file = File(path)
+        self._file = File(path, probe=probe)
         try:
-            self._survey()
+            self._survey(probe)
         except BaseException:
             self.close()
             raise
 
-    def _survey(self) -> None:
+    def _survey(self, probe: bool) -> None:
         codec = self._file.decoder
-        if codec.name != "h264":
+        if codec.name not in PLANS:
             raise Doubt(f"codec {codec.name}")
-        parser = Parser(codec.extradata or b"")
-        headers: list[Slice] = []
+        self._plan = PLANS[codec.name](bytes(codec.extradata or b""))
         stamps: list[int | None] = []
         size = 0
         for packet in _whole_packets(self._file):
-            headers.append(parser.read(bytes(packet)))
+            self._plan.read(bytes(packet))
             stamps.append(packet.pts)
             size += packet.size
             if self._kept is not None:
                 self._kept.append(packet)
                 self._kept = self._kept if size <= KEPT_BYTES else None
-        self._pictures = display_order(headers, parser.sequence, codec.reorder_depth)
-        self.frame_count = len(headers)
+        self._plan.finish(codec.reorder_depth if probe else 0)
+        self.frame_count = len(stamps)
         self.claimed = self._file.stream.frames
-        shown = {picture.display: stamp for picture, stamp in zip(self._pictures, stamps, strict=True)}
+        shown = dict(zip(self._plan.displays, stamps, strict=True))
         self.times = self._file.times([shown[index] for index in range(self.frame_count)])
 
     @property
@@ -123,8 +129,8 @@ class SkippingVideo(Video):
 
     def _decode(self, wanted: list[int]) -> Iterator[VideoFrame]:
         """The wanted frames in order. Raises Doubt as soon as the decoder puts out anything but what was predicted."""
-        chosen = choose_packets(self._pictures, set(wanted))
-        expected = iter(sorted(self._pictures[index].display for index in chosen))
+        chosen, displays = self._plan.choose(set(wanted)), self._plan.displays
+        expected = iter(sorted(displays[index] for index in chosen))
         missing = iter(wanted)
         target = next(missing, None)
         for frame in self._decode_packets(set(chosen)):
@@ -144,7 +150,7 @@ class SkippingVideo(Video):
         try:
             for index, packet in enumerate(self._kept or _whole_packets(file)):
                 if index in chosen:
-                    packet.pts, packet.dts = self._pictures[index].display, None
+                    packet.pts, packet.dts = self._plan.displays[index], None
                     yield from _sound(file, packet)
             yield from _sound(file, None)
         finally:
@@ -183,9 +189,13 @@ def _whole_packets(file: File) -> Iterator[Packet[VideoStream]]:
             if ended:
                 raise Doubt("an empty packet in mid stream")
             ended = packet.size == 0
-            if packet.is_corrupt or packet.is_discard or packet.has_sidedata("new_extradata"):
+            if packet.is_corrupt or packet.is_discard or _changes_parameters(packet):
                 raise Doubt("a packet that is damaged, not to be shown, or changes the parameters")
             if not ended:
                 yield packet
     except FFmpegError as error:
         raise Doubt(f"the container breaks off: {error}") from None
+
+
+def _changes_parameters(packet: Packet[VideoStream]) -> bool:
+    return any(data.data_type == "new_extradata" for data in packet.iter_sidedata())

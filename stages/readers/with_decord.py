@@ -23,14 +23,15 @@ def open_decord(path: Path) -> Video:
     8 bits, odd sizes, MPEG-TS (other frames), mirrored video. Damaged pictures may be mended
     otherwise than by PyAV's newer FFmpeg. Raises MissingPackage, and what `auto` raises.
     """
-    video = open_auto(path)
+    video = open_auto(path, probe=True)
     return DecordVideo(path, video) if isinstance(video, SkippingVideo) and _is_known(video) else video
 
 
 def _is_known(video: SkippingVideo) -> bool:
     codec = video.stream.codec_context
     even = codec.width % 2 == codec.height % 2 == 0
-    return codec.pix_fmt == "yuv420p" and even and video.format.split(",")[0] in _FORMATS and not video.is_mirrored()
+    plain = codec.name == "h264" and codec.pix_fmt == "yuv420p"
+    return plain and even and video.format.split(",")[0] in _FORMATS and not video.is_mirrored()
 
 
 class DecordVideo(Video):

@@ -32,8 +32,8 @@ VIDEOS = {
     "one.mp4": (SkippingVideo, {"count": 1}),
     "two.mp4": (SkippingVideo, {"count": 2}),
     "varying.mp4": (SkippingVideo, {"params": "bframes=2", "count": 6, "ticks": [0, 40, 45, 200, 1000, 1007]}),
-    "open_groups.mp4": (SequentialVideo, {"params": "open-gop=1:bframes=3:keyint=10:min-keyint=10"}),
-    "intra_refresh.mp4": (SequentialVideo, {"params": "intra-refresh=1:keyint=10"}),
+    "open_groups.mp4": (SkippingVideo, {"params": "open-gop=1:bframes=3:keyint=10:min-keyint=10"}),
+    "intra_refresh.mp4": (SkippingVideo, {"params": "intra-refresh=1:keyint=10"}),
     "interlaced.mp4": (SequentialVideo, {"params": "tff=1:bframes=3:keyint=20"}),
     "edited.mp4": (
         SequentialVideo,
@@ -43,8 +43,8 @@ VIDEOS = {
             "muxing": {"avoid_negative_ts": "disabled", "use_editlist": "1"},
         },
     ),
-    "mpeg4.avi": (SequentialVideo, {"codec": "mpeg4", "size": (17, 23)}),
-    "mpeg4_b.mp4": (SequentialVideo, {"codec": "mpeg4", "options": {"bf": "2"}}),
+    "mpeg4.avi": (SkippingVideo, {"codec": "mpeg4", "size": (17, 23)}),
+    "mpeg4_b.mp4": (SkippingVideo, {"codec": "mpeg4", "options": {"bf": "2"}}),
     "mjpeg.avi": (SequentialVideo, {"codec": "mjpeg", "size": (17, 23), "pixels": "yuvj444p"}),
     "vp9.webm": (SequentialVideo, {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}}),
     "hevc.mp4": (SequentialVideo, {"codec": "libx265", "count": 12, "options": {"x265-params": "log-level=none"}}),
@@ -92,7 +92,7 @@ def test_skipping_skips(make, tmp_path, monkeypatch):
     decode = skipping.File.decode
     monkeypatch.setattr(skipping.File, "decode", lambda self, packet: sent.append(packet) or decode(self, packet))
     with open_video(path) as video:
-        references = [picture for picture in video._pictures if picture.reference]
+        references = [picture for picture in video._plan._pictures if picture.reference]
         assert len(references) < 30
         assert dict(video.frames([45])).keys() == {45}
     packets = [packet for packet in sent if packet is not None]
