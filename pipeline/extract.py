@@ -11,22 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
-from typing import Any
+from itertools import islice
 
 from ..cache.errors import DatasetError, Interrupted, VideoError
 from ..cache.ledger import Failure
-from . import recipe as recipes
 from .cost import check_space
 from .engine import Computed, Done, Engine, reads_videos
-from .graph import graph
 from .plan import Plan, StagePlan, plan, remember
 from .progress import Progress, counted
 from .reading import read
 from .recipe import Recipe
 from .signals import Stop
 from .units import Unit, units
-from .workers import Children, ahead, cluster, cores, scatter
+from .workers import Children, ahead, cores
 
 
 @dataclass
@@ -114,8 +111,10 @@ def extract(
 
 
 def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit: int | None, quiet: bool) -> None:
+    from .cluster import on_cluster
+
     total = sum(len(unit.clips) for unit in work)
-    run = _on_cluster if where.scheduler or len(where.devices) > 1 else _here
+    run = on_cluster if where.scheduler or len(where.devices) > 1 else _here
     with (
         Stop("finishing the segment in hand; once more to stop at once") as stop,
         Progress("extract", total, quiet=quiet) as bar,
@@ -162,37 +161,6 @@ def computing(
             return
         mine = islice(stream, len(unit.videos) if reads_videos(unit) else 0)
         yield unit, engine.compute(unit, ((pair[1], future) for pair, future in mine), stopped, count)
-
-
-def _on_cluster(
-    planned: Plan, work: list[Unit], where: Where, stopped: Callable[[], bool], bar: Progress
-) -> Iterator[tuple[Unit, Done]]:
-    """Run units on Dask workers, one task each; what they write is found by its name, not through Dask."""
-    devices = where.devices
-    children = max(1, where.children // len(devices))
-    text = recipes.dump(planned.recipe)
-    with cluster(where.scheduler, devices) as client:
-        going = takewhile(lambda unit: not stopped(), work)
-        jobs = (
-            (unit, text, planned.catalogue.skeleton, devices[i % len(devices)], children)
-            for i, unit in enumerate(going)
-        )
-        for unit, done in scatter(client, work_on, jobs):
-            bar.advance(len(unit.clips))
-            yield unit, done
-
-
-def work_on(job: tuple[Unit, str, Any, str, int]) -> tuple[Unit, Done]:
-    """One unit on a worker of a cluster: read, compute, write, in the worker's own process."""
-    unit, text, skeleton, device, workers = job
-    recipe = recipes.parse(text)
-    children = Children(workers, recipe.decode.timeout)
-    try:
-        engine = Engine(recipe, graph(recipe), device, children, skeleton)
-        ((_, computed),) = computing(engine, [unit], workers, lambda: False, lambda count: None)
-        return unit, engine.write(computed)
-    finally:
-        children.close()
 
 
 def _record(planned: Plan, done: Done) -> list[Failure]:
