@@ -52,13 +52,14 @@ class Computed:
 
 @dataclass
 class Done:
-    """What became of a unit: clips written, bytes per stage, the digests that were read, the failures."""
+    """What became of a unit: clips written, bytes and segment per stage, the digests that were read, the failures."""
 
     clips: int
     bytes: dict[str, int]
     digests: dict[str, Digests]
     failures: list[tuple[str, str, str, str]]
     seconds: dict[str, float]
+    segments: dict[str, str] = field(default_factory=dict)
 
 
 class Engine:
@@ -239,7 +240,8 @@ class Engine:
 
     def write(self, computed: Computed) -> Done:
         """Write one segment per stage of a unit, upstream stages first."""
-        sizes = {}
+        sizes: dict[str, int] = {}
+        segments: dict[str, str] = {}
         states = computed.states
         for name in computed.unit.stages if states else ():
             node = self.graph[name]
@@ -250,9 +252,9 @@ class Engine:
             attributes = {array: about.attributes() for array, about in node.stage.arrays.items()}
             provenance = self._provenance(computed, name)
             path = shelf.write(rows, arrays, attributes, provenance, self.recipe.cache.compression)
-            sizes[name] = path.stat().st_size
+            sizes[name], segments[name] = path.stat().st_size, path.stem
         digests = {s.clip.video.id: s.digests for s in states}
-        return Done(len(states), sizes, digests, computed.failures, computed.seconds)
+        return Done(len(states), sizes, digests, computed.failures, computed.seconds, segments)
 
     def _provenance(self, computed: Computed, stage: str) -> dict[str, Any]:
         seconds = computed.seconds.get(stage, 0.0) / max(len(computed.states), 1)

@@ -11,16 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
+from typing import Any
 
 from ..cache.errors import DatasetError, Interrupted, VideoError
 from ..cache.ledger import Failure
 from .cost import check_space
 from .engine import Computed, Done, Engine, reads_videos
 from .plan import Plan, StagePlan, plan, remember
-from .progress import Progress, counted
+from .progress import Progress, counted, tell
 from .reading import read
 from .recipe import Recipe
+from .shard import Shard
 from .signals import Stop
 from .units import Unit, units
 from .workers import Children, ahead, cores
@@ -28,7 +31,10 @@ from .workers import Children, ahead, cores
 
 @dataclass
 class Outcome:
-    """What an extraction did: rows and bytes written per stage, the videos that failed, seconds per stage."""
+    """What an extraction did: rows and bytes written per stage, the videos that failed, seconds per stage.
+
+    dask: the addresses of the scheduler and of its dashboard, where there was one.
+    """
 
     rows: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
@@ -36,6 +42,7 @@ class Outcome:
     failures: list[Failure] = field(default_factory=list)
     clips: int = 0
     wall: float = 0.0
+    dask: dict[str, Any] = field(default_factory=dict)
 
     def add(self, unit: Unit, done: Done) -> None:
         """Count a finished unit."""
@@ -49,16 +56,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Where:
-    """Where an extraction runs: torch's device (several, with commas, for several GPUs), decoding children, Dask."""
+    """Where an extraction runs: torch's device (several, with commas, for several GPUs), decoding children, Dask.
+
+    lease: seconds without a sign of life after which a Dask worker counts as lost.
+    """
 
     device: str = "auto"
     workers: int = 0
     scheduler: str | None = None
+    lease: float = 600.0
 
     @property
     def devices(self) -> tuple[str, ...]:
         """The devices by name; "auto" is the first GPU, or the CPU where there is none."""
-        if self.device != "auto":
+        if self.device != "auto" or self.scheduler:  # each worker knows best
             return tuple(self.device.split(","))
         import torch
 
@@ -77,15 +88,16 @@ def extract(
     force: bool = False,
     retry_failed: bool = False,
     where: Where = Where(),
+    shard: Shard | None = None,
     max_failures: Callable[[int], int] | None = None,
     quiet: bool = False,
 ) -> tuple[Plan, Outcome]:
-    """Compute what the recipe wants and the cache lacks; see `plan` for only, force and retry_failed.
+    """Compute what the recipe wants and the cache lacks; see `plan` for only, force, retry_failed and shard.
 
     max_failures: number of videos -> how many may fail before the run gives up. Returns the plan that was carried
     out, and what came of it. Raises StarError; whatever was finished before it is kept.
     """
-    planned = plan(recipe, only=only, force=force, retry_failed=retry_failed)
+    planned = plan(recipe, only=only, force=force, retry_failed=retry_failed, shard=shard)
     work = units(planned)
     outcome = Outcome()
     if not work:
@@ -96,7 +108,7 @@ def extract(
     planned.store.prepare()
     check_space(planned)
     old = {name: planned.stages[name].shelf.segments() for name in (only or planned.stages)} if force else {}
-    limit = max_failures(len(planned.catalogue.videos)) if max_failures else None
+    limit = max_failures(len(planned.catalogue.videos) // (shard.of if shard else 1)) if max_failures else None
     began = time.monotonic()
     try:
         _run(planned, work, where, outcome, limit, quiet)
@@ -114,7 +126,11 @@ def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit:
     from .cluster import on_cluster
 
     total = sum(len(unit.clips) for unit in work)
-    run = on_cluster if where.scheduler or len(where.devices) > 1 else _here
+    run = (
+        partial(on_cluster, announce=partial(_announce, outcome, quiet))
+        if where.scheduler or len(where.devices) > 1
+        else _here
+    )
     with (
         Stop("finishing the segment in hand; once more to stop at once") as stop,
         Progress("extract", total, quiet=quiet) as bar,
@@ -127,6 +143,13 @@ def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit:
                 raise VideoError(f"--max-failures: {failed} failed, {limit} may; see {planned.ledger.path}")
     if stop.asked:
         raise Interrupted(f"interrupted: {counted(outcome.clips, 'clip')} done and kept; the same command goes on")
+
+
+def _announce(outcome: Outcome, quiet: bool, found: dict[str, Any]) -> None:
+    """Say where the dashboard is."""
+    outcome.dask = found
+    if not quiet:
+        tell(f"dask: scheduler {found['address']}, dashboard {found['dashboard']}")
 
 
 def _here(
