@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from .engine import Engine
-from .extract import Where, computing
+from .extract import Where, computing, decoding
 from .models import State
 from .plan import Clip, Plan, StagePlan, plan
 from .progress import Progress
 from .recipe import Recipe
 from .status import table
 from .units import cut
-from .workers import Children
 
 
 def audit(recipe: Recipe, count: int, *, where: Where = Where(), seed: int = 0, quiet: bool = False) -> dict[str, Any]:
@@ -30,13 +29,13 @@ def audit(recipe: Recipe, count: int, *, where: Where = Where(), seed: int = 0, 
     work = cut(planned, tuple(planned.stages), sorted(chosen, key=lambda clip: (clip.video.id, clip.view)))
     found: dict[str, dict[str, float]] = {}
     failed: list[str] = []
-    children = Children(where.children, recipe.decode.timeout)
+    children = decoding(recipe, where.children)
     try:
         engine = Engine(recipe, planned.graph, where.devices[0], children, planned.catalogue.skeleton)
         with Progress("audit", len(chosen), quiet=quiet) as bar:
             for _, computed in computing(engine, work, where.children, lambda: False, bar.advance):
                 failed += [message for *_, message in computed.failures]
-                for state in computed.states:
+                for state in engine.finish(computed).states:
                     _compare(planned, state, found)
     finally:
         children.close()

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -21,12 +21,13 @@ from typing import Any, NamedTuple
 
 from ..cache.errors import MachineError, VideoError, VideoTimeout
 from . import recipe as recipes
-from .dispatch import DEATHS, Desk, Job
+from .dispatch import DEATHS, Cluster, Desk, Job
 from .engine import Done, reads_videos
 from .extract import Where
 from .plan import Plan
 from .progress import Progress, counted, tell
 from .station import Stations, Task, Unfit, unfit
+from .times import Crew
 from .units import Unit
 from .workers import cores
 
@@ -38,7 +39,7 @@ LOST = (CancelledError, OSError, TimeoutError)  # what Dask raises while its sch
 _stations = Stations()
 
 
-def work_on(task: Task) -> Done | Unfit | None:
+def work_on(task: Task) -> tuple[Done, Crew] | Unfit | None:
     """One unit on a worker: decoded, computed, written. None where it was taken away before its turn.
 
     The task leaves Dask's thread pool at once, so that the worker takes in the next unit while this one is computed.
@@ -67,7 +68,7 @@ def work_on(task: Task) -> Done | Unfit | None:
             computed = computing.result()
         if why:
             return Unfit(why[0])
-        return None if computed is None else station.write(computed)
+        return None if computed is None else (station.write(computed), station.crew)
     finally:
         station.leave()
 
@@ -78,16 +79,18 @@ def on_cluster(
     where: Where,
     stopped: Callable[[], bool],
     bar: Progress,
-    announce: Callable[[dict[str, Any]], None],
+    found: Cluster,
 ) -> Iterator[tuple[Unit, Done]]:
     """Run units on Dask workers and yield what became of them as they are done.
 
-    announce: told the scheduler's address and its dashboard's. Raises MachineError where the scheduler is lost or no
+    found: told where the scheduler is, and who worked. Raises MachineError where the scheduler is lost or no
     worker is fit for the work, and what a worker's own error was.
     """
     with cluster(where.scheduler, where.devices) as client:
-        announce({"address": client.scheduler.address, "dashboard": client.dashboard_link})
-        driver = Driver(client, planned, work, where, bar)
+        found.address, found.dashboard = client.scheduler.address, client.dashboard_link
+        if not bar.quiet:
+            tell(f"dask: scheduler {found.address}, dashboard {found.dashboard}")
+        driver = Driver(client, planned, work, where, bar, found)
         try:
             yield from driver.run(stopped)
         finally:
@@ -105,8 +108,10 @@ class Lane(NamedTuple):
 class Driver:
     """Gives units to the workers of a Dask client, and looks after both."""
 
-    def __init__(self, client: Any, planned: Plan, work: list[Unit], where: Where, bar: Progress) -> None:
-        self.client, self.planned, self.where, self.bar = client, planned, where, bar
+    def __init__(
+        self, client: Any, planned: Plan, work: list[Unit], where: Where, bar: Progress, found: Cluster
+    ) -> None:
+        self.client, self.planned, self.where, self.bar, self.found = client, planned, where, bar, found
         self.desk = Desk.of(work)
         self.lanes: dict[str, Lane] = {}
         self.heard: dict[str, float] = {}
@@ -222,8 +227,9 @@ class Driver:
         if worker is not None:
             self.heard[worker] = time.monotonic()
         job.begun = job.begun or said["begun"]
-        job.shown += said["clips"]
-        self.bar.advance(said["clips"])
+        if said["clips"]:
+            job.shown += said["clips"]
+            self.bar.advance(said["clips"])
 
     def _end(self, key: str) -> None:
         """A task is over, one way or another."""
@@ -247,7 +253,7 @@ class Driver:
         else:
             self._taken(worker, job, answer)
 
-    def _taken(self, worker: str, job: Job, answer: Done | Unfit | None) -> None:
+    def _taken(self, worker: str, job: Job, answer: tuple[Done, Crew] | Unfit | None) -> None:
         """A worker's answer about a job."""
         if isinstance(answer, Unfit):
             self._unfit(worker, answer)
@@ -255,7 +261,8 @@ class Driver:
             self.desk.back(job)
             self._unshow(job)
         else:
-            self._done(job, answer)
+            done, self.found.crews[worker] = answer
+            self._done(job, done)
 
     def _done(self, job: Job, done: Done) -> None:
         self.desk.done(job)
@@ -309,8 +316,9 @@ class Driver:
                     future.cancel()
 
     def _unshow(self, job: Job) -> None:
-        self.bar.advance(-job.shown)
-        job.shown = 0
+        if job.shown:
+            self.bar.advance(-job.shown)
+            job.shown = 0
 
     def _give_up(self, job: Job) -> None:
         """A single video that cost several workers: one failure, like that of a video that kills its decoder."""
@@ -321,7 +329,7 @@ class Driver:
             kind, what = "crashed", "died, perhaps for want of memory"
         stage = "decode" if reads_videos(job.unit) else job.unit.stages[0]
         message = f"{name}: {DEATHS} workers that had it in hand {what}"
-        self.ready.append((job.unit, Done(0, {}, {}, [(name, stage, kind, message)], {})))
+        self.ready.append((job.unit, Done(0, {}, {}, [(name, stage, kind, message)], Counter())))
 
     def _restart(self, worker: str) -> None:
         """Kill a worker that stands still; its nanny, where it has one, starts another."""

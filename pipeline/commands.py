@@ -19,6 +19,7 @@ from .selection import Selection
 from .shard import Shard
 from .status import lines as status_lines
 from .status import status, table, warnings
+from .times import Times
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,21 @@ def run_extract(
         "ledger": str(planned.ledger.path),
         "left_out": [list(pair) for pair in planned.catalogue.left_out],
     }
-    document |= {"dask": outcome.dask} if outcome.dask else {}
-    return Result(document, _extracted(planned, outcome, document), 3 if failed else 0)
+    crew = outcome.cluster.crew if outcome.cluster.crews else where.crew
+    times = Times(outcome.seconds, outcome.wall, outcome.processor, crew) if outcome.clips else None
+    document["time"] = times.document() if times else None
+    document |= {"cluster": outcome.cluster.document()} if outcome.cluster.address else {}
+    return Result(document, _extracted(planned, outcome, document, times), 3 if failed else 0)
 
 
-def _extracted(planned: Plan, outcome: Outcome, document: dict[str, Any]) -> list[str]:
+def _extracted(planned: Plan, outcome: Outcome, document: dict[str, Any], times: Times | None) -> list[str]:
     said = []
-    if outcome.rows:
-        rows = [("stage", "clips", "written", "time, the waits for it included")]
-        for name, count in outcome.rows.items():
-            rows.append((name, f"{count:,}", amount(outcome.bytes[name]), clock(outcome.seconds.get(name, 0.0))))
-        said += table(rows)
+    if outcome.rows and times:
+        rows = [("stage", "clips", "written")]
+        rows += [(name, f"{count:,}", amount(outcome.bytes[name])) for name, count in outcome.rows.items()]
+        said += [*table(rows), "", *table(times.rows()), ""]
         said.append(f"{counted(outcome.clips, 'clip')} in {clock(outcome.wall)}, {document['clips_per_s']:.1f} clips/s")
+        said.append(times.line())
     elif not outcome.failures:
         cached = sum(len(stage.places) for stage in planned.stages.values())
         said.append(f"nothing to do: all {cached:,} rows of {len(planned.stages)} stages that can be made are cached")

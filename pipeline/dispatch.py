@@ -8,16 +8,43 @@ death a unit is cut into parts, and so on down to one video, which is given up a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..cache.errors import VideoError
+from .times import Crew
 from .units import Unit, split
 
-AHEAD = 3  # units in a worker's hands: one being written, one in the network, one being decoded
+AHEAD = 4  # units in a worker's hands: two being written, one in the network, one being decoded
 PARTS = 8  # a unit that seems to kill workers is cut into so many
 DEATHS = 3  # as many workers may a single video cost
 SMALLEST = 32  # near the end units are halved so that no worker idles, but not below so many clips
+
+
+@dataclass
+class Cluster:
+    """Where a run went: addresses of the scheduler and of its dashboard, and who worked, by worker."""
+
+    address: str = ""
+    dashboard: str = ""
+    crews: dict[str, Crew] = field(default_factory=dict)
+
+    @property
+    def crew(self) -> Crew:
+        """All workers as one."""
+        crews = list(self.crews.values())
+        return Crew(
+            children=sum(crew.children for crew in crews),
+            lanes=sum(crew.lanes for crew in crews),
+            finishers=sum(crew.finishers for crew in crews),
+            device=crews[0].device,
+            cores=sum(crew.cores for crew in crews),
+            feeders=len(crews),
+        )
+
+    def document(self) -> Mapping[str, str | int]:
+        """What `--json` says of it."""
+        return {"scheduler": self.address, "dashboard": self.dashboard, "workers": len(self.crews)}
 
 
 @dataclass(eq=False)

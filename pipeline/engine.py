@@ -1,19 +1,21 @@
 """One unit of work through the stages: read, pose, backbone, heatmaps, tokens, and into segments.
 
 The same code runs in this process and in every worker of a cluster. Frames arrive from child processes while the
-network computes; clips go through the backbone in batches of a fixed shape, so that a feature does not depend on
-which clips shared its batch.
+networks compute in threads of their own; clips go through the backbone in batches of a fixed shape, so that a feature
+does not depend on which clips shared its batch. What comes after the networks is for any thread, see `finish.py`.
 """
 
 from __future__ import annotations
 
 import platform
-import time
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -26,28 +28,37 @@ from ..stages.skeleton import SKELETONS
 from .catalogue import Digests
 from .datasets.dataset import Video
 from .graph import Graph
+from .lanes import Lanes
 from .models import Models, State
 from .plan import Clip
 from .reading import Arrays, Read, Reading, region_of
 from .recipe import Recipe
+from .times import spent
 from .units import Unit
 from .workers import Children
 
 STAGE_OF_ERROR = {"annotation": "pose"}
+NETWORKS = ("pose", "backbone")  # stages that may run a network, in their order
 
 
 @dataclass
 class Computed:
-    """A unit's finished clips, the videos that failed, and seconds spent per stage."""
+    """A unit's clips, the videos that failed, and seconds spent per stage.
+
+    features: what the backbone gives, row by row as in `states`. batches: the networks' calls, done or under way.
+    """
 
     unit: Unit
     states: list[State] = field(default_factory=list)
     failures: list[tuple[str, str, str, str]] = field(default_factory=list)  # video, stage, kind, message
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: Counter[str] = field(default_factory=Counter)
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+    batches: list[Future[Counter[str]]] = field(default_factory=list)
 
-    def spend(self, stage: str, began: float) -> None:
-        """Count the time since `began` to a stage."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+    def wait(self) -> None:
+        """Until the networks are through with it; raises what they raised."""
+        while self.batches:
+            self.seconds.update(self.batches.pop().result())
 
 
 @dataclass
@@ -58,7 +69,7 @@ class Done:
     bytes: dict[str, int]
     digests: dict[str, Digests]
     failures: list[tuple[str, str, str, str]]
-    seconds: dict[str, float]
+    seconds: Counter[str]
     segments: dict[str, str] = field(default_factory=dict)
 
 
@@ -77,6 +88,12 @@ class Engine:
         if skeleton is not None and self.layout is not None:
             parts(skeleton, self.layout)  # refused now, not after the first videos
         self.models = Models(recipe, self.graph, device)
+        self.lanes = Lanes(device)
+        self._rooms: deque[dict[str, np.ndarray]] = deque()
+
+    def close(self) -> None:
+        """End the threads of the networks."""
+        self.lanes.close()
 
     def readings(self, unit: Unit) -> list[Reading]:
         """What is to be read for a unit: one task per video; nothing where all inputs are cached."""
@@ -90,6 +107,8 @@ class Engine:
         settings = self.recipe.pose
         estimated = "pose" in unit.stages and self._estimated(video)
         detected = estimated and settings.detector not in ("annotations", "frame")
+        if detected:
+            _ = self.models.detector  # built here, in one thread; the estimator too, for its window
         have = {view: cached[name, view] for view in views}
         return Reading(
             video=video,
@@ -143,23 +162,17 @@ class Engine:
         stopped: Callable[[], bool],
         count: Callable[[int], None],
     ) -> Computed:
-        """Take a unit through its stages. outcomes: its readings' futures, in order. stopped: asked between batches.
+        """Take a unit through the networks. outcomes: its readings' futures, in order. stopped: asked between batches.
 
-        count: told how many clips are through. A video that fails is left out and listed; all others go on.
+        count: told, from any thread, how many clips are through. A video that fails is left out and listed; all
+        others go on. The last batches may still be under way: `finish` waits for them, and does the rest.
         """
         result = Computed(unit)
-        batch: list[State] = []
-        for state in self._states(unit, outcomes, result, count):
-            batch.append(state)
-            if len(batch) == self.recipe.backbone.batch:
-                self._through(batch, result)
-                count(len(batch))
-                batch = []
-                if stopped():
-                    break
-        if batch:
-            self._through(batch, result)
-            count(len(batch))
+        states = self._states(unit, outcomes, result, count)
+        while batch := list(islice(states, self.recipe.backbone.batch)):
+            self._send(batch, result, count)
+            if stopped():
+                break
         return result
 
     def _states(
@@ -176,42 +189,71 @@ class Engine:
                 yield State(clip, cached[clip.video.id, clip.view], unit.known[clip.video.id])
             return
         for job, future in outcomes:
-            began = time.perf_counter()
-            found = self.children.outcome(future, job.video.id)
-            result.spend("decode", began)
+            with spent(result.seconds, "waiting"):
+                found = self.children.outcome(future, job.video.id)
             if isinstance(found, VideoError):
+                self.children.slots.give_back(job.slots.values())
                 result.failures.append((job.video.id, STAGE_OF_ERROR.get(found.kind, "decode"), found.kind, str(found)))
                 count(len(job.views))
                 continue
+            result.seconds.update({"decode": found.seconds, "decode processor": found.processor})
             for view, arrays in found.chosen.items():
                 joints = {"keypoints": found.keypoints[view]} if view in found.keypoints else {}
                 have = {**cached[job.video.id, view], **arrays, **joints}
-                yield State(Clip(job.video, view), have, found.digests, found.frames.get(view), found)
+                slot = job.slots.get(view)
+                frames = found.frames.get(view) if slot is None else self.children.slots[slot]
+                yield State(Clip(job.video, view), have, found.digests, frames, found, slot)
 
-    def _through(self, batch: list[State], result: Computed) -> None:
-        """A batch of clips through the stages that the unit lacks, in graph order."""
-        for stage in result.unit.stages:
-            step = getattr(self, f"_{stage}", None)
-            if step is not None:
-                began = time.perf_counter()
-                step(batch)
-                result.spend(stage, began)
+    def _send(self, batch: list[State], result: Computed, count: Callable[[int], None]) -> None:
+        """Give a batch of clips to the networks that the unit lacks."""
+        first = len(result.states)
+        result.states += batch
+        stages = [stage for stage in result.unit.stages if stage in NETWORKS]
+        if not stages:
+            count(len(batch))
+            return
+        if "backbone" in stages and not result.features:
+            result.features = self._room(len(result.unit.clips))
+        rows = {name: array[first : first + len(batch)] for name, array in result.features.items()}
+        with spent(result.seconds, "networks full"):
+            future = self.lanes.submit(self._through, batch, stages, rows)
+        future.add_done_callback(lambda done: count(len(batch)))
+        result.batches.append(future)
+
+    def _room(self, clips: int) -> dict[str, np.ndarray]:
+        """Memory for the features of a unit: that of an earlier one, since fresh memory costs as much as a copy."""
+        while self._rooms:
+            room = self._rooms.popleft()
+            if len(room["local_map"]) >= clips:
+                return room
+        return self.models.network.room(clips, self.recipe.decode.frames)
+
+    def _through(self, batch: list[State], stages: list[str], rows: Mapping[str, np.ndarray]) -> Counter[str]:
+        """A batch of clips through the networks; returns the seconds that each took. Runs in a lane."""
+        seconds: Counter[str] = Counter()
+        if "pose" in stages:
+            with spent(seconds, "pose"):
+                self._pose(batch)
+        if "backbone" in stages:
+            with spent(seconds, "backbone"):
+                self._backbone(batch, rows)
         for state in batch:
             state.frames = state.read = None
-            if "backbone" not in result.unit.stages:  # read from the cache for the tokens, 3 MB a clip
-                state.arrays.pop("local_map", None)
-        result.states += batch
+        return seconds
 
     def _pose(self, batch: list[State]) -> None:
         lacking = [state for state in batch if "keypoints" not in state.arrays]
         if lacking:
             self.models.estimate(lacking)
 
-    def _backbone(self, batch: list[State]) -> None:
-        frames = np.stack([state.frames if state.frames is not None else self._cut(state) for state in batch])
-        arrays = self.models.network(frames)
+    def _backbone(self, batch: list[State], rows: Mapping[str, np.ndarray]) -> None:
+        frames = self.models.network.blank(self.recipe.decode.frames)
         for row, state in enumerate(batch):
-            state.arrays |= {name: values[row] for name, values in arrays.items()}
+            frames[row] = state.frames if state.frames is not None else self._cut(state)
+        self.children.slots.give_back(state.slot for state in batch if state.slot is not None)
+        self.models.network.run(frames, rows)
+        for row, state in enumerate(batch):
+            state.arrays |= {name: values[row] for name, values in rows.items()}
 
     def _cut(self, state: State) -> np.ndarray:
         from ..stages.crop import cut
@@ -226,38 +268,69 @@ class Engine:
         video, view = state.clip
         return region_of(self.graph["heatmaps"].stage.crop, state.arrays, state.arrays.get("keypoints"), video.id, view)
 
-    def _heatmaps(self, batch: list[State]) -> None:
-        stage = self.graph["heatmaps"].stage
-        for state in batch:
-            arrays = state.arrays
-            width, height = (int(side) for side in arrays["frame_size"])
-            arrays["joint_heatmap"] = stage.compute(arrays["keypoints"], (width, height), self._region(state))
+    def finish(self, computed: Computed) -> Computed:
+        """Wait for the networks, then make heat maps and tokens. For any thread, and harmless if done before."""
+        computed.wait()
+        for stage, step in (("heatmaps", self._heatmap), ("tokens", self._token)):
+            if stage in computed.unit.stages:
+                with spent(computed.seconds, stage):
+                    for state in computed.states:
+                        step(state.arrays, state)
+        if "backbone" not in computed.unit.stages:  # read from the cache for the tokens, 3 MB a clip
+            for state in computed.states:
+                state.arrays.pop("local_map", None)
+        return computed
 
-    def _tokens(self, batch: list[State]) -> None:
-        stage = self.graph["tokens"].stage
-        for state in batch:
-            state.arrays["joint_map"] = stage.compute(state.arrays["local_map"], state.arrays["joint_heatmap"])
+    def _heatmap(self, arrays: Arrays, state: State) -> None:
+        if "joint_heatmap" not in arrays:
+            size = int(arrays["frame_size"][0]), int(arrays["frame_size"][1])
+            stage = self.graph["heatmaps"].stage
+            arrays["joint_heatmap"] = stage.compute(arrays["keypoints"], size, self._region(state))
+
+    def _token(self, arrays: Arrays, state: State) -> None:
+        if "joint_map" not in arrays:
+            stage = self.graph["tokens"].stage
+            arrays["joint_map"] = stage.compute(arrays["local_map"], arrays["joint_heatmap"])
 
     def write(self, computed: Computed) -> Done:
-        """Write one segment per stage of a unit, upstream stages first."""
+        """Finish a unit and write one segment per stage, upstream stages first. For any thread.
+
+        Its arrays are gone afterwards: their memory serves a later unit.
+        """
+        self.finish(computed)
         sizes: dict[str, int] = {}
         segments: dict[str, str] = {}
-        states = computed.states
-        for name in computed.unit.stages if states else ():
-            node = self.graph[name]
-            shelf = self.store.shelf(name, node.key)
-            shelf.describe(node.description())
-            rows = [Row(s.clip.video.id, s.digests.row(node.annotated), s.clip.view) for s in states]
-            arrays = {array: np.stack([s.arrays[array] for s in states]) for array in node.stage.arrays}
-            attributes = {array: about.attributes() for array, about in node.stage.arrays.items()}
-            provenance = self._provenance(computed, name)
-            path = shelf.write(rows, arrays, attributes, provenance, self.recipe.cache.compression)
-            sizes[name], segments[name] = path.stat().st_size, path.stem
-        digests = {s.clip.video.id: s.digests for s in states}
-        return Done(len(states), sizes, digests, computed.failures, computed.seconds, segments)
+        with spent(computed.seconds, "write"):
+            for name in computed.unit.stages if computed.states else ():
+                path = self._write(computed, name)
+                sizes[name], segments[name] = path.stat().st_size, path.stem
+        digests = {state.clip.video.id: state.digests for state in computed.states}
+        done = Done(len(computed.states), sizes, digests, computed.failures, computed.seconds, segments)
+        if computed.features:
+            self._rooms.append(computed.features)
+        computed.states, computed.features = [], {}
+        return done
+
+    def _write(self, computed: Computed, name: str) -> Path:
+        """One segment; returns its file."""
+        node, states = self.graph[name], computed.states
+        shelf = self.store.shelf(name, node.key)
+        shelf.describe(node.description())
+        rows = [Row(s.clip.video.id, s.digests.row(node.annotated), s.clip.view) for s in states]
+        arrays = {array: self._stacked(computed, array) for array in node.stage.arrays}
+        attributes = {array: about.attributes() for array, about in node.stage.arrays.items()}
+        provenance = self._provenance(computed, name)
+        return shelf.write(rows, arrays, attributes, provenance, self.recipe.cache.compression)
+
+    def _stacked(self, computed: Computed, array: str) -> np.ndarray:
+        """An array of all clips; what the backbone gave lies row by row already."""
+        if array in computed.features:
+            return computed.features[array][: len(computed.states)]
+        return np.stack([state.arrays[array] for state in computed.states])
 
     def _provenance(self, computed: Computed, stage: str) -> dict[str, Any]:
-        seconds = computed.seconds.get(stage, 0.0) / max(len(computed.states), 1)
+        together = {"decode": self.children.count, "pose": self.lanes.count, "backbone": self.lanes.count}
+        seconds = computed.seconds[stage] / together.get(stage, 1) / max(len(computed.states), 1)
         named = {"skeleton": self._skeleton()} if stage == "pose" else {}
         return {**self._machine, **named, "seconds_per_clip": round(seconds, 5)}
 

@@ -1,7 +1,7 @@
 """Stage one: the plan, run.
 
-Decide, announce, act, return. Each unit of work becomes one segment per stage, written by another thread while the
-next unit is read and computed; whatever stops the run costs at most the units in hand.
+Decide, announce, act, return. Each unit of work becomes one segment per stage, finished and written by other threads
+while the next unit is read and computed; whatever stops the run costs at most the units in hand.
 """
 
 from __future__ import annotations
@@ -9,40 +9,48 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from ..cache.errors import DatasetError, Interrupted, VideoError
 from ..cache.ledger import Failure
 from .cost import check_space
+from .dispatch import Cluster
 from .engine import Computed, Done, Engine, reads_videos
+from .finish import Finishing, finishers
+from .lanes import shares
 from .plan import Plan, StagePlan, plan, remember
-from .progress import Progress, counted, tell
-from .reading import read
+from .progress import Progress, counted
+from .reading import lend, read
 from .recipe import Recipe
 from .shard import Shard
 from .signals import Stop
+from .slots import Slots
+from .times import Crew
 from .units import Unit, units
 from .workers import Children, ahead, cores
+
+AHEAD = 2  # videos read ahead for each child
+WAITING = 5  # batches of frames that may be on their way to the networks
 
 
 @dataclass
 class Outcome:
-    """What an extraction did: rows and bytes written per stage, the videos that failed, seconds per stage.
+    """What an extraction did: rows and bytes written per stage, the videos that failed, where the time went.
 
-    dask: the addresses of the scheduler and of its dashboard, where there was one.
+    seconds: by what they went to, summed over all that worked at it. processor: of this process and its children.
+    cluster: where the work was done, if on a cluster.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     clips: int = 0
     wall: float = 0.0
-    dask: dict[str, Any] = field(default_factory=dict)
+    processor: float = 0.0
+    cluster: Cluster = field(default_factory=Cluster)
 
     def add(self, unit: Unit, done: Done) -> None:
         """Count a finished unit."""
@@ -50,8 +58,7 @@ class Outcome:
         for stage in unit.stages if done.clips else ():
             self.rows[stage] += done.clips
         self.bytes.update(done.bytes)
-        for stage, spent in done.seconds.items():
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
+        self.seconds.update(done.seconds)
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,12 @@ class Where:
     def children(self) -> int:
         """How many processes decode: one core is left to the network and the writer, unless told otherwise."""
         return self.workers or max(1, cores() - 1)
+
+    @property
+    def crew(self) -> Crew:
+        """Who works where, in this process."""
+        device = self.devices[0]
+        return Crew(self.children, shares(device)[0], finishers(cores()), device, cores())
 
 
 def extract(
@@ -109,11 +122,13 @@ def extract(
     check_space(planned)
     old = {name: planned.stages[name].shelf.segments() for name in (only or planned.stages)} if force else {}
     limit = max_failures(len(planned.catalogue.videos) // (shard.of if shard else 1)) if max_failures else None
-    began = time.monotonic()
+    began, used = time.monotonic(), time.process_time()
     try:
         _run(planned, work, where, outcome, limit, quiet)
     finally:
         outcome.wall = time.monotonic() - began
+        outcome.processor = time.process_time() - used + outcome.seconds["decode processor"]
+        outcome.processor += outcome.seconds["worker processor"]
         remember(planned)
     for name, segments in old.items():
         _drop_replaced(planned.stages[name], segments)
@@ -126,11 +141,7 @@ def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit:
     from .cluster import on_cluster
 
     total = sum(len(unit.clips) for unit in work)
-    run = (
-        partial(on_cluster, announce=partial(_announce, outcome, quiet))
-        if where.scheduler or len(where.devices) > 1
-        else _here
-    )
+    run = partial(on_cluster, found=outcome.cluster) if where.scheduler or len(where.devices) > 1 else _here
     with (
         Stop("finishing the segment in hand; once more to stop at once") as stop,
         Progress("extract", total, quiet=quiet) as bar,
@@ -145,45 +156,41 @@ def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit:
         raise Interrupted(f"interrupted: {counted(outcome.clips, 'clip')} done and kept; the same command goes on")
 
 
-def _announce(outcome: Outcome, quiet: bool, found: dict[str, Any]) -> None:
-    """Say where the dashboard is."""
-    outcome.dask = found
-    if not quiet:
-        tell(f"dask: scheduler {found['address']}, dashboard {found['dashboard']}")
-
-
 def _here(
     planned: Plan, work: list[Unit], where: Where, stopped: Callable[[], bool], bar: Progress
 ) -> Iterator[tuple[Unit, Done]]:
-    """Run units in this process: children read ahead, this thread computes, another writes."""
-    children = Children(where.children, planned.recipe.decode.timeout)
+    """Run units in this process: children read ahead, lanes compute, other threads finish and write."""
+    children = decoding(planned.recipe, where.children)
     engine = Engine(planned.recipe, planned.graph, where.devices[0], children, planned.catalogue.skeleton)
-    writer = ThreadPoolExecutor(1)
     try:
-        written: list[tuple[Unit, Future[Done]]] = []
-        for unit, computed in computing(engine, work, where.children, stopped, bar.advance):
-            written.append((unit, writer.submit(engine.write, computed)))
-            while len(written) > 1 or (written and written[0][1].done()):  # at most one finished unit waits in memory
-                waiting, future = written.pop(0)
-                yield waiting, future.result()
-        for waiting, future in written:
-            yield waiting, future.result()
+        with Finishing(engine, where.crew.finishers) as finishing:
+            for _, computed in computing(engine, work, where.children, stopped, bar.advance):
+                yield from finishing.add(computed)
+            yield from finishing.rest()
     finally:
         children.close()
-        writer.shutdown(wait=True)
+        engine.close()
+
+
+def decoding(recipe: Recipe, count: int) -> Children:
+    """So many decoding children for a recipe, with shared memory for the frames of all videos that are read ahead."""
+    size, views = recipe.backbone.size, recipe.decode.views
+    ahead_of = AHEAD * count * max(views.train, views.test) + WAITING * recipe.backbone.batch
+    return Children(count, recipe.decode.timeout, Slots(ahead_of, (recipe.decode.frames, size, size, 3)))
 
 
 def computing(
     engine: Engine, work: Sequence[Unit], workers: int, stopped: Callable[[], bool], count: Callable[[int], None]
 ) -> Iterator[tuple[Unit, Computed]]:
-    """Each unit, computed; the readings of the next ones are under way meanwhile."""
-    readings = ((unit, reading) for unit in work for reading in engine.readings(unit))
-    stream = ahead(readings, lambda pair: engine.children.submit(read, pair[1]), 2 * workers)
+    """Each unit, through the networks or about to be; the readings of the next ones are under way meanwhile."""
+    children = engine.children
+    readings = (lend(children.slots, reading) for unit in work for reading in engine.readings(unit))
+    stream = ahead(readings, lambda reading: children.submit(read, reading), AHEAD * workers)
     for unit in work:
         if stopped():
             return
         mine = islice(stream, len(unit.videos) if reads_videos(unit) else 0)
-        yield unit, engine.compute(unit, ((pair[1], future) for pair, future in mine), stopped, count)
+        yield unit, engine.compute(unit, mine, stopped, count)
 
 
 def _record(planned: Plan, done: Done) -> list[Failure]:

@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class State:
-    """One clip on its way through the stages: the arrays it has so far, its frames, the digests of its bytes."""
+    """One clip on its way through the stages: the arrays it has so far, its frames, the digests of its bytes.
+
+    slot: where the frames are in shared memory, to be given back once they were used.
+    """
 
     clip: Clip
     arrays: Arrays
     digests: Digests
     frames: np.ndarray | None = None
     read: Read | None = None
+    slot: int | None = None
 
 
 class Models:

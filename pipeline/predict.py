@@ -16,7 +16,7 @@ from .arrays import stages_for_training
 from .catalogue import Digests, open_catalogue
 from .datasets.dataset import Video
 from .engine import Computed, Engine
-from .extract import Where, computing
+from .extract import Where, computing, decoding
 from .graph import graph
 from .joints import check, for_other_source
 from .learner import autocast
@@ -25,7 +25,6 @@ from .plan import Clip
 from .progress import Progress
 from .recipe import Recipe
 from .units import Unit
-from .workers import Children
 
 TOP = 5
 STRANGER = "not in the run's data set, so it has no annotated joints; --set pose.source=mmpose estimates them"
@@ -89,12 +88,12 @@ def _compute(recipe: Recipe, videos: list[Video], skeleton: Skeleton | None, whe
     unit = Unit(nodes.below(stages_for_training(recipe)), clips, {}, {video.id: Digests() for video in videos})
     if not clips:
         return Computed(unit)
-    children = Children(where.children, recipe.decode.timeout)
+    children = decoding(recipe, where.children)
     try:
         engine = Engine(recipe, nodes, where.devices[0], children, skeleton)
         with Progress("predict", len(clips), quiet=quiet) as bar:
             ((_, computed),) = computing(engine, [unit], where.children, lambda: False, bar.advance)
-        return computed
+        return engine.finish(computed)
     finally:
         children.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import deque
 from types import TracebackType
@@ -25,6 +26,7 @@ class Progress:
         self.began = self.told = time.monotonic()
         self.marks = deque([(self.began, 0)], RECENT)  # when a line was shown, and what was done by then
         self.note = ""
+        self._lock = threading.Lock()
         show_bar = sys.stderr.isatty() and not quiet
         self.bar = tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr, smoothing=0.05) if show_bar else None
 
@@ -40,15 +42,16 @@ class Progress:
             self._line()
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """`count` further items are done; `note` is shown behind the figures."""
-        self.done += count
-        self.note = note or self.note
-        if self.bar is not None:
-            self.bar.set_postfix_str(self.note, refresh=False)
-            self.bar.update(count)
-        elif not self.quiet and time.monotonic() - self.told >= LINE_EVERY_S:
-            self.told = time.monotonic()
-            self._line()
+        """`count` further items are done; `note` is shown behind the figures. For any thread."""
+        with self._lock:
+            self.done += count
+            self.note = note or self.note
+            if self.bar is not None:
+                self.bar.set_postfix_str(self.note, refresh=False)
+                self.bar.update(count)
+            elif not self.quiet and time.monotonic() - self.told >= LINE_EVERY_S:
+                self.told = time.monotonic()
+                self._line()
 
     def rate(self) -> float:
         """Items per second of late."""

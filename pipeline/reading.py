@@ -5,8 +5,9 @@ Everything that touches a stranger's bytes with a decoder happens here, and only
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..stages.window import Window
 from . import datasets
 from .catalogue import Digests, digests
 from .datasets.dataset import Annotation, Video
+from .slots import Slots, attached
 
 Arrays = dict[str, Any]  # the arrays of one clip, by name
 
@@ -36,7 +38,8 @@ class Reading:
     not seen. choose: which people's. skeleton: the annotation's layout. layout: the one that is stored, where it is
     another. frames: "cut" to `size` by `crop`, "full" for a network that must see them first, "none". window, boxes:
     how a pose model looks at people, and whose boxes it gets: the annotation's, the whole frame, or (None) those of a
-    detector that sees full frames. known: digests that need not be read again.
+    detector that sees full frames. known: digests that need not be read again. slots: where in shared memory the cut
+    frames of a view go; without one they are part of the result.
     """
 
     video: Video
@@ -58,14 +61,15 @@ class Reading:
     chosen: Mapping[int, Arrays] = field(default_factory=dict)
     keypoints: Mapping[int, np.ndarray] = field(default_factory=dict)
     known: Digests = Digests()
+    slots: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass
 class Read:
-    """What came of it, per view: the arrays of decode, the joints, the frames (T, size, size, 3) uint8 if cut, a pose
-    model's boxes (T, people, 4) px and crops (k, h, w, 3) uint8.
+    """What came of it, per view: the arrays of decode, the joints, the frames (T, size, size, 3) uint8 if cut (those
+    without a slot), a pose model's boxes (T, people, 4) px and crops (k, h, w, 3) uint8.
 
-    full: frame number -> (h, w, 3) uint8, if asked for.
+    full: frame number -> (h, w, 3) uint8, if asked for. seconds, processor: how long it took, and the processor's time.
     """
 
     digests: Digests
@@ -75,10 +79,25 @@ class Read:
     boxes: dict[int, np.ndarray] = field(default_factory=dict)
     crops: dict[int, np.ndarray] = field(default_factory=dict)
     full: dict[int, np.ndarray] = field(default_factory=dict)
+    seconds: float = 0.0
+    processor: float = 0.0
+
+
+def lend(slots: Slots, job: Reading) -> Reading:
+    """The same task with a slot for each view's frames, where they are cut and so many slots are free."""
+    numbers = slots.take(len(job.views)) if job.frames == "cut" else ()
+    return replace(job, slots=dict(zip(job.views, numbers, strict=True))) if numbers else job
 
 
 def read(job: Reading) -> Read:
     """Read one video. Raises VideoError."""
+    began, used = time.perf_counter(), time.process_time()
+    result = _read(job if attached() else replace(job, slots={}))
+    result.seconds, result.processor = time.perf_counter() - began, time.process_time() - used
+    return result
+
+
+def _read(job: Reading) -> Read:
     found = digests(job.video, job.known)
     annotation = _annotation(job) if job.annotated or job.boxes == "annotations" else None
     if job.frames == "none" and job.window is None and job.chosen:
@@ -94,7 +113,8 @@ def read(job: Reading) -> Read:
             _look(job, result, annotation)
         if job.frames == "cut":
             frames = iter(result.full.items()) if result.full else reader.frames(wanted)
-            result.frames = cut_views(frames, result, job)
+            cuts = cut_views(frames, result, job)
+            result.frames = {view: cut for view, cut in cuts.items() if view not in job.slots}
         if job.frames != "full":
             result.full = {}
     return result
@@ -171,13 +191,21 @@ def cut_views(frames: Iterator[tuple[int, np.ndarray]], result: Read, job: Readi
         for view, arrays in result.chosen.items()
     }
     indices = {view: arrays["frame_index"] for view, arrays in result.chosen.items()}
-    cuts = {view: np.empty((len(index), job.size, job.size, 3), np.uint8) for view, index in indices.items()}
+    cuts = {view: _room(job, view, len(index)) for view, index in indices.items()}
     for number, frame in frames:
         for view, index in indices.items():
             places = np.flatnonzero(index == number)
             if len(places):
                 cuts[view][places] = cut(frame, regions[view], job.size, flip=bool(result.chosen[view]["flip"]))
     return cuts
+
+
+def _room(job: Reading, view: int, frames: int) -> np.ndarray:
+    """Where the frames of a view go: its slot, or memory of this process."""
+    slots = attached()
+    if view in job.slots and slots is not None:
+        return slots[job.slots[view]]
+    return np.empty((frames, job.size, job.size, 3), np.uint8)
 
 
 def region_of(crop: Crop, arrays: Arrays, keypoints: np.ndarray | None, video_id: str, view: int) -> np.ndarray:

@@ -13,16 +13,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, NamedTuple
 
 from .. import __version__
 from ..cache.errors import MachineError
 from . import recipe as recipes
 from .engine import Computed, Done, Engine, reads_videos
+from .extract import AHEAD, decoding
+from .finish import finishers
 from .graph import graph
-from .reading import Read, Reading, read
+from .reading import Read, Reading, lend, read
+from .times import Crew
 from .units import Unit
-from .workers import Children, Job, Result, cores
+from .workers import Job, Result, cores
 
 IDLE_S = 120.0  # a station that nobody asks for so long gives its memory and its children back
 
@@ -100,9 +104,13 @@ class _Entry(Generic[Job, Result]):
 
 @dataclass
 class Feed(Generic[Job, Result]):
-    """Jobs of several units, started in order, never more than `depth` that were not taken: across units, too."""
+    """Jobs of several units, started in order, never more than `depth` that were not taken: across units, too.
 
-    start: Callable[[Job], Future[Result]]
+    start: starts a job, and may return another in its place. gone: told of started jobs that nobody took, at their end.
+    """
+
+    start: Callable[[Job], tuple[Job, Future[Result]]]
+    gone: Callable[[Job], None]
     depth: int
     waiting: deque[_Entry[Job, Result]] = field(default_factory=deque)
     under_way: int = 0
@@ -126,21 +134,24 @@ class Feed(Generic[Job, Result]):
         return entry.job, entry.future
 
     def give_up(self, entries: deque[_Entry[Job, Result]]) -> None:
-        """What is left of a unit's jobs is not wanted any more."""
+        """What is left of a unit's jobs is not wanted any more; `gone` hears of those that were started."""
         with self.lock:
             while entries:
                 entry = entries.popleft()
                 if entry.future is None:
                     self.waiting.remove(entry)
                 else:
-                    entry.future.cancel()
+                    entry.future.add_done_callback(partial(self._dropped, entry.job))
                     self.under_way -= 1
             self._fill()
+
+    def _dropped(self, job: Job, future: Future[Result]) -> None:
+        self.gone(job)
 
     def _fill(self) -> None:
         while self.waiting and self.under_way < self.depth:
             entry = self.waiting.popleft()
-            entry.future = self.start(entry.job)
+            entry.job, entry.future = self.start(entry.job)
             self.under_way += 1
 
 
@@ -170,16 +181,23 @@ class Station:
         _settle(post)
         recipe = recipes.parse(post.recipe)
         self.graph = graph(recipe)
-        self.children = Children(post.children, recipe.decode.timeout)
+        self.children = decoding(recipe, post.children)
         self.engine = Engine(recipe, self.graph, post.device, self.children, skeleton)
-        self.feed = Feed[Reading, Read](self._start, 2 * post.children)
+        self.feed = Feed[Reading, Read](self._start, self._gone, AHEAD * post.children)
         self.network = ThreadPoolExecutor(1, "star-network", _settle, (post,))
-        self.writer = ThreadPoolExecutor(1, "star-writer")
+        self.writers = ThreadPoolExecutor(finishers(post.threads), "star-writer")
         self.lock = threading.Lock()
         self.busy, self.used = 0, time.monotonic()
+        self.processor = time.process_time()
+        lanes, writers = self.engine.lanes.count, finishers(post.threads)
+        self.crew = Crew(post.children, lanes, writers, post.device, post.threads)
 
-    def _start(self, reading: Reading) -> Future[Read]:
-        return self.children.submit(read, reading)
+    def _start(self, reading: Reading) -> tuple[Reading, Future[Read]]:
+        lent = lend(self.children.slots, reading)
+        return lent, self.children.submit(read, lent)
+
+    def _gone(self, reading: Reading) -> None:
+        self.children.slots.give_back(reading.slots.values())
 
     def check(self, task: Task) -> None:
         """Whether a task can be done here at all. Raises MachineError."""
@@ -219,7 +237,12 @@ class Station:
 
     def write(self, computed: Computed) -> Done:
         """Put a unit's clips into segments, while the next unit is computed."""
-        return self.writer.submit(self.engine.write, computed).result()
+        done = self.writers.submit(self.engine.write, computed).result()
+        with self.lock:
+            now = time.process_time()
+            done.seconds["worker processor"] += now - self.processor  # type: ignore[assignment]
+            self.processor = now
+        return done
 
     def leave(self) -> None:
         """A unit is through, or given up."""
@@ -230,7 +253,8 @@ class Station:
     def close(self) -> None:
         """End the children and the threads."""
         self.network.shutdown(wait=False, cancel_futures=True)
-        self.writer.shutdown(wait=False)
+        self.writers.shutdown(wait=False)
+        self.engine.close()
         self.children.close()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TimeIsUp
@@ -17,6 +18,7 @@ from itertools import islice
 from typing import TypeVar
 
 from ..cache.errors import VideoCrash, VideoError, VideoTimeout
+from .slots import Slots, attach
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -30,17 +32,22 @@ def cores() -> int:
 
 
 class Children:
-    """Child processes that run one function per video, each call under a time limit in seconds."""
+    """Child processes that run one function per video, each call under a time limit in seconds.
 
-    def __init__(self, count: int, timeout: float) -> None:
+    slots: memory that they share with this process, for what they would otherwise send through a pipe.
+    """
+
+    def __init__(self, count: int, timeout: float, slots: Slots | None = None) -> None:
         from pebble import ProcessPool
 
         _allow_children()
-        self.timeout = timeout
+        self.count, self.timeout = count, timeout
+        self.slots = slots or Slots(0, (1,))
         self.pool = ProcessPool(
             max_workers=count,
             max_tasks=TASKS_PER_CHILD,
             initializer=_in_child,
+            initargs=(slots,),
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -77,10 +84,23 @@ def _death(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _in_child() -> None:
+def _in_child(slots: Slots | None) -> None:
     """Ctrl-C reaches the whole process group, but only the driver decides what it means."""
+    attach(slots)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """No child outlives its parent, whatever that dies of.
+
+    Linux's own way, PR_SET_PDEATHSIG, would kill children at the end of the thread that happened to start them.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _allow_children() -> None:

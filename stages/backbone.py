@@ -16,6 +16,7 @@ import numpy as np
 
 from ..cache.errors import MachineError
 from .crop import Crop
+from .exact import exact
 from .mc3 import load
 from .stage import Array, Settings
 
@@ -111,6 +112,8 @@ class Network:
         if self._dtype == torch.float16 and self.device.type == "cpu":
             self._dtype = torch.float32
             _round_to_float16(model)
+        elif self._dtype != torch.float32:
+            _cast_weights(model, self._dtype)
         # (x / 255 - mean) / deviation, in one multiplication and one addition
         self._scale = 1 / (255 * torch.tensor(DEVIATION, device=self.device))
         self._shift = -torch.tensor(MEAN, device=self.device) / torch.tensor(DEVIATION, device=self.device)
@@ -121,29 +124,59 @@ class Network:
         Returns global_grid (b, T, c, y, x) and local_map (b, T, c, y, x), float16; activations beyond float16's range
         are cut to its largest number. Raises MachineError if the device's memory does not hold a batch.
         """
-        parts = [self._pass(frames[start : start + self.batch]) for start in range(0, len(frames), self.batch)]
-        return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        features = self.room(len(frames), frames.shape[1])
+        for start in range(0, len(frames), self.batch):
+            part = frames[start : start + self.batch]
+            batch = self.blank(frames.shape[1])
+            batch[: len(part)] = part
+            self.run(batch, {name: array[start : start + len(part)] for name, array in features.items()})
+        return features
 
-    def _pass(self, frames: np.ndarray) -> dict[str, np.ndarray]:
+    def blank(self, frames: int) -> np.ndarray:
+        """Memory for one batch of black clips (batch, T, size, size, 3) uint8, from which the device copies fast."""
+        size = self.stage.size
+        return self._memory((self.batch, frames, size, size, 3), "uint8", zero=True)
+
+    def room(self, clips: int, frames: int) -> dict[str, np.ndarray]:
+        """Memory for the features of so many clips, not yet filled, to which the device copies fast."""
+        layers = {"global_grid": self.stage.global_layer, "local_map": self.stage.local_layer}
+        shapes = {name: (CHANNELS[layer], *2 * (self.stage.grid(layer),)) for name, layer in layers.items()}
+        return {name: self._memory((clips, frames, *shape), "float16") for name, shape in shapes.items()}
+
+    def run(self, batch: np.ndarray, features: Mapping[str, np.ndarray]) -> None:
+        """One pass: a full batch of clips, made by `blank`; their features go into `features`, rows made by `room`.
+
+        Where these are fewer than the batch, the rest of it is padding. For several threads at once; on a GPU each
+        should have a stream of its own.
+        Raises MachineError if the device's memory does not hold a batch.
+        """
         import torch
 
-        missing = self.batch - len(frames)
-        full = np.concatenate([frames, np.zeros((missing, *frames.shape[1:]), np.uint8)]) if missing else frames
         try:
-            outputs = self._forward(torch.from_numpy(np.ascontiguousarray(full)))
-            return {name: _store(output[: len(frames)]) for name, output in outputs.items()}
+            with torch.inference_mode():
+                for name, output in self._forward(torch.from_numpy(batch)).items():
+                    _store(output, torch.from_numpy(features[name]))
+                if self.device.type == "cuda":
+                    torch.cuda.current_stream(self.device).synchronize()
         except torch.cuda.OutOfMemoryError:
             raise MachineError(
-                f"backbone.batch: {self.batch} clips of {frames.shape[1]} frames do not fit into the memory of "
+                f"backbone.batch: {self.batch} clips of {batch.shape[1]} frames do not fit into the memory of "
                 f"{self.device}; lower backbone.batch"
             ) from None
+
+    def _memory(self, shape: tuple[int, ...], dtype: str, *, zero: bool = False) -> np.ndarray:
+        """Main memory; page-locked where there is a GPU: the copies would otherwise take longer than the network."""
+        import torch
+
+        make = torch.zeros if zero else torch.empty
+        return make(shape, dtype=getattr(torch, dtype), pin_memory=self.device.type == "cuda").numpy()
 
     def _forward(self, frames: Tensor) -> dict[str, Tensor]:
         """(b, T, y, x, 3) uint8 -> the two layers' activations (b, c, T, y, x)."""
         stage = self.stage
         outputs = {}
         with _numerics(self._dtype, self.device):
-            x = frames.to(self.device).float() * self._scale + self._shift
+            x = frames.to(self.device, non_blocking=True).float() * self._scale + self._shift
             x = x.permute(0, 4, 1, 2, 3)  # b c t y x: in memory this is channels_last_3d already
             for name, layer in self.layers:
                 x = layer(x)
@@ -151,15 +184,26 @@ class Network:
         return {"global_grid": outputs[stage.global_layer], "local_map": outputs[stage.local_layer]}
 
 
-def _store(output: Tensor) -> np.ndarray:
-    """(b, c, T, y, x) of any float type -> (b, T, c, y, x) float16 in main memory."""
-    import torch
+def _store(output: Tensor, target: Tensor) -> None:
+    """(b, c, T, y, x) of any float type -> (k, T, c, y, x) float16 in main memory, k <= b.
 
-    finite = output.float().clamp(-FLOAT16_MAX, FLOAT16_MAX).permute(0, 2, 1, 3, 4)
-    stored = finite.to(torch.float16).contiguous()
-    if stored.is_cuda:  # page-locked memory: the copy would otherwise take longer than the network
-        return torch.empty(stored.shape, dtype=stored.dtype, pin_memory=True).copy_(stored).numpy()
-    return stored.cpu().numpy()
+    From a GPU only float16 is copied, and at once; `target` is filled when the stream has got there.
+    """
+    wanted = output[: len(target)].permute(0, 2, 1, 3, 4)
+    if not output.is_cuda:
+        target.copy_(wanted).clamp_(-FLOAT16_MAX, FLOAT16_MAX)
+        return
+    stored = target.new_empty(target.shape, device=output.device).copy_(wanted)
+    target.copy_(stored.clamp_(-FLOAT16_MAX, FLOAT16_MAX), non_blocking=True)
+
+
+def _cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
+    """Round the weights of convolutions once, as autocast would in every pass."""
+    from torch import nn
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv3d):
+            module.to(dtype)
 
 
 def _round_to_float16(model: nn.Module) -> None:
@@ -182,11 +226,11 @@ def _round_to_float16(model: nn.Module) -> None:
 
 
 def _numerics(dtype: torch.dtype, device: torch.device) -> ExitStack:
-    """A context in which a precision means the same on every device: no TF32, no kernel chosen by a stopwatch."""
+    """A context in which a precision means the same on every device."""
     import torch
 
     stack = ExitStack()
     stack.enter_context(torch.inference_mode())
-    stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False))
+    stack.enter_context(exact())
     stack.enter_context(torch.autocast(device.type, dtype, enabled=dtype != torch.float32))
     return stack

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import weights
+from .exact import exact
 from .people import Found
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Detector:
 
         scale = np.array([size[0] / frames.shape[2], size[1] / frames.shape[1]] * 2, np.float32)
         found: list[Found] = []
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with torch.inference_mode(), exact():
             for start in range(0, len(frames), FRAMES):
                 part = frames[start : start + FRAMES]
                 full = np.concatenate([part, np.repeat(part[-1:], FRAMES - len(part), 0)])

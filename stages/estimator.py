@@ -10,6 +10,7 @@ import numpy as np
 
 from ..cache.errors import MachineError, WeightsError
 from . import pose_models, weights
+from .exact import exact
 from .people import present
 from .pose import Pose
 from .window import Window
@@ -98,7 +99,7 @@ class Estimator:
         """One batch (B, height, width, 3) -> (B, N, 3)."""
         import torch
 
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with torch.inference_mode(), exact():
             pixels = torch.from_numpy(np.array(crops)).to(self.device).permute(0, 3, 1, 2)
             features = self.network.extract_feat(normalised(pixels, self.network.data_preprocessor))
             found = self.network.head.predict(features, None, test_cfg=self.network.test_cfg)

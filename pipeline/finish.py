@@ -1,0 +1,65 @@
+"""The threads that come after the networks: heat maps, tokens, checksums, and segments on the disk.
+
+numpy, hashlib and the disk release the interpreter's lock for all that takes long there, so threads are enough.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from types import TracebackType
+
+from .engine import Computed, Done, Engine
+from .times import spent
+from .units import Unit
+
+
+def finishers(cores: int) -> int:
+    """How many threads finish: hashing alone takes a core for every hundred clips a second."""
+    return max(1, 3 * cores // 8)
+
+
+class Finishing:
+    """Writes units in a few threads; use it in a `with`.
+
+    While as many units as there are threads are in hand, the next one has to wait, so memory stays bounded. How long
+    that was is among the seconds of the next unit that is done.
+    """
+
+    def __init__(self, engine: Engine, threads: int) -> None:
+        self.engine, self.threads = engine, threads
+        self._waited: Counter[str] = Counter()
+        self._pool = ThreadPoolExecutor(threads, "finish")
+        self._under_way: dict[Future[Done], Unit] = {}
+
+    def __enter__(self) -> Finishing:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+
+    def add(self, computed: Computed) -> Iterator[tuple[Unit, Done]]:
+        """Take a unit, and give back those that are done by now. Raises what their threads raised."""
+        self._under_way[self._pool.submit(self.engine.write, computed)] = computed.unit
+        yield from self._done(self.threads)
+
+    def rest(self) -> Iterator[tuple[Unit, Done]]:
+        """All units that are left."""
+        yield from self._done(0)
+
+    def _done(self, most: int) -> Iterator[tuple[Unit, Done]]:
+        """Units that are done, waiting for them while more than `most` are not."""
+        while self._under_way:
+            if len(self._under_way) > most:
+                with spent(self._waited, "writers full"):
+                    wait(self._under_way, return_when=FIRST_COMPLETED)
+            future = next((future for future in self._under_way if future.done()), None)
+            if future is None:
+                return
+            unit, done = self._under_way.pop(future), future.result()
+            done.seconds.update(self._waited)
+            self._waited.clear()
+            yield unit, done
