@@ -93,12 +93,22 @@ def split(recipe: Path, out: Path | None, overrides: tuple[str, ...], as_json: b
 @click.option("--max-failures", metavar="N|N%", help="Give up when more videos than this fail.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or several: cuda:0,cuda:1.")
 @click.option("--workers", type=click.IntRange(0), default=0, help="Processes that decode; 0 for one per core.")
+@click.option("--shard", metavar="I/N", help="Only the I-th of N equal shares of the videos, for job arrays.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler whose workers share the cache's folder.")
+@click.option(
+    "--lease",
+    type=click.FloatRange(1),
+    default=600,
+    show_default=True,
+    metavar="S",
+    help="A Dask worker that gives no sign of life for S seconds is given up.",
+)
 @common
 def extract(
     recipe: Path, stages: tuple[str, ...], force: bool, retry_failed: bool, dry_run: bool, audit: int | None,
     max_failures: str | None,
-    device: str, workers: int, scheduler: str | None, overrides: tuple[str, ...], as_json: bool, quiet: bool,
+    device: str, workers: int, shard: str | None, scheduler: str | None, lease: float, overrides: tuple[str, ...],
+    as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Videos -> cached features: whatever the recipe wants and the cache lacks.
 
@@ -110,7 +120,8 @@ def extract(
 
     result = run_extract(
         recipes.load(recipe, overrides), only=stages, force=force, retry_failed=retry_failed, dry_run=dry_run,
-        audit=audit or 0, max_failures=max_failures, where=Where(device, workers, scheduler), quiet=quiet,
+        shard=shard, audit=audit or 0, max_failures=max_failures, where=Where(device, workers, scheduler, lease),
+        quiet=quiet,
     )  # fmt: skip
     show(result.document, result.lines, as_json)
     sys.exit(result.exit_code)

@@ -13,9 +13,10 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..cache import files
@@ -25,6 +26,7 @@ from ..stages.skeleton import Skeleton
 from . import datasets
 from .datasets.dataset import Catalogue, Video
 from .recipe import Dataset
+from .shard import Shard
 
 
 class Digests(NamedTuple):
@@ -57,12 +59,19 @@ class Sources:
     that is no longer on the list is `removed`.
     """
 
-    def __init__(self, catalogue: Catalogue, memory: dict[str, Source], removed: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        memory: dict[str, Source],
+        removed: Iterable[str] = (),
+        parts: Mapping[Path, int] = MappingProxyType({}),
+    ) -> None:
         self.catalogue = catalogue
         self.memory = memory
         self.known = {video.id: self._look(video) for video in catalogue.videos}
         self.removed = sorted((memory.keys() | set(removed)) - self.known.keys())
-        self.changed = self.removed != sorted(removed)
+        self.parts = parts  # what shards remembered apart, with the modification times at which it was read
+        self.changed = self.removed != sorted(removed) or bool(parts)
 
     def _look(self, video: Video) -> Source:
         """The remembered digests that still hold, by size and modification time."""
@@ -130,7 +139,7 @@ def open_catalogue(settings: Dataset, cache: Path) -> tuple[Catalogue, Sources, 
     neither, or where the data set is empty.
     """
     name = settings.name or settings.root.name or settings.kind
-    path = cache / "catalogues" / f"{_safe(name)}-{_identity(settings)}.json"
+    path = _path(settings, cache, name)
     remembered = _read(path)
     warning = ""
     if settings.root.exists() or remembered is None:
@@ -143,16 +152,49 @@ def open_catalogue(settings: Dataset, cache: Path) -> tuple[Catalogue, Sources, 
             f"dataset.root: {settings.root} has no videos of kind {settings.kind!r}; see docs/datasets.md"
         )
     removed = remembered.get("removed", ()) if remembered else ()
-    return catalogue, Sources(catalogue, _memory(remembered), removed), warning
+    parts = _parts(path)
+    memory = _memory(remembered)
+    for part in parts:
+        for video, source in _memory(_read(part)).items():
+            memory[video] = max(memory.get(video, source), source, key=_age)
+    return catalogue, Sources(catalogue, memory, removed, parts), warning
 
 
-def remember(settings: Dataset, cache: Path, sources: Sources) -> None:
-    """Write the list and its digests beside the features; whole or absent, like everything in a cache."""
+def remember(settings: Dataset, cache: Path, sources: Sources, shard: Shard | None = None) -> None:
+    """Write the list and its digests beside the features; whole or absent, like everything in a cache.
+
+    A shard writes the list only where there is none, and the digests of its own videos into a file of its own, since
+    other shards write at the same time.
+    """
     catalogue = sources.catalogue
-    path = cache / "catalogues" / f"{_safe(catalogue.name)}-{_identity(settings)}.json"
+    path = _path(settings, cache, catalogue.name)
     with files.reporting(cache):
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(path, json.dumps(_describe(catalogue, sources, settings.root)).encode())
+        if shard is None or not path.exists():
+            files.replace(path, json.dumps(_describe(catalogue, sources, settings.root)).encode())
+        if shard is None:
+            for part in [part for part, time in _parts(path).items() if sources.parts.get(part) == time]:
+                part.unlink(missing_ok=True)  # it is in the list now
+        else:
+            names = shard.share(video.id for video in catalogue.videos)
+            own = replace(catalogue, videos=[video for video in catalogue.videos if video.id in names])
+            part = path.with_suffix(f".{shard.number}-of-{shard.of}.json")
+            files.replace(part, json.dumps(_describe(own, sources, settings.root)).encode())
+
+
+def _path(settings: Dataset, cache: Path, name: str) -> Path:
+    return cache / "catalogues" / f"{_safe(name)}-{_identity(settings)}.json"
+
+
+def _parts(path: Path) -> dict[Path, int]:
+    """The files that shards wrote beside a list, with their modification times in ns."""
+    found = {part: _status(part) for part in sorted(path.parent.glob(f"{path.stem}.*-of-*.json"))}
+    return {part: status.st_mtime_ns for part, status in found.items() if status}
+
+
+def _age(source: Source) -> tuple[bool, int, int]:
+    """Which of two memories of one video is of later bytes."""
+    return bool(source.digests.video), source.video_stamp[1], source.annotation_stamp[1]
 
 
 def _identity(settings: Dataset) -> str:

@@ -16,6 +16,7 @@ from .plan import Plan, plan, remember, select
 from .progress import amount, clock, counted, tell
 from .recipe import Recipe
 from .selection import Selection
+from .shard import Shard
 from .status import lines as status_lines
 from .status import status, table, warnings
 from .times import Times
@@ -49,23 +50,25 @@ def run_extract(
     force: bool = False,
     retry_failed: bool = False,
     dry_run: bool = False,
+    shard: str | None = None,
     max_failures: str | None = None,
     audit: int = 0,
     where: Where = Where(),
     quiet: bool = False,
 ) -> Result:
     """`star extract`: exit code 3 where videos failed, now or in an earlier run that is still believed."""
+    share = Shard.parse(shard) if shard is not None else None
     if audit:
         compared = audits.audit(recipe, audit, where=where, quiet=quiet)
         return Result(compared, audits.lines(compared), 3 if compared["failed"] else 0)
     if dry_run:
-        planned = plan(recipe, only=only, force=force, retry_failed=retry_failed)
+        planned = plan(recipe, only=only, force=force, retry_failed=retry_failed, shard=share)
         state = status(planned)
         return Result(
             state, [*status_lines(state), f"dry run: {planned.missing:,} rows would be computed, nothing was"]
         )
     planned, outcome = extract(
-        recipe, only=only, force=force, retry_failed=retry_failed, where=where,
+        recipe, only=only, force=force, retry_failed=retry_failed, shard=share, where=where,
         max_failures=_limit(max_failures), quiet=quiet,
     )  # fmt: skip
     _warn(planned, quiet)
@@ -80,8 +83,10 @@ def run_extract(
         "ledger": str(planned.ledger.path),
         "left_out": [list(pair) for pair in planned.catalogue.left_out],
     }
-    times = Times(outcome.seconds, outcome.wall, outcome.processor, where.crew) if outcome.clips else None
+    crew = outcome.cluster.crew if outcome.cluster.crews else where.crew
+    times = Times(outcome.seconds, outcome.wall, outcome.processor, crew) if outcome.clips else None
     document["time"] = times.document() if times else None
+    document |= {"cluster": outcome.cluster.document()} if outcome.cluster.address else {}
     return Result(document, _extracted(planned, outcome, document, times), 3 if failed else 0)
 
 

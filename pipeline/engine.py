@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -62,13 +63,14 @@ class Computed:
 
 @dataclass
 class Done:
-    """What became of a unit: clips written, bytes per stage, the digests that were read, the failures."""
+    """What became of a unit: clips written, bytes and segment per stage, the digests that were read, the failures."""
 
     clips: int
     bytes: dict[str, int]
     digests: dict[str, Digests]
     failures: list[tuple[str, str, str, str]]
     seconds: Counter[str]
+    segments: dict[str, str] = field(default_factory=dict)
 
 
 class Engine:
@@ -298,18 +300,20 @@ class Engine:
         """
         self.finish(computed)
         sizes: dict[str, int] = {}
+        segments: dict[str, str] = {}
         with spent(computed.seconds, "write"):
             for name in computed.unit.stages if computed.states else ():
-                sizes[name] = self._write(computed, name)
+                path = self._write(computed, name)
+                sizes[name], segments[name] = path.stat().st_size, path.stem
         digests = {state.clip.video.id: state.digests for state in computed.states}
-        done = Done(len(computed.states), sizes, digests, computed.failures, computed.seconds)
+        done = Done(len(computed.states), sizes, digests, computed.failures, computed.seconds, segments)
         if computed.features:
             self._rooms.append(computed.features)
         computed.states, computed.features = [], {}
         return done
 
-    def _write(self, computed: Computed, name: str) -> int:
-        """One segment; returns its bytes."""
+    def _write(self, computed: Computed, name: str) -> Path:
+        """One segment; returns its file."""
         node, states = self.graph[name], computed.states
         shelf = self.store.shelf(name, node.key)
         shelf.describe(node.description())
@@ -317,7 +321,7 @@ class Engine:
         arrays = {array: self._stacked(computed, array) for array in node.stage.arrays}
         attributes = {array: about.attributes() for array, about in node.stage.arrays.items()}
         provenance = self._provenance(computed, name)
-        return shelf.write(rows, arrays, attributes, provenance, self.recipe.cache.compression).stat().st_size
+        return shelf.write(rows, arrays, attributes, provenance, self.recipe.cache.compression)
 
     def _stacked(self, computed: Computed, array: str) -> np.ndarray:
         """An array of all clips; what the backbone gave lies row by row already."""

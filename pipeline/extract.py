@@ -10,26 +10,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
-from typing import Any
+from functools import partial
+from itertools import islice
 
 from ..cache.errors import DatasetError, Interrupted, VideoError
 from ..cache.ledger import Failure
-from . import recipe as recipes
 from .cost import check_space
+from .dispatch import Cluster
 from .engine import Computed, Done, Engine, reads_videos
 from .finish import Finishing, finishers
-from .graph import graph
 from .lanes import shares
 from .plan import Plan, StagePlan, plan, remember
 from .progress import Progress, counted
 from .reading import lend, read
 from .recipe import Recipe
+from .shard import Shard
 from .signals import Stop
 from .slots import Slots
 from .times import Crew
 from .units import Unit, units
-from .workers import LEAKING, TASKS_PER_CHILD, Children, ahead, cluster, cores, scatter
+from .workers import LEAKING, TASKS_PER_CHILD, Children, ahead, cores
 
 AHEAD = 2  # videos read ahead for each child
 
@@ -39,6 +39,7 @@ class Outcome:
     """What an extraction did: rows and bytes written per stage, the videos that failed, where the time went.
 
     seconds: by what they went to, summed over all that worked at it. processor: of this process and its children.
+    cluster: where the work was done, if on a cluster.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -48,6 +49,7 @@ class Outcome:
     clips: int = 0
     wall: float = 0.0
     processor: float = 0.0
+    cluster: Cluster = field(default_factory=Cluster)
 
     def add(self, unit: Unit, done: Done) -> None:
         """Count a finished unit."""
@@ -60,16 +62,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Where:
-    """Where an extraction runs: torch's device (several, with commas, for several GPUs), decoding children, Dask."""
+    """Where an extraction runs: torch's device (several, with commas, for several GPUs), decoding children, Dask.
+
+    lease: seconds without a sign of life after which a Dask worker counts as lost.
+    """
 
     device: str = "auto"
     workers: int = 0
     scheduler: str | None = None
+    lease: float = 600.0
 
     @property
     def devices(self) -> tuple[str, ...]:
         """The devices by name; "auto" is the first GPU, or the CPU where there is none."""
-        if self.device != "auto":
+        if self.device != "auto" or self.scheduler:  # each worker knows best
             return tuple(self.device.split(","))
         import torch
 
@@ -94,15 +100,16 @@ def extract(
     force: bool = False,
     retry_failed: bool = False,
     where: Where = Where(),
+    shard: Shard | None = None,
     max_failures: Callable[[int], int] | None = None,
     quiet: bool = False,
 ) -> tuple[Plan, Outcome]:
-    """Compute what the recipe wants and the cache lacks; see `plan` for only, force and retry_failed.
+    """Compute what the recipe wants and the cache lacks; see `plan` for only, force, retry_failed and shard.
 
     max_failures: number of videos -> how many may fail before the run gives up. Returns the plan that was carried
     out, and what came of it. Raises StarError; whatever was finished before it is kept.
     """
-    planned = plan(recipe, only=only, force=force, retry_failed=retry_failed)
+    planned = plan(recipe, only=only, force=force, retry_failed=retry_failed, shard=shard)
     work = units(planned)
     outcome = Outcome()
     if not work:
@@ -113,13 +120,14 @@ def extract(
     planned.store.prepare()
     check_space(planned)
     old = {name: planned.stages[name].shelf.segments() for name in (only or planned.stages)} if force else {}
-    limit = max_failures(len(planned.catalogue.videos)) if max_failures else None
+    limit = max_failures(len(planned.catalogue.videos) // (shard.of if shard else 1)) if max_failures else None
     began, used = time.monotonic(), time.process_time()
     try:
         _run(planned, work, where, outcome, limit, quiet)
     finally:
         outcome.wall = time.monotonic() - began
         outcome.processor = time.process_time() - used + outcome.seconds["decode processor"]
+        outcome.processor += outcome.seconds["worker processor"]
         remember(planned)
     for name, segments in old.items():
         _drop_replaced(planned.stages[name], segments)
@@ -129,8 +137,10 @@ def extract(
 
 
 def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit: int | None, quiet: bool) -> None:
+    from .cluster import on_cluster
+
     total = sum(len(unit.clips) for unit in work)
-    run = _on_cluster if where.scheduler or len(where.devices) > 1 else _here
+    run = partial(on_cluster, found=outcome.cluster) if where.scheduler or len(where.devices) > 1 else _here
     with (
         Stop("finishing the segment in hand; once more to stop at once") as stop,
         Progress("extract", total, quiet=quiet) as bar,
@@ -185,37 +195,6 @@ def computing(
             return
         mine = islice(stream, len(unit.videos) if reads_videos(unit) else 0)
         yield unit, engine.compute(unit, mine, stopped, count)
-
-
-def _on_cluster(
-    planned: Plan, work: list[Unit], where: Where, stopped: Callable[[], bool], bar: Progress
-) -> Iterator[tuple[Unit, Done]]:
-    """Run units on Dask workers, one task each; what they write is found by its name, not through Dask."""
-    devices = where.devices
-    children = max(1, where.children // len(devices))
-    text = recipes.dump(planned.recipe)
-    with cluster(where.scheduler, devices) as client:
-        going = takewhile(lambda unit: not stopped(), work)
-        jobs = (
-            (unit, text, planned.catalogue.skeleton, devices[i % len(devices)], children)
-            for i, unit in enumerate(going)
-        )
-        for unit, done in scatter(client, work_on, jobs):
-            bar.advance(len(unit.clips))
-            yield unit, done
-
-
-def work_on(job: tuple[Unit, str, Any, str, int]) -> tuple[Unit, Done]:
-    """One unit on a worker of a cluster: read, compute, write, in the worker's own process."""
-    unit, text, skeleton, device, workers = job
-    recipe = recipes.parse(text)
-    children = decoding(recipe, workers, device)
-    try:
-        engine = Engine(recipe, graph(recipe), device, children, skeleton)
-        ((_, computed),) = computing(engine, [unit], workers, lambda: False, lambda count: None)
-        return unit, engine.write(computed)
-    finally:
-        children.close()
 
 
 def _record(planned: Plan, done: Done) -> list[Failure]:

@@ -23,6 +23,7 @@ from .datasets.dataset import Catalogue, Video
 from .graph import Graph, graph
 from .recipe import Pose, Recipe
 from .selection import Selection
+from .shard import Shard
 
 
 class Clip(NamedTuple):
@@ -64,6 +65,7 @@ class Plan:
     stages: dict[str, StagePlan]
     retried: bool = False
     warning: str = ""
+    shard: Shard | None = None
 
     @property
     def missing(self) -> int:
@@ -71,11 +73,19 @@ class Plan:
         return sum(len(stage.missing) for stage in self.stages.values())
 
 
-def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry_failed: bool = False) -> Plan:
+def plan(
+    recipe: Recipe,
+    *,
+    only: Sequence[str] = (),
+    force: bool = False,
+    retry_failed: bool = False,
+    shard: Shard | None = None,
+) -> Plan:
     """Compare recipe, catalogue and cache.
 
     only: stages asked for by name; they and what they take are planned (default: `worthwhile`). force: the stages in
-    `only` (default: all) count as missing even where they are cached. retry_failed: the ledger is not believed.
+    `only` (default: all) count as missing even where they are cached. retry_failed: the ledger is not believed. shard:
+    only its share of the videos is planned.
     """
     with _no_garbage():
         nodes = graph(recipe)
@@ -84,6 +94,9 @@ def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry
         ledger = Ledger(recipe.cache.root / "failures.jsonl")
         wanted = nodes.below(tuple(only) or worthwhile(recipe, nodes))
         clips = list(clips_of(recipe, listed))
+        if shard:
+            share = shard.share(video.id for video in listed.videos)
+            clips = [clip for clip in clips if clip.video.id in share]
         videos = {video.id: video for video in listed.videos}
         failures = {} if retry_failed else _believed(ledger, sources, videos, recipe.pose)
 
@@ -92,7 +105,7 @@ def plan(recipe: Recipe, *, only: Sequence[str] = (), force: bool = False, retry
             name: _compare(store.shelf(name, nodes[name].key), wants, nodes[name].annotated, failures)
             for name in wanted
         }
-    result = Plan(recipe, nodes, listed, sources, store, ledger, failures, stages, retry_failed, warning)
+    result = Plan(recipe, nodes, listed, sources, store, ledger, failures, stages, retry_failed, warning, shard)
     if force:
         for name in only or wanted:
             stages[name].missing = [clip for clip in clips if clip.video.id not in failures]
@@ -152,7 +165,7 @@ def _no_garbage() -> Iterator[None]:
 def remember(plan: Plan) -> None:
     """Keep the list of videos and their digests in the cache, if there is one and there is something new."""
     if plan.sources.changed and plan.recipe.cache.root.is_dir() and not plan.warning:
-        catalogue.remember(plan.recipe.dataset, plan.recipe.cache.root, plan.sources)
+        catalogue.remember(plan.recipe.dataset, plan.recipe.cache.root, plan.sources, plan.shard)
 
 
 def clips_of(recipe: Recipe, catalogue: Catalogue) -> Iterator[Clip]:

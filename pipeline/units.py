@@ -76,3 +76,19 @@ def _unit(plan: Plan, stages: tuple[str, ...], clips: list[Clip]) -> Unit:
     }
     known = {clip.video.id: plan.sources.known[clip.video.id].digests for clip in clips}
     return Unit(stages, tuple(clips), inputs, known)
+
+
+def split(unit: Unit, parts: int) -> list[Unit]:
+    """A unit in up to so many parts of about equal size; clips of one video stay together."""
+    ends, size = [], len(unit.clips) / parts
+    for number, clip in enumerate(unit.clips):
+        last = number + 1 == len(unit.clips)
+        if last or (unit.clips[number + 1].video.id != clip.video.id and number + 1 >= size * (len(ends) + 1)):
+            ends.append(number + 1)
+    return [_part(unit, slice(begin, end)) for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def _part(unit: Unit, which: slice) -> Unit:
+    clips = unit.clips[which]
+    known = {clip.video.id: unit.known[clip.video.id] for clip in clips}
+    return Unit(unit.stages, clips, {name: places[which] for name, places in unit.inputs.items()}, known)

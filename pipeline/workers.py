@@ -1,4 +1,4 @@
-"""Where the work runs: decoding in child processes with a time limit, segments here or on a Dask cluster.
+"""Decoding in child processes with a time limit.
 
 A decoder may hang, abort or eat all memory, so no decoder runs in this process: each video is one task of a child that
 is killed when its time is up and replaced when it dies (PITFALLS: decord#269, #25). Children are spawned, not forked:
@@ -10,14 +10,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TimeIsUp
-from contextlib import contextmanager
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from ..cache.errors import MachineError, VideoCrash, VideoError, VideoTimeout
+from ..cache.errors import VideoCrash, VideoError, VideoTimeout
 from .slots import Slots, attach
 
 Job = TypeVar("Job")
@@ -91,6 +91,18 @@ def _in_child(slots: Slots | None) -> None:
     attach(slots)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """No child outlives its parent, whatever that dies of.
+
+    Linux's own way, PR_SET_PDEATHSIG, would kill children at the end of the thread that happened to start them.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _allow_children() -> None:
@@ -107,62 +119,3 @@ def ahead(
     while under_way:
         yield under_way.pop(0)
         under_way.extend((job, start(job)) for job in islice(jobs, 1))
-
-
-@contextmanager
-def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
-    """A Dask client: of the scheduler at an address, or of one local worker process per device."""
-    from dask import config
-    from dask.distributed import Client, LocalCluster
-
-    if scheduler:
-        try:
-            client = Client(scheduler, timeout="10s")
-        except (OSError, TimeoutError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise MachineError(f"--scheduler {scheduler}: no Dask scheduler answers there ({reason})") from None
-        with client:
-            yield client
-        return
-    threads = {f"{library}_NUM_THREADS": max(1, cores() // len(devices)) for library in ("OMP", "MKL", "OPENBLAS")}
-    with (
-        _environment_kept(),
-        config.set({"distributed.worker.daemon": False, "distributed.nanny.pre-spawn-environ": threads}),
-        LocalCluster(n_workers=len(devices), threads_per_worker=1, processes=True, dashboard_address=":0") as local,
-        Client(local) as client,
-    ):
-        yield client
-
-
-@contextmanager
-def _environment_kept() -> Iterator[None]:
-    """Dask tells its workers how many threads to use through this process's environment, and leaves it so."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def scatter(client: Any, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
-    """Run one task per job on a cluster and yield results as they come; twice as many queued as there are workers.
-
-    A job whose worker is lost is run again elsewhere by Dask: segments are whole or absent, so a second run of the same
-    job is harmless. Raises MachineError where a job's workers die again and again.
-    """
-    from dask.distributed import KilledWorker, as_completed
-
-    jobs = iter(jobs)
-    depth = 2 * max(len(client.scheduler_info()["workers"]), 1)
-    done = as_completed([client.submit(work, job, pure=False) for job in islice(jobs, depth)])
-    for future in done:
-        try:
-            result = future.result()
-        except KilledWorker as error:
-            raise MachineError(f"Dask workers died again and again at one segment: {error}") from None
-        except CancelledError:
-            raise MachineError("the Dask scheduler went away; what was written stays, run again to go on") from None
-        for job in islice(jobs, 1):
-            done.add(client.submit(work, job, pure=False))
-        yield result
