@@ -26,7 +26,7 @@ def finishers(cores: int) -> int:
     return max(1, min(3 * cores // 4, MOST)) if cores > 2 else 1
 
 
-def _alone() -> None:
+def alone() -> None:
     """Tell torch that this thread shares its work with no other."""
     import torch
 
@@ -43,7 +43,7 @@ class Finishing:
     def __init__(self, engine: Engine, threads: int) -> None:
         self.engine, self.threads = engine, threads
         self._waited: Counter[str] = Counter()
-        self._pool = ThreadPoolExecutor(threads, "finish", _alone)
+        self._pool = ThreadPoolExecutor(threads, "finish", alone)
         self._under_way: dict[Future[Done], Unit] = {}
         self._last: list[Future[Counter[str]]] = []
 

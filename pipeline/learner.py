@@ -35,7 +35,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "float32")
 
 
-def quickest_attention(device: torch.device) -> contextlib.AbstractContextManager[None]:
+def quickest_attention(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """On a GPU cuDNN's attention where it can be had: on Hopper it is faster than torch's first choice."""
     order = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     return sdpa_kernel(order, set_priority=True) if device.type == "cuda" else contextlib.nullcontext()

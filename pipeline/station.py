@@ -21,7 +21,7 @@ from ..cache.errors import MachineError
 from . import recipe as recipes
 from .engine import Computed, Done, Engine, reads_videos
 from .extract import AHEAD, decoding
-from .finish import finishers
+from .finish import alone, finishers
 from .graph import graph
 from .reading import Read, Reading, lend, read
 from .times import Crew
@@ -185,7 +185,7 @@ class Station:
         self.engine = Engine(recipe, self.graph, post.device, self.children, skeleton)
         self.feed = Feed[Reading, Read](self._start, self._gone, AHEAD * post.children)
         self.network = ThreadPoolExecutor(1, "star-network", _settle, (post,))
-        self.writers = ThreadPoolExecutor(finishers(post.threads), "star-writer")
+        self.writers = ThreadPoolExecutor(finishers(post.threads), "star-writer", alone)
         self.lock = threading.Lock()
         self.busy, self.used = 0, time.monotonic()
         self.processor = time.process_time()
