@@ -18,6 +18,8 @@ from . import recipe as settings
 from .features import Batch, to_device
 from .shapes import local_side
 
+MOVES = ("shift", "scale", "stretch", "rotation", "joint_jitter")  # settings that move joints' maps
+
 
 def map_side(recipe: settings.Recipe) -> int:
     """Cells along one side of a joint's map; 0 where the tokens have no map (`pool`, no joints, a bare grid)."""
@@ -29,10 +31,14 @@ def map_side(recipe: settings.Recipe) -> int:
 def check(recipe: settings.Recipe) -> None:
     """Refuse settings that would silently do nothing. Raises RecipeError."""
     asked = recipe.train.augment
-    moved = [name for name in ("shift", "scale", "stretch", "joint_jitter") if getattr(asked, name)]
+    moved = [name for name in MOVES if getattr(asked, name)]
     if moved and not map_side(recipe):
         what = "model.modalities: global" if recipe.model.modalities == "global" else "tokens.form: pool"
         raise RecipeError(f"train.augment.{moved[0]}: {what} has no joint maps to move; set it to 0")
+    if asked.rotation and recipe.tokens.form == "concat_conv":
+        raise RecipeError(
+            "train.augment.rotation: tokens.form: concat_conv reads the local map, which is not turned; set it to 0"
+        )
     if asked.joint_dropout and recipe.model.modalities == "global":
         raise RecipeError("train.augment.joint_dropout: model.modalities: global has no joints to drop; set it to 0")
 
@@ -55,7 +61,7 @@ def augment(
     """
     changed = dict(batch)
     joint = "joint_map" if "joint_map" in batch else "joint_heatmap"
-    if joint in batch and side and (asked.shift or asked.scale or asked.stretch or asked.joint_jitter):
+    if joint in batch and side and any(getattr(asked, name) for name in MOVES):
         changed |= _move(changed, asked, side, random, size, picks)
     if joint in batch and asked.joint_dropout:
         n = batch[joint].shape[2]
@@ -106,12 +112,31 @@ def _move(
     jitter = (
         asked.joint_jitter * random.standard_normal((size, t, n, 2) if asked.joint_jitter else (size, 1, 1, 2))[picks]
     )
+    angle = np.radians(asked.rotation) * random.uniform(-1, 1, (size, 1, 1, 1))[picks] if asked.rotation else None
     # the weights are made where the maps lie: with jitter they are larger than the maps
-    numbers = [to_device(drawn.astype(np.float32), batch[name].device) for drawn in (zoom, shift + jitter, shift)]
-    moved = {name: _resample(batch[name], resampling(numbers[0], numbers[1], side), side)}
+    zooms, own, common = (
+        to_device(drawn.astype(np.float32), batch[name].device) for drawn in (zoom, shift + jitter, shift)
+    )
+    if angle is not None:
+        own = own + zooms * turned(_maps(batch[name], side), to_device(angle.astype(np.float32), own.device))
+    moved = {name: _resample(batch[name], resampling(zooms, own, side), side)}
     if "local_map" in batch:  # the joints of concat_conv weigh this map, so it moves with them, without the jitter
-        moved["local_map"] = _resample(batch["local_map"], resampling(numbers[0], numbers[2], side), side)
+        moved["local_map"] = _resample(batch["local_map"], resampling(zooms, common, side), side)
     return moved
+
+
+def turned(maps: Tensor, angle: Tensor) -> Tensor:
+    """How far the joints of maps (b, t, n, y, x) go when the picture is turned about its centre: (b, t, n, 2) cells.
+
+    angle: (b, 1, 1, 1) radians, clockwise in a picture whose y goes down. A turned Gaussian is the same Gaussian
+    elsewhere, so a joint's map need not be turned but moved. Where a joint is, is its map's centre of mass.
+    """
+    cells = torch.arange(maps.shape[-1], dtype=torch.float32, device=maps.device) - (maps.shape[-1] - 1) / 2
+    wide = maps.float()
+    mass = wide.sum((-2, -1)).clamp(min=1e-6)
+    x, y = (wide.sum(-2) @ cells / mass, wide.sum(-1) @ cells / mass)
+    cosine, sine = torch.cos(angle[..., 0]), torch.sin(angle[..., 0])
+    return torch.stack([x * (cosine - 1) - y * sine, x * sine + y * (cosine - 1)], -1)
 
 
 def resampling(zoom: Tensor, shift: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -132,13 +157,16 @@ def resampling(zoom: Tensor, shift: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
 def _resample(tensor: Tensor, weights: tuple[Tensor, Tensor], side: int) -> Tensor:
     """Move the maps of a tensor (b, t, n, …): its last two axes, or the last side² of its last axis."""
-    whole = tensor.shape[-2:] == (side, side)
-    maps = tensor if whole else tensor[..., -side * side :].unflatten(-1, (side, side))
     down, across = weights
-    moved = torch.matmul(torch.matmul(down, maps.float()), across.mT).to(tensor.dtype)
-    if whole:
+    moved = torch.matmul(torch.matmul(down, _maps(tensor, side).float()), across.mT).to(tensor.dtype)
+    if tensor.shape[-2:] == (side, side):
         return moved
     return torch.cat([tensor[..., : -side * side], moved.flatten(-2)], -1)
+
+
+def _maps(tensor: Tensor, side: int) -> Tensor:
+    """The maps (b, t, n, y, x) of a tensor whose last two axes they are, or the last side² of its last axis."""
+    return tensor if tensor.shape[-2:] == (side, side) else tensor[..., -side * side :].unflatten(-1, (side, side))
 
 
 def check_map(shape: Sequence[int], side: int) -> None:

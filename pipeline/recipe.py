@@ -224,6 +224,9 @@ class Augment(Settings):
     shift: Fraction = Field(default=0.0, description="joint maps are shifted by up to this share of the map")
     scale: Fraction = Field(default=0.0, description="joint maps are scaled by up to this share")
     stretch: Fraction = Field(default=0.0, description="joint maps' width is stretched against their height by as much")
+    rotation: Annotated[Real, Field(ge=0, lt=180)] = Field(
+        default=0.0, description="degrees; joint maps are moved as if the picture were turned by up to as much"
+    )
     joint_dropout: Fraction = 0.0
     token_dropout: Fraction = 0.0
     joint_jitter: Annotated[Real, Field(ge=0)] = Field(

@@ -21,7 +21,8 @@ def _modules(encoder: str, decoder: str) -> tuple[str, ...]:
 
 
 # What has no joint maps cannot move them, and what has no joints cannot drop them: training refuses such settings.
-_STILL = tuple(f"train.augment.{name}=0" for name in ("shift", "scale", "stretch", "joint_jitter"))
+_STILL = tuple(f"train.augment.{name}=0" for name in ("shift", "scale", "stretch", "rotation", "joint_jitter"))
+_WITHOUT = {"pool": _STILL, "concat_conv": ("train.augment.rotation=0",)}
 _GLOBAL = ("model.modalities=global", *_STILL, "train.augment.joint_dropout=0")
 
 
@@ -49,7 +50,7 @@ STUDIES: Mapping[str, Variants] = {
         for layers in (1, 2, 3, 4)
     },
     "joint-token": {
-        form: (f"tokens.form={form}", "model.modalities=joint", *(_STILL if form == "pool" else ()))
+        form: (f"tokens.form={form}", "model.modalities=joint", *_WITHOUT.get(form, ()))
         for form in ("pool", "pool_map", "map", "heatmap", "concat_conv")
     },
     "position": {place: (f"model.position={place}",) for place in ("none", "joint", "all")},

@@ -201,3 +201,44 @@ def test_settings_that_would_do_nothing_are_refused(toy):
         with pytest.raises(RecipeError) as error:
             check(toy.recipe(*overrides))
         assert str(error.value) == message
+
+
+def test_rotation_turns_joints_about_the_centre():
+    """Joints keep their distances from the map's centre and all turn by one angle, which differs from clip to clip."""
+    torch.manual_seed(0)
+    cells = torch.arange(28) - 13.5
+    at = torch.tensor([[4.0, 0.0], [0.0, -5.0], [-3.0, 3.0]])
+    bells = torch.exp(-((cells - at[:, :1]) ** 2) / 2)[:, None] * torch.exp(-((cells - at[:, 1:]) ** 2) / 2)[..., None]
+    given = {"joint_map": bells.flatten(1).expand(B, T, 3, -1)}
+    found = augment(given, recipes.Augment(rotation=40), 28, np.random.default_rng(3), B, np.arange(B))["joint_map"]
+    maps = found.unflatten(-1, (28, 28))
+    mass = maps.sum((-2, -1))
+    x, y = (maps.sum(-2) @ cells) / mass, (maps.sum(-1) @ cells) / mass
+    torch.testing.assert_close(torch.hypot(x, y), at.norm(dim=1).expand(B, T, 3), atol=0.02, rtol=0)
+    angles = torch.rad2deg(torch.atan2(y, x) - torch.atan2(at[:, 1], at[:, 0]))
+    angles = (angles + 180) % 360 - 180
+    torch.testing.assert_close(angles, angles[:, :1, :1].expand_as(angles), atol=0.3, rtol=0)
+    assert angles.abs().max() <= 40.1
+    assert angles[:, 0, 0].std() > 10
+
+
+def test_rotation_leaves_absent_joints_absent(batch):
+    """A map of zeros stays one, and nothing becomes NaN."""
+    batch["joint_map"][:, :, 1] = 0
+    found = moved(batch, rotation=30)["joint_map"]
+    assert not found[:, :, 1].any()
+    assert found.isfinite().all()
+    assert found[:, :, 0].any()
+
+
+def test_rotation_is_refused_where_the_local_map_would_stay():
+    """concat_conv reads joint and local map together."""
+    recipe = recipes.parse(
+        "dataset: {kind: videos, root: a}\ncache: {root: b}\ntokens: {form: concat_conv}\n"
+        "train: {augment: {rotation: 10}}\n"
+    )
+    with pytest.raises(RecipeError) as error:
+        check(recipe)
+    assert str(error.value) == (
+        "train.augment.rotation: tokens.form: concat_conv reads the local map, which is not turned; set it to 0"
+    )
