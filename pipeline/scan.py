@@ -24,6 +24,10 @@ from .workers import Children, ahead, cores
 FEW = 5  # videos of a class below which a split can neither teach nor judge it
 PROTOCOLS = {"xsub": "subject", "xview": "camera", "xset": "setup"}  # the group that each protocol keeps apart
 APART = frozenset(("subject", "person", "actor", "performer", "figure", "group", "scene"))  # elsewhere, by their names
+PLACES = {
+    "ntu": "dataset.skeletons says where the .skeleton files lie, if not below dataset.root; ",
+    "videos": "a file WAVE.npz beside WAVE.mp4 holds them, or a column joints of the CSV names it; ",
+}
 
 
 @dataclass
@@ -63,14 +67,14 @@ def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
         raise Interrupted(f"interrupted: {bar.done:,} of {counted(len(listed.videos), 'video')} looked at")
     apart = PROTOCOLS.get(recipe.dataset.split)
     result.findings += [*_left_out(listed), *unbalanced(listed), *leaks(listed, frozenset([apart]) if apart else APART)]
+    result.findings += without_joints(listed, recipe)
     order = ("fails", "problem", "note")
     result.findings.sort(key=lambda finding: (order.index(finding.level), finding.kind, finding.video))
     return result
 
 
 def _look_at_all(recipe: Recipe, sources: Sources, children: Children) -> Iterator[tuple[Video, Look | VideoError]]:
-    pose, wanted = recipe.pose, uses_annotation(recipe)
-    demanded = "annotations" in (pose.source, pose.detector) and pose.source != "auto"
+    pose, wanted, demanded = recipe.pose, uses_annotation(recipe), _demands_annotation(recipe)
     jobs = (
         Looking(
             video, recipe.dataset.kind, recipe.decode.frames, pose.people, wanted, demanded, pose.occluded,
@@ -130,6 +134,20 @@ def _duplicate(first: Video, other: Video) -> Finding:
 def _left_out(listed: Catalogue) -> Iterator[Finding]:
     for video, reason in listed.left_out:
         yield Finding("note", "left_out", video, f"left out by the data set: {reason}")
+
+
+def _demands_annotation(recipe: Recipe) -> bool:
+    """Whether a video without annotated joints fails."""
+    return recipe.pose.source != "auto" and "annotations" in (recipe.pose.source, recipe.pose.detector)
+
+
+def without_joints(listed: Catalogue, recipe: Recipe) -> Iterator[Finding]:
+    """One line where so many videos lack the joints they need that the files must lie elsewhere."""
+    lacking = sum(video.annotation is None for video in listed.videos)
+    if _demands_annotation(recipe) and lacking > max(1, len(listed.videos) // 2):
+        place = PLACES.get(recipe.dataset.kind, "")
+        message = f"{lacking:,} of {len(listed.videos):,} videos have no annotated joints; {place}"
+        yield Finding("problem", "no_joints", "", f"{message}pose.source: mmpose estimates them")
 
 
 def unbalanced(listed: Catalogue) -> Iterator[Finding]:

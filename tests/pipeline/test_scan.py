@@ -194,6 +194,24 @@ def test_classes_without_videos_and_very_small_ones() -> None:
     ]
 
 
+def test_joints_that_lie_elsewhere_are_one_line(tmp_path: Path) -> None:
+    """Where most videos fail for want of joints, it is told together where they are looked for."""
+    for number in range(3):
+        (tmp_path / f"S001C001P001R001A00{number + 1}_rgb.avi").touch()
+    path = tmp_path / "star.yaml"
+    path.write_text(
+        "{dataset: {kind: ntu, root: ., split: xsub, missing: none}, cache: {root: c}, backbone: {weights: random}}"
+    )
+    said = told(star("scan", path, "--workers", "1", "-q"))
+    line = (
+        "problem: 3 of 3 videos have no annotated joints; dataset.skeletons says where the .skeleton files lie, if not "
+        "below dataset.root; pose.source: mmpose estimates them"
+    )
+    assert line in said
+    away = ("--set", "pose.source=mmpose", "--set", "pose.detector=frame")
+    assert line not in told(star("scan", path, "--workers", "1", "-q", *away))
+
+
 def test_a_part_of_a_data_set_is_one_line() -> None:
     """Classes without any video are told together, and have no rows in the table."""
     listed = replace(videos("1 train P1\n" * 5 + "1 test P1\n" * 5), classes=("bow", "wave", "jump", "run", "hop"))
