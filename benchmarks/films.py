@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-SIZE = (176, 144)
+SIZE = (320, 240)
 COUNTS = (1, 2, 3, 5, 9, 16, 17, 31, 60, 100, 150, 240, 300, 600)
 
 
@@ -40,8 +40,11 @@ class Film:
             stream.pix_fmt, stream.thread_count, stream.options = "yuv420p", 1, dict(self.options)
             if self.varying:
                 stream.codec_context.time_base = Fraction(1, 1000)
+            convert = av.video.reformatter.VideoReformatter()
             for picture in scene(self.count, *size):
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame = convert.reformat(
+                    av.VideoFrame.from_ndarray(picture, format="rgb24"), format="yuv420p", threads=1
+                )
                 if self.varying:
                     frame.pts, frame.time_base = ticks, Fraction(1, 1000)
                     ticks += chance.choice((20, 40, 41, 300))

@@ -110,7 +110,8 @@ def _read(job: Reading) -> Read:
         return _joined(job, Read(found, dict(job.chosen)), annotation)
     if not job.video.media.exists() and not job.video.media.is_symlink():
         raise UnreadableVideo(f"{job.video.id}: no such file; restore it, or take it off the list")
-    with open_video(job.video.media, reader=job.reader) as reader:
+    likely = job.decode.likely(job.video.id, job.views)
+    with open_video(job.video.media, reader=job.reader, likely=likely) as reader:
         chosen = dict(job.chosen) or {view: _choose(job, view, reader) for view in job.views}
         result = _joined(job, Read(found, chosen), annotation)
         wanted = sorted({int(frame) for arrays in chosen.values() for frame in arrays["frame_index"]})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -20,7 +20,7 @@ from .stage import Array, Settings
 
 if TYPE_CHECKING:
     from .readers.survey import Survey
-    from .readers.video import Video
+    from .readers.video import Likely, Video
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,15 @@ class Decode:
         chosen = self._place(count, None if view == 0 else chance[:-1])
         return chosen.astype(np.int32), bool(self.flip and view > 0 and chance[-1] < 0.5)
 
+    def likely(self, video_id: str, views: Iterable[int]) -> Callable[[int], set[int]]:
+        """What `choose` will want of a video in all of some views, for `open_video`."""
+        views = tuple(views)
+
+        def wanted(count: int) -> set[int]:
+            return {int(index) for view in views if count for index in self.choose(video_id, view, count)[0]}
+
+        return wanted
+
     def _place(self, count: int, chance: np.ndarray | None) -> np.ndarray:
         """Indices (T,); chance: (T,) in [0, 1), None for the centre."""
         steps = np.arange(self.frames + 1, dtype=np.int64)
@@ -89,12 +98,14 @@ def _chance(seed: int, video_id: str, view: int, count: int) -> np.ndarray:
     return (words >> np.uint64(11)) * 2.0**-53
 
 
-def open_video(path: Path | str, reader: str = "auto") -> Video:
+def open_video(path: Path | str, reader: str = "auto", likely: Likely | None = None) -> Video:
     """Open a video file or a folder of pictures; use it in a `with`.
 
     reader: "auto": bit-identical to a sequential decode, skipping what no wanted frame needs where that is proved;
         "pyav": the sequential decode itself; "decord": decord where it is right, see `open_decord`. Folders of
         pictures have one reader.
+    likely: how many frames the video has -> those that will probably be wanted. Where the whole video must be decoded to
+        count its frames, these are kept, and delivered without decoding it again; any others can still be had.
 
     Raises NoVideoStream, UnreadableVideo, TruncatedVideo, MissingPackage, ValueError for an unknown reader. A decoder
     may also hang or die on a hostile file: run this in a child process with a time limit.
@@ -103,7 +114,7 @@ def open_video(path: Path | str, reader: str = "auto") -> Video:
     if reader not in {"auto", "pyav", "decord"}:
         raise ValueError(f"reader: {reader!r}; known are auto, pyav, decord")
     try:
-        return _open(path, reader)
+        return _open(path, reader, likely)
     except ImportError as error:
         raise MissingPackage(f"{error.name} is not installed; pip install av opencv-python-headless") from None
 
@@ -120,7 +131,7 @@ def survey_video(path: Path | str, *, upright: bool = False) -> Survey:
     return survey(Path(path), upright=upright)
 
 
-def _open(path: Path, reader: str) -> Video:
+def _open(path: Path, reader: str, likely: Likely | None) -> Video:
     from .readers.video import is_folder
 
     if is_folder(path):
@@ -130,11 +141,11 @@ def _open(path: Path, reader: str) -> Video:
     if reader == "pyav":
         from .readers.sequential import SequentialVideo
 
-        return SequentialVideo(path)
+        return SequentialVideo(path, likely)
     if reader == "decord":
         from .readers.with_decord import open_decord
 
-        return open_decord(path)
+        return open_decord(path, likely)
     from .readers.skipping import open_auto
 
-    return open_auto(path)
+    return open_auto(path, likely)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from logging import NullHandler, getLogger
 from pathlib import Path
@@ -32,6 +34,19 @@ _OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 NOT_UTF8: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _ADVICE = "fetch the file again, or save what is left of it with ffmpeg -i IN OUT"
 
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
+
+
+def _keep_memory() -> None:
+    """Use the memory of freed pictures again at once: by default glibc gives up to 32 MB back to the system, which then
+    clears every page anew for the next picture, a tenth of the time that a 1920 × 1080 video takes."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None  # musl has none
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_TRIM_THRESHOLD, 64 << 20)
+
+
+_keep_memory()
 logging.set_level(logging.INFO)
 logging.set_skip_repeated(False)
 getLogger("libav").addHandler(NullHandler())

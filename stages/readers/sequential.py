@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from ...cache.errors import UnreadableVideo
 from .container import File, broken_off, cut_off, no_frames, turn_of
-from .video import Video, other_size, upright_size
+from .video import Likely, Video, other_size, upright_size
 
-KEPT_BYTES = 64 << 20  # decoded frames up to this much are kept between counting and delivering
+KEPT_BYTES = 64 << 20  # decoded frames up to this much are kept between counting and delivering; packets likewise
 
 
 class SequentialVideo(Video):
     """A video read from its first packet to its last.
 
-    Opening decodes it once to count what really decodes, so that no claim of the container is trusted. Short videos
-    (up to KEPT_BYTES decoded) are delivered from that pass, longer and damaged ones are decoded again: how a decoder
-    mends a damaged picture depends on its memory, so those get exactly the plain decode. All pictures are turned as
-    the first one asks. Raises UnreadableVideo, TruncatedVideo, NoVideoStream.
+    Opening decodes it once to count what really decodes, so that no claim of the container is trusted. Frames of that
+    pass are kept (up to KEPT_BYTES) and delivered later: all of them, or the `likely` ones, see `open_video`. Others, and
+    all of damaged videos, are decoded again: how a decoder mends a damaged picture depends on its memory, so those get
+    exactly the plain decode. All pictures are turned as the first one asks. Raises UnreadableVideo, TruncatedVideo,
+    NoVideoStream.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, likely: Likely | None = None) -> None:
         self._path = path
-        self._kept: list[VideoFrame] | None = []
+        self._kept: dict[int, VideoFrame] | None = {}
         self._file = File(path)
         try:
-            self._count()
+            self._count(likely)
         except BaseException:
             self.close()
             raise
 
-    def _count(self) -> None:
+    def _count(self, likely: Likely | None) -> None:
         self.claimed = self._file.stream.frames
+        packets = _Packets(self._file)
+        keep = likely(packets.expect()) if likely else None
         stamps: list[int | None] = []
-        size = 0
-        for frame in decode(self._file):
+        size, room = 0, KEPT_BYTES
+        for index, frame in enumerate(decode(self._file, packets)):
             if not stamps:
                 self._turn = turn_of(frame)
                 self._size = upright_size(frame.width, frame.height, self._turn)
+                size = sum(plane.buffer_size for plane in frame.planes)
             stamps.append(frame.pts)
-            if self._kept is not None:
-                self._kept.append(frame)
-                size += sum(plane.buffer_size for plane in frame.planes)
-                self._kept = self._kept if size <= KEPT_BYTES and not self._file.mended else None
+            if self._kept is not None and (keep is None or index in keep):
+                self._kept[index] = frame
+                room -= size
+                self._kept = self._kept if room >= 0 else None
+        self._kept = None if self._file.mended else self._kept
         self.frame_count = len(stamps)
         self.times = self._file.times(stamps)
 
@@ -59,7 +67,7 @@ class SequentialVideo(Video):
     def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """The wanted pictures in ascending order; decoding stops after the last."""
         wanted = self.wanted(indices)
-        if self._kept is not None:
+        if self._kept is not None and self._kept.keys() >= set(wanted):
             for index in wanted:
                 yield index, self._file.rgb(self._kept[index], self._turn)
         elif wanted:
@@ -83,15 +91,51 @@ class SequentialVideo(Video):
         self._file.close()
 
 
-def decode(file: File) -> Iterator[VideoFrame]:
-    """All frames of a file, in display order, of one size.
+class _Packets:
+    """The packets of a file, with a look ahead."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self._coming = file.packets()
+        self._ahead: deque[Packet[VideoStream] | FFmpegError] = deque()
+
+    def expect(self) -> int:
+        """How many frames there will be if every packet is one: counted, or what is claimed by files too large for it."""
+        size, count = 0, 0
+        while size <= KEPT_BYTES:
+            try:
+                packet = next(self._coming, None)
+            except FFmpegError as error:
+                self._ahead.append(error)
+                return count
+            if packet is None:
+                return count
+            self._ahead.append(packet)
+            size += packet.size
+            count += bool(packet.size) and not packet.is_discard
+        return max(self._file.stream.frames, count)
+
+    def __iter__(self) -> Iterator[Packet[VideoStream]]:
+        return self
+
+    def __next__(self) -> Packet[VideoStream]:
+        if not self._ahead:
+            return next(self._coming)
+        packet = self._ahead.popleft()
+        if isinstance(packet, FFmpegError):
+            raise packet
+        return packet
+
+
+def decode(file: File, packets: Iterator[Packet[VideoStream]] | None = None) -> Iterator[VideoFrame]:
+    """All frames of a file, in display order, of one size. packets: the file's, where they were looked at before.
 
     Packets that fail before the first frame are passed over: recordings may begin between key frames. Raises
     TruncatedVideo where decoding breaks off or the file ends inside a picture, UnreadableVideo for no frame at all or
     for sizes that change.
     """
     count, size, cut = 0, None, False
-    packets = file.packets()
+    packets = file.packets() if packets is None else packets
     error: FFmpegError | None = None
     while True:
         try:

@@ -24,15 +24,15 @@ from .container import File, turn_of
 from .order import Held
 from .plans import PLANS
 from .sequential import SequentialVideo
-from .video import Turn, Video, upright_size
+from .video import Likely, Turn, Video, upright_size
 
 KEPT_BYTES = 64 << 20  # compressed packets up to this much are kept, larger files are read twice
 
 
-def open_auto(path: Path, *, probe: bool = False) -> Video:
-    """The fast reader where its proof holds, else the sequential one. probe: see `File`; by default only where needed.
+def open_auto(path: Path, likely: Likely | None = None, *, probe: bool = False) -> Video:
+    """The fast reader where its proof holds, else the sequential one.
 
-    Raises what SequentialVideo raises.
+    likely: see `SequentialVideo`. probe: see `File`; by default only where needed. Raises what SequentialVideo raises.
     """
     for probing in (probe, True):
         try:
@@ -41,7 +41,7 @@ def open_auto(path: Path, *, probe: bool = False) -> Video:
             continue
         except Doubt:
             break
-    return SequentialVideo(path)
+    return SequentialVideo(path, likely)
 
 
 class SkippingVideo(Video):
@@ -158,7 +158,7 @@ class SkippingVideo(Video):
                 file.close()
 
     def _in_sequence(self, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        with SequentialVideo(self._path) as video:
+        with SequentialVideo(self._path, lambda _count: wanted) as video:
             if video.frame_count != self.frame_count:
                 raise TruncatedVideo(
                     f"{self._path}: only {video.frame_count} of {self.frame_count} frames can be decoded; "

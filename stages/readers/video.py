@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ FOLDER_RATE = 30.0  # pictures per second, where nothing says how fast they foll
 
 
 Self = TypeVar("Self", bound="Video")
+Likely = Callable[[int], Collection[int]]  # how many frames a video has -> those that will probably be wanted
 Turn = tuple[int, int, int, int]  # a, b, c, d of x' = ax + cy, y' = bx + dy (y downwards), each -1, 0 or 1
 
 

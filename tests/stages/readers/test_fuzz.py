@@ -37,6 +37,12 @@ def fuzz(sources: list[Path], folder: Path, rounds: range) -> dict[str, str]:
     return verdicts
 
 
+def made(make, folder: Path) -> list[Path]:
+    """H.264 in AVI and MPEG-TS, MPEG-4 in AVI, all with B-pictures."""
+    h264 = [make(folder / "a.avi", params="bframes=3:keyint=20"), make(folder / "a.ts", params="bframes=3")]
+    return [*h264, make(folder / "b.avi", "mpeg4", options={"bf": "2", "g": "12"})]
+
+
 def check(verdicts: dict[str, str]) -> None:
     """No wrong frame; and the lot is neither all refused nor all readable, or it would test nothing."""
     assert [f"{name}: {verdict}" for name, verdict in verdicts.items() if verdict.startswith("WRONG")] == []
@@ -47,16 +53,15 @@ def check(verdicts: dict[str, str]) -> None:
 
 
 def test_broken_videos_are_refused_or_exact(shared, make, tmp_path):
-    """36 broken files of real and made videos."""
-    made = [make(tmp_path / "a.avi", params="bframes=3:keyint=20"), make(tmp_path / "a.ts", params="bframes=3")]
-    check(fuzz([*made, *(shared / "data" / "videos" / name for name in SHORT[:2])], tmp_path, range(36)))
+    """45 broken files of real and made videos."""
+    sources = [*made(make, tmp_path), *(shared / "data" / "videos" / name for name in SHORT[:2])]
+    check(fuzz(sources, tmp_path, range(45)))
 
 
 @pytest.mark.soak
 def test_300_broken_videos(shared, make, tmp_path, capsys):
     """300 broken files; the classes are printed."""
-    made = [make(tmp_path / "a.avi", params="bframes=3:keyint=20"), make(tmp_path / "a.ts", params="bframes=3")]
-    verdicts = fuzz([*made, *(shared / "data" / "videos" / name for name in ALL)], tmp_path, range(300))
+    verdicts = fuzz([*made(make, tmp_path), *(shared / "data" / "videos" / name for name in ALL)], tmp_path, range(300))
     with capsys.disabled():
         print("\n300 broken videos:", dict(collections.Counter(verdicts.values()).most_common()))
     check(verdicts)

@@ -85,12 +85,32 @@ def test_other_readers_equal_it_too(video, reader):
             assert np.array_equal(picture, frames[index])
 
 
+def test_nothing_is_decoded_to_open_a_video(make, tmp_path, monkeypatch):
+    """Length, size of the file's frames and times come from the packets alone."""
+    for name, codec in (("a.mp4", "libx264"), ("a.avi", "mpeg4")):
+        path = make(tmp_path / name, codec)
+        sent = sent_to_decoders(monkeypatch)
+        with open_video(path) as video:
+            assert (video.frame_count, len(video.times)) == (40, 40)
+        assert sent == []
+
+
+def test_skipping_skips_in_mpeg_4(make, tmp_path, monkeypatch):
+    """B-pictures are left out, a wanted one needs its two references, and a group begins anew at its key picture."""
+    path = make(tmp_path / "a.avi", "mpeg4", count=60, options={"bf": "2", "g": "12"})
+    sent = sent_to_decoders(monkeypatch)
+    with open_video(path) as video:
+        assert dict(video.frames([46])).keys() == {46}
+    packets = [packet for packet in sent if packet is not None]
+    assert packets[0].pts == 0
+    assert all(packet.pts >= 33 for packet in packets[1:])
+    assert len(packets) <= 7
+
+
 def test_skipping_skips(make, tmp_path, monkeypatch):
     """Of a group of pictures only references up to the last wanted picture are decoded, and no group without one."""
     path = make(tmp_path / "a.mp4", count=60, params="bframes=3:b-pyramid=none:keyint=20:scenecut=0")
-    sent = []
-    decode = skipping.File.decode
-    monkeypatch.setattr(skipping.File, "decode", lambda self, packet: sent.append(packet) or decode(self, packet))
+    sent = sent_to_decoders(monkeypatch)
     with open_video(path) as video:
         references = [picture for picture in video._plan._pictures if picture.reference]
         assert len(references) < 30
@@ -111,6 +131,39 @@ def test_large_files_are_read_twice(make, plain, tmp_path, monkeypatch, module):
         assert video._kept is None
         for chosen in ([0, 39], range(5, 30)):
             assert all(np.array_equal(picture, frames[index]) for index, picture in video.frames(chosen))
+
+
+def sent_to_decoders(monkeypatch) -> list:
+    """All packets that any decoder gets from now on."""
+    sent = []
+    decode = sequential.File.decode
+    monkeypatch.setattr(sequential.File, "decode", lambda self, packet: sent.append(packet) or decode(self, packet))
+    return sent
+
+
+@pytest.mark.parametrize("name", ["vp9.webm", "mjpeg.avi", "interlaced.mp4"])
+def test_likely_frames_are_decoded_once(make, plain, tmp_path, monkeypatch, name):
+    """What is said to be wanted is kept while frames are counted; others are decoded again, to the same pictures."""
+    path = make(tmp_path / name, **VIDEOS[name][1])
+    frames = plain(path)
+    sent = sent_to_decoders(monkeypatch)
+    with open_video(path, likely=lambda count: {0, count // 2, count - 1}) as video:
+        assert len(video._kept) == 3
+        once = len(sent)
+        for index, picture in video.frames([0, 20, 39]):
+            assert np.array_equal(picture, frames[index])
+        assert len(sent) == once
+        for index, picture in video.frames([0, 19, 39]):
+            assert np.array_equal(picture, frames[index])
+        assert once < len(sent) <= 2 * once
+
+
+def test_a_wrong_guess_of_the_length_does_no_harm(make, plain, tmp_path):
+    """Frames beyond the end are thought likely: those that are there are delivered."""
+    path = make(tmp_path / "a.avi", "mjpeg", pixels="yuvj420p", count=20)
+    frames = plain(path)
+    with open_video(path, likely=lambda count: {2 * count - 1}) as video:
+        assert all(np.array_equal(picture, frames[index]) for index, picture in video.frames([0, 19]))
 
 
 def test_times_of_a_varying_rate(make, tmp_path):
