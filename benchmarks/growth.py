@@ -1,0 +1,125 @@
+"""Claim: `star extract` costs the same a clip, and the same memory, whether it makes 100 clips or 10,000.
+
+The real pipeline, decoding children, shared memory and checksummed segments of all five stages, on drawn H.264 clips
+of 16 frames in 25 views each at 32 px; only the video network is another one, here and nowhere else: one
+multiplication, so that all that is measured is everything around it. Every run is a process of its own. The rate is
+taken between the first segment and the last, from their files' times. On a machine with other work to do, look at the
+processor's time instead (of the process and its children): the cost of each clip more than the run before had, which
+leaves out the start. Memory is Linux's "Pss" of the process and its children, the median over the second and over the
+last third of a run.
+
+    python benchmarks/growth.py [--most 10000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from memory import megabytes, tree
+
+from star.pipeline import recipe as recipes
+from star.pipeline.datasets.drawn import draw
+from star.pipeline.extract import Where, extract
+from star.pipeline.models import Models
+from star.stages.backbone import Network
+
+RECIPE = """
+dataset: {{kind: drawn, root: {root}}}
+cache: {{root: {folder}/cache, segment: 16}}
+decode: {{views: {{train: {views}, test: {views}}}}}
+backbone: {{weights: random, size: 32, crop: person, batch: 16}}
+"""
+VIEWS = 25
+
+
+class Multiply(Network):
+    """A stand-in for the video network: its features are one frame's bytes, times a number."""
+
+    def __init__(self, models: Models) -> None:
+        self.stage, self.batch = models.graph["backbone"].stage, models.recipe.backbone.batch
+        self.device = torch.device("cpu")
+
+    def run(self, batch: np.ndarray, features: dict[str, np.ndarray]) -> None:
+        for array in features.values():
+            flat = array.reshape(len(array), -1)
+            np.multiply(np.resize(batch[0, 0], flat.shape[1]), 0.5, out=flat, casting="unsafe")
+
+
+def part(data: Path, root: Path, videos: int) -> None:
+    """A data set of the first so many videos of another."""
+    root.mkdir(parents=True)
+    for name in ("videos", "joints", "drawn.json"):
+        (root / name).symlink_to(data / name)
+    rows = (data / "clips.csv").read_text().splitlines(keepends=True)
+    (root / "clips.csv").write_text("".join(rows[: videos + 1]))
+
+
+def run(path: Path) -> None:
+    """In a process of its own: extract, and print what it cost."""
+    Models.network = property(Multiply)  # in this process alone
+    held: list[float] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.25):
+            held.append(megabytes(tree(int(Path("/proc/self").resolve().name))))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    _, outcome = extract(recipes.load(path), where=Where(device="cpu"), quiet=True)
+    done.set()
+    watcher.join()
+    print(json.dumps({"clips": outcome.clips, "processor": outcome.processor, "held": held}))
+
+
+def measure(folder: Path, data: Path, clips: int) -> tuple[float, float, float, float]:
+    """Clips/s, processor's seconds, and MB in the second and in the last third of a run."""
+    own = folder / str(clips)
+    part(data, own / "data", clips // VIEWS)
+    recipe = own / "star.yaml"
+    recipe.write_text(RECIPE.format(root=own / "data", folder=own, views=VIEWS))
+    command = [sys.executable, __file__, "--run", str(recipe)]
+    found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    assert found["clips"] == clips
+    times = sorted(file.stat().st_mtime_ns for file in (own / "cache" / "tokens").rglob("*.h5"))
+    rate = (clips - 16) / (times[-1] - times[0]) * 1e9
+    third = max(len(found["held"]) // 3, 1)
+    second, last = found["held"][third : 2 * third] or found["held"], found["held"][-third:]
+    shutil.rmtree(own)
+    return rate, found["processor"], median(second), median(last)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--most", type=int, default=10_000)
+    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        return run(options.run)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = folder / "data"
+        draw(data, clips_per_class=-(-options.most // (8 * VIEWS)), frames=(16, 16), size=(64, 48))
+        print("clips    clips/s   core ms a further clip   MB, second third   MB, last third", flush=True)
+        fewer = before = 0.0
+        for clips in (number for number in (100, 1_000, 10_000) if number <= options.most):
+            rate, used, second, last = measure(folder, data, clips)
+            cost = f"{(used - before) / (clips - fewer) * 1000:.2f}" if before else ""
+            fewer, before = clips, used
+            print(f"{clips:6,} {rate:9.1f} {cost:>24} {second:18.0f} {last:16.0f}", flush=True)
+    return None
+
+
+if __name__ == "__main__":
+    main()
