@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from statistics import median
 
@@ -51,6 +50,7 @@ class Multiply(Network):
         self.device = torch.device("cpu")
 
     def run(self, batch: np.ndarray, features: dict[str, np.ndarray]) -> None:
+        """One multiplication for each feature."""
         for array in features.values():
             flat = array.reshape(len(array), -1)
             np.multiply(np.resize(batch[0, 0], flat.shape[1]), 0.5, out=flat, casting="unsafe")
