@@ -7,22 +7,21 @@ Nothing in it strides over time, so all T frames keep a grid of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ..cache.errors import MachineError
 from .crop import Crop
 from .exact import exact
+from .folded import Layer
 from .mc3 import load
 from .stage import Array, Settings
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
 LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
 STRIDES = {"stem": 2, "layer1": 2, "layer2": 4, "layer3": 8, "layer4": 16}  # pixels of a cell's side
@@ -43,7 +42,7 @@ class Backbone:
     """
 
     name: ClassVar[str] = "backbone"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: batch norms are folded into the convolutions
     arrays: ClassVar[Mapping[str, Array]] = {
         "global_grid": Array("t c y x", "float16", "1", "activations of the last layer, one grid per frame"),
         "local_map": Array("t c y x", "float16", "1", "activations of a middle layer, one map per frame"),
@@ -108,15 +107,11 @@ class Network:
         import torch
 
         self.stage, self.batch, self.device = stage, batch, torch.device(device)
-        model = load(stage.weights, stage.seed, file).to(self.device).to(memory_format=torch.channels_last_3d)
+        model = load(stage.weights, stage.seed, file)
         depth = max(LAYERS.index(stage.global_layer), LAYERS.index(stage.local_layer)) + 1
-        self.layers = [(name, getattr(model, name)) for name in LAYERS[:depth]]
-        self._dtype = getattr(torch, stage.precision)
-        if self._dtype == torch.float16 and self.device.type == "cpu":
-            self._dtype = torch.float32
-            _round_to_float16(model)
-        elif self._dtype != torch.float32:
-            _cast_weights(model, self._dtype)
+        dtype = getattr(torch, stage.precision)
+        self.layers = [(name, Layer(getattr(model, name), dtype, self.device)) for name in LAYERS[:depth]]
+        self._dtype = torch.float32 if dtype == torch.float16 and self.device.type == "cpu" else dtype
         # (x / 255 - mean) / deviation, in one multiplication and one addition
         self._scale = 1 / (255 * torch.tensor(DEVIATION, device=self.device))
         self._shift = -torch.tensor(MEAN, device=self.device) / torch.tensor(DEVIATION, device=self.device)
@@ -178,9 +173,9 @@ class Network:
         """(b, T, y, x, 3) uint8 -> the two layers' activations (b, c, T, y, x)."""
         stage = self.stage
         outputs = {}
-        with _numerics(self._dtype, self.device):
+        with exact():
             x = frames.to(self.device, non_blocking=True).float() * self._scale + self._shift
-            x = x.permute(0, 4, 1, 2, 3)  # b c t y x: in memory this is channels_last_3d already
+            x = x.permute(0, 4, 1, 2, 3).to(self._dtype)  # b c t y x: in memory this is channels_last_3d already
             for name, layer in self.layers:
                 x = layer(x)
                 outputs[name] = x
@@ -198,42 +193,3 @@ def _store(output: Tensor, target: Tensor) -> None:
         return
     stored = target.new_empty(target.shape, device=output.device).copy_(wanted)
     target.copy_(stored.clamp_(-FLOAT16_MAX, FLOAT16_MAX), non_blocking=True)
-
-
-def _cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
-    """Round the weights of convolutions once, as autocast would in every pass."""
-    from torch import nn
-
-    for module in model.modules():
-        if isinstance(module, nn.Conv3d):
-            module.to(dtype)
-
-
-def _round_to_float16(model: nn.Module) -> None:
-    """Give float32 arithmetic the results of float16, up to the order of sums, by rounding after every step.
-
-    For CPUs: their own float16 convolutions are more than a hundred times slower than float32.
-    """
-    from torch import nn
-
-    def rounded(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-        """A module's output as float16 would hold it."""
-        return output.half().float()
-
-    for module in model.modules():
-        if isinstance(module, nn.Conv3d):
-            module.weight.copy_(module.weight.half())
-            module.register_forward_pre_hook(lambda _module, inputs: (inputs[0].half().float(),))
-        if isinstance(module, (nn.Conv3d, nn.BatchNorm3d, nn.ReLU)):
-            module.register_forward_hook(rounded)
-
-
-def _numerics(dtype: torch.dtype, device: torch.device) -> ExitStack:
-    """A context in which a precision means the same on every device."""
-    import torch
-
-    stack = ExitStack()
-    stack.enter_context(torch.inference_mode())
-    stack.enter_context(exact())
-    stack.enter_context(torch.autocast(device.type, dtype, enabled=dtype != torch.float32))
-    return stack
