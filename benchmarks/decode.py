@@ -52,6 +52,7 @@ class Result:
     ms: dict[str, float]
 
     def ratio(self, way: str, base: str = "all") -> float:
+        """One way's time as a share of another's; NaN where that was not measured."""
         return self.ms[way] / self.ms[base] if self.ms.get(base) else float("nan")
 
 

@@ -1,4 +1,4 @@
-"""Small H.264 and MPEG-4 videos of many kinds, encoded here with PyAV, for `decode.py` and for the tests of the readers.
+"""Small H.264 and MPEG-4 videos of many kinds, encoded here with PyAV, for `decode.py` and the tests of the readers.
 
 `films(n)` draws n kinds by a fixed seed: containers, groups of pictures (open and closed), B-pictures and pyramids of
 them, references, slices, variable frame rates, 1 to 600 frames. Every film of the same number is the same everywhere

@@ -56,8 +56,8 @@ getLogger("libav").propagate = False
 class File:
     """One open file: its container, its first video stream, and a decoder of one thread.
 
-    probe: let FFmpeg decode the first pictures while it opens the file. Without, which is sooner, the stream has no pixel
-    format, and `reorder_depth` is not how many pictures a decoder holds back; a decoder gives the same pictures.
+    probe: let FFmpeg decode the first pictures while it opens the file. Without, which is sooner, the stream has no
+    pixel format, and `reorder_depth` is not how many pictures a decoder holds back; a decoder gives the same pictures.
     mended: the decoder has met damage and filled the holes of a picture with what its memory held, which differs with
     the pictures decoded before.
     """

@@ -1,10 +1,10 @@
 """The fast reader: decodes only what the wanted pictures need, where it can prove that nothing else changes them.
 
-Pictures that no other picture refers to are not decoded unless wanted, nor is anything after the last wanted picture of
-a group that begins with a key picture, nor a group without wanted pictures. Which packet holds which picture is computed
-from the headers of H.264 (`order`) and MPEG-4 (`vops`), and nothing is decoded to open a file; each packet carries its place through the decoder in its
-time stamp, and what comes out must be exactly what went in, in ascending order. The decoder may mend nothing. At any
-doubt the whole file is decoded in sequence instead.
+Pictures that no other picture refers to are not decoded unless wanted, nor is anything after the last wanted picture
+of a group that begins with a key picture, nor a group without wanted pictures; and nothing is decoded to open a file.
+Which packet holds which picture is computed from the headers of H.264 (`order`) and MPEG-4 (`vops`). Each packet
+carries its place through the decoder in its time stamp, and what comes out must be exactly what went in, in ascending
+order. The decoder may mend nothing. At any doubt the whole file is decoded in sequence instead.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class SkippingVideo(Video):
     """An H.264 or MPEG-4 video of which only the wanted pictures, and what they refer to, are decoded.
 
     frame_count is the number of packets, each proved to hold one picture. One `frames` at a time. probe: see `File`.
-    Raises Doubt where the video needs a sequential decode (Held where it may be spared by probing), and NoVideoStream or
+    Raises Doubt where the video needs a sequential decode (Held where probing may spare it), and NoVideoStream or
     UnreadableVideo where it cannot be opened.
     """
 

@@ -128,7 +128,7 @@ class VopParser:
 
 
 class _Clock:
-    """The times of pictures as FFmpeg computes them: it leaves out B-pictures that do not lie between their references."""
+    """The times of pictures as FFmpeg computes them: it leaves out B-pictures that are not between their references."""
 
     def __init__(self) -> None:
         self.base = self.last_base = self.last = self.gap = 0

@@ -53,7 +53,7 @@ def test_a_reference_is_shown_when_the_next_one_comes():
 
 
 def test_what_a_picture_needs():
-    """A P-picture the reference before it, a B-picture the two before it, an I-picture nothing; the first packet always."""
+    """A P-picture the reference before it, a B-picture the two before it, an I-picture none; packet 0 always."""
     pictures = read(*STREAM)
     assert choose_vops(pictures, {0}) == [0]
     assert choose_vops(pictures, {3}) == [0, 1]
@@ -65,7 +65,7 @@ def test_what_a_picture_needs():
 
 
 def test_repeated_headers_are_no_change():
-    """Key pictures of many files bring the layer again, and the time; users' data before the first picture may be any."""
+    """Key pictures of many files bring the layer again, and the time; the first one may bring users' data."""
     group = b"\0\0\1\xb3" + bits((0, 5), (0, 6), (1, 1), (0, 6), (1, 1), (0, 1))
     first = layer() + b"\0\0\1\xb2Lavc" + group + picture(I, 0)
     assert len(read(first, picture(P, 1), layer() + group + picture(I, 2), head=b"")) == 3
@@ -90,7 +90,7 @@ DOUBTS = {
     "the headers change in mid stream": lambda: read(picture(I, 0), layer(delays=False) + picture(I, 1)),
     "packed B-pictures": lambda: read(picture(I, 0), head=layer() + b"\0\0\1\xb2DivX503b1393p"),
     "a header is cut off": lambda: read(picture(I, 0)[:5]),
-    "no pictures": lambda: read(),
+    "no pictures": read,
 }
 
 
