@@ -33,6 +33,7 @@ from .workers import cores
 
 TICK_S = 0.5  # how often the driver looks who came and who went
 PATIENCE_S = 10.0  # for a scheduler to answer, or to come back
+LOADING_S = 300.0  # on top of the lease for a worker's first unit: it imports torch and builds its networks
 VISIBLE_S = 30.0  # network file systems may show a new file late
 LOST = (CancelledError, OSError, TimeoutError)  # what Dask raises while its scheduler is away
 
@@ -50,7 +51,7 @@ def work_on(task: Task) -> tuple[Done, Crew] | Unfit | None:
     key = worker.get_current_task()
 
     def sign(clips: int, begun: bool = True) -> None:
-        worker.log_event(task.topic, {"key": key, "clips": clips, "begun": begun})
+        worker.log_event(task.topic, {"key": key, "clips": clips, "begun": begun, "worker": worker.address})
 
     def unwanted() -> bool:
         state = worker.state.tasks.get(key)
@@ -115,7 +116,8 @@ class Driver:
         self.desk = Desk.of(work)
         self.lanes: dict[str, Lane] = {}
         self.heard: dict[str, float] = {}
-        self.banned: set[str] = set()
+        self.banned: set[str] = set()  # those given up, as long as they are silent
+        self.useless: set[str] = set()
         self.tasks: dict[str, tuple[Job, Any]] = {}
         self.ready: deque[tuple[Unit, Done]] = deque()
         self.events: SimpleQueue[tuple[str, dict[str, Any] | None]] = SimpleQueue()
@@ -152,10 +154,12 @@ class Driver:
         there = self._there()
         for worker in self.lanes.keys() - there:
             self._lost(worker, "died", VideoError)
-        self._arrive(there - self.lanes.keys() - self.banned)
+        self._arrive(there - self.lanes.keys() - self.banned - self.useless)
         for worker in [name for name, jobs in self.desk.hands.items() if jobs]:
-            if now - self.heard[worker] > self.lease:
+            loading = 0.0 if worker in self.found.crews else LOADING_S
+            if now - self.heard[worker] > self.lease + loading:
                 self._lost(worker, f"gave no sign of life for {self.lease:g} s", VideoTimeout)
+                self.banned.add(worker)
                 Thread(target=self._restart, args=(worker,), daemon=True).start()
         if self.lanes:
             self.alone_since = now
@@ -218,6 +222,8 @@ class Driver:
         with suppress(Empty):
             key, said = self.events.get(timeout=TICK_S)
             while True:
+                if said:
+                    self.banned.discard(said["worker"])  # it only slept
                 if key in self.tasks:
                     self._sign(self.tasks[key][0], said) if said else self._end(key)
                 key, said = self.events.get_nowait()
@@ -295,7 +301,7 @@ class Driver:
 
     def _unfit(self, worker: str, answer: Unfit) -> None:
         """A worker cannot do the work; others may. Raises MachineError where it was the last."""
-        self.banned.add(worker)
+        self.useless.add(worker)
         self._leave(worker)
         if not self.lanes:
             raise MachineError(f"worker {worker}: {answer.why}")
@@ -332,11 +338,10 @@ class Driver:
         self.ready.append((job.unit, Done(0, {}, {}, [(name, stage, kind, message)], Counter())))
 
     def _restart(self, worker: str) -> None:
-        """Kill a worker that stands still; its nanny, where it has one, starts another."""
-        self.banned.add(worker)
-        with suppress(Exception):
+        """Have a worker that stands still killed by its nanny, which starts another; without one it stays banned."""
+        with suppress(*LOST, ValueError):
             self.client.restart_workers([worker], timeout=PATIENCE_S, raise_for_error=False)
-        self.banned.discard(worker)
+            self.banned.discard(worker)
 
     def _only_begun(self) -> None:
         """Finish the units that are in the networks; forget the others."""
