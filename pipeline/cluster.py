@@ -141,7 +141,7 @@ class Driver:
 
     def close(self) -> None:
         """Tell the workers that nothing more is wanted."""
-        with suppress(*LOST):
+        with self._unless_away():
             self.client.cancel([future for _, future in self.tasks.values()], force=True)
             self.client.unsubscribe_topic(self.topic)
 
@@ -163,7 +163,7 @@ class Driver:
                 Thread(target=self._restart, args=(worker,), daemon=True).start()
         if self.lanes:
             self.alone_since = now
-        elif now - self.alone_since > PATIENCE_S:
+        elif self.client.status == "running" and now - self.alone_since > PATIENCE_S:
             self.alone_since = float("inf")
             self._tell(f"no worker at {self._address()}; waiting for some: `dask worker {self._address()}` starts one")
 
@@ -175,7 +175,7 @@ class Driver:
                 "command goes on once there is one again"
             )
         if self.client.status == "running":
-            with suppress(*LOST):
+            with self._unless_away():
                 return set(self.client.nthreads())
         for worker in list(self.lanes):
             self._leave(worker)
@@ -212,7 +212,7 @@ class Driver:
             job.unit, self.recipe, self.planned.catalogue.skeleton, self.keys, self.topic,
             self.where.devices, slot, peers, children,
         )  # fmt: skip
-        with suppress(*LOST):
+        with self._unless_away():
             future = self.client.submit(work_on, task, key=key, workers=[worker], pure=False)
             self.tasks[key] = job, future
             future.add_done_callback(lambda done: self.events.put((key, None)))
@@ -318,7 +318,7 @@ class Driver:
             if job in jobs:
                 del self.tasks[key]
                 self._unshow(job)
-                with suppress(*LOST):
+                with self._unless_away():
                     future.cancel()
 
     def _unshow(self, job: Job) -> None:
@@ -339,7 +339,7 @@ class Driver:
 
     def _restart(self, worker: str) -> None:
         """Have a worker that stands still killed by its nanny, which starts another; without one it stays banned."""
-        with suppress(*LOST, ValueError):
+        with self._unless_away(), suppress(ValueError):
             self.client.restart_workers([worker], timeout=PATIENCE_S, raise_for_error=False)
             self.banned.discard(worker)
 
@@ -351,8 +351,19 @@ class Driver:
             if not job.begun:
                 del self.tasks[key]
                 self.desk.done(job)
-                with suppress(*LOST):
+                with self._unless_away():
                     future.cancel()
+
+    @contextmanager
+    def _unless_away(self) -> Iterator[None]:
+        """Errors of a scheduler that is away, which the next look finds out; Dask has other classes in each version."""
+        try:
+            yield
+        except LOST:
+            pass
+        except Exception:
+            if self.client.status == "running":
+                raise
 
     def _address(self) -> str:
         return self.where.scheduler or self.client.scheduler.address
@@ -368,8 +379,7 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
     from dask import config
     from dask.distributed import Client, LocalCluster
 
-    level = logging.WARNING if logging.getLogger().isEnabledFor(logging.DEBUG) else logging.CRITICAL
-    logging.getLogger("distributed").setLevel(level)
+    level = _hushed()
     if scheduler:
         try:
             client = Client(scheduler, timeout=PATIENCE_S)
@@ -391,6 +401,15 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
         Client(local) as client,
     ):  # fmt: skip
         yield client
+
+
+def _hushed() -> int:
+    """Let Dask's own log be silent, unless star's is asked for (-v): star says what happened. Returns the level."""
+    level = logging.WARNING if logging.getLogger().isEnabledFor(logging.DEBUG) else logging.CRITICAL
+    for name in list(logging.root.manager.loggerDict):  # Dask gives several of its parts levels of their own
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(level)
+    return level
 
 
 @contextmanager
