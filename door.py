@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -62,7 +63,9 @@ def _print(document: Any) -> None:
 
 
 def show(document: Any, lines: Sequence[str], as_json: bool) -> None:
-    """Print a command's result: the document as JSON, or lines for a person."""
+    """Print a command's result: the document as JSON, or lines for a person. Under torchrun one process speaks."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":
+        return
     if as_json:
         _print(document)
     else:

@@ -33,6 +33,7 @@ from .workers import cores
 
 TICK_S = 0.5  # how often the driver looks who came and who went
 PATIENCE_S = 10.0  # for a scheduler to answer, or to come back
+LOADING_S = 300.0  # on top of the lease for a worker's first unit: it imports torch and builds its networks
 VISIBLE_S = 30.0  # network file systems may show a new file late
 LOST = (CancelledError, OSError, TimeoutError)  # what Dask raises while its scheduler is away
 
@@ -50,7 +51,7 @@ def work_on(task: Task) -> tuple[Done, Crew] | Unfit | None:
     key = worker.get_current_task()
 
     def sign(clips: int, begun: bool = True) -> None:
-        worker.log_event(task.topic, {"key": key, "clips": clips, "begun": begun})
+        worker.log_event(task.topic, {"key": key, "clips": clips, "begun": begun, "worker": worker.address})
 
     def unwanted() -> bool:
         state = worker.state.tasks.get(key)
@@ -115,7 +116,8 @@ class Driver:
         self.desk = Desk.of(work)
         self.lanes: dict[str, Lane] = {}
         self.heard: dict[str, float] = {}
-        self.banned: set[str] = set()
+        self.banned: set[str] = set()  # those given up, as long as they are silent
+        self.useless: set[str] = set()
         self.tasks: dict[str, tuple[Job, Any]] = {}
         self.ready: deque[tuple[Unit, Done]] = deque()
         self.events: SimpleQueue[tuple[str, dict[str, Any] | None]] = SimpleQueue()
@@ -139,7 +141,7 @@ class Driver:
 
     def close(self) -> None:
         """Tell the workers that nothing more is wanted."""
-        with suppress(*LOST):
+        with self._unless_away():
             self.client.cancel([future for _, future in self.tasks.values()], force=True)
             self.client.unsubscribe_topic(self.topic)
 
@@ -152,14 +154,16 @@ class Driver:
         there = self._there()
         for worker in self.lanes.keys() - there:
             self._lost(worker, "died", VideoError)
-        self._arrive(there - self.lanes.keys() - self.banned)
+        self._arrive(there - self.lanes.keys() - self.banned - self.useless)
         for worker in [name for name, jobs in self.desk.hands.items() if jobs]:
-            if now - self.heard[worker] > self.lease:
+            loading = 0.0 if worker in self.found.crews else LOADING_S
+            if now - self.heard[worker] > self.lease + loading:
                 self._lost(worker, f"gave no sign of life for {self.lease:g} s", VideoTimeout)
+                self.banned.add(worker)
                 Thread(target=self._restart, args=(worker,), daemon=True).start()
         if self.lanes:
             self.alone_since = now
-        elif now - self.alone_since > PATIENCE_S:
+        elif self.client.status == "running" and now - self.alone_since > PATIENCE_S:
             self.alone_since = float("inf")
             self._tell(f"no worker at {self._address()}; waiting for some: `dask worker {self._address()}` starts one")
 
@@ -171,7 +175,7 @@ class Driver:
                 "command goes on once there is one again"
             )
         if self.client.status == "running":
-            with suppress(*LOST):
+            with self._unless_away():
                 return set(self.client.nthreads())
         for worker in list(self.lanes):
             self._leave(worker)
@@ -208,7 +212,7 @@ class Driver:
             job.unit, self.recipe, self.planned.catalogue.skeleton, self.keys, self.topic,
             self.where.devices, slot, peers, children,
         )  # fmt: skip
-        with suppress(*LOST):
+        with self._unless_away():
             future = self.client.submit(work_on, task, key=key, workers=[worker], pure=False)
             self.tasks[key] = job, future
             future.add_done_callback(lambda done: self.events.put((key, None)))
@@ -218,6 +222,8 @@ class Driver:
         with suppress(Empty):
             key, said = self.events.get(timeout=TICK_S)
             while True:
+                if said:
+                    self.banned.discard(said["worker"])  # it only slept
                 if key in self.tasks:
                     self._sign(self.tasks[key][0], said) if said else self._end(key)
                 key, said = self.events.get_nowait()
@@ -295,7 +301,7 @@ class Driver:
 
     def _unfit(self, worker: str, answer: Unfit) -> None:
         """A worker cannot do the work; others may. Raises MachineError where it was the last."""
-        self.banned.add(worker)
+        self.useless.add(worker)
         self._leave(worker)
         if not self.lanes:
             raise MachineError(f"worker {worker}: {answer.why}")
@@ -312,7 +318,7 @@ class Driver:
             if job in jobs:
                 del self.tasks[key]
                 self._unshow(job)
-                with suppress(*LOST):
+                with self._unless_away():
                     future.cancel()
 
     def _unshow(self, job: Job) -> None:
@@ -332,11 +338,10 @@ class Driver:
         self.ready.append((job.unit, Done(0, {}, {}, [(name, stage, kind, message)], Counter())))
 
     def _restart(self, worker: str) -> None:
-        """Kill a worker that stands still; its nanny, where it has one, starts another."""
-        self.banned.add(worker)
-        with suppress(Exception):
+        """Have a worker that stands still killed by its nanny, which starts another; without one it stays banned."""
+        with self._unless_away(), suppress(ValueError):
             self.client.restart_workers([worker], timeout=PATIENCE_S, raise_for_error=False)
-        self.banned.discard(worker)
+            self.banned.discard(worker)
 
     def _only_begun(self) -> None:
         """Finish the units that are in the networks; forget the others."""
@@ -346,8 +351,19 @@ class Driver:
             if not job.begun:
                 del self.tasks[key]
                 self.desk.done(job)
-                with suppress(*LOST):
+                with self._unless_away():
                     future.cancel()
+
+    @contextmanager
+    def _unless_away(self) -> Iterator[None]:
+        """Errors of a scheduler that is away, which the next look finds out; Dask has other classes in each version."""
+        try:
+            yield
+        except LOST:
+            pass
+        except Exception:
+            if self.client.status == "running":
+                raise
 
     def _address(self) -> str:
         return self.where.scheduler or self.client.scheduler.address
@@ -363,8 +379,7 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
     from dask import config
     from dask.distributed import Client, LocalCluster
 
-    level = logging.WARNING if logging.getLogger().isEnabledFor(logging.DEBUG) else logging.CRITICAL
-    logging.getLogger("distributed").setLevel(level)
+    level = _hushed()
     if scheduler:
         try:
             client = Client(scheduler, timeout=PATIENCE_S)
@@ -386,6 +401,15 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
         Client(local) as client,
     ):  # fmt: skip
         yield client
+
+
+def _hushed() -> int:
+    """Let Dask's own log be silent, unless star's is asked for (-v): star says what happened. Returns the level."""
+    level = logging.WARNING if logging.getLogger().isEnabledFor(logging.DEBUG) else logging.CRITICAL
+    for name in list(logging.root.manager.loggerDict):  # Dask gives several of its parts levels of their own
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(level)
+    return level
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from star.pipeline.commands import run_extract
 from star.pipeline.features import Features
 from star.pipeline.plan import plan, select
 from star.pipeline.shard import Shard
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "clusters.md"
 
 
 def contents(path: Path, *overrides: str) -> dict[tuple[str, str, str, int], bytes]:
@@ -54,19 +57,29 @@ def test_a_dry_run_counts_one_share(extracted: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-def test_two_shards_at_once_are_one_run(extracted: Path, tmp_path: Path) -> None:
-    """Two commands at the same moment into one cache: nothing is missing, nothing is there twice, the same bits.
+def job(number: int, of: int, folder: Path) -> subprocess.Popen[str]:
+    """The job script of docs/clusters.md, as SLURM runs one job of an array."""
+    (script,) = re.findall(r"```bash\n(#!/bin/bash\n.*?)```", PAGE.read_text(), re.DOTALL)
+    array = {"SLURM_ARRAY_TASK_ID": str(number), "SLURM_ARRAY_TASK_COUNT": str(of), "OMP_NUM_THREADS": "1"}
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.Popen(
+        ["bash", "-c", script], cwd=folder, env=os.environ | array | path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
 
+
+def test_two_shards_at_once_are_one_run(extracted: Path, tmp_path: Path) -> None:
+    """Two jobs of SLURM's, as docs/clusters.md writes them, at the same moment into one cache.
+
+    Nothing is missing, nothing is there twice, the same bits.
     Both remember the digests that they read, so that training needs no video afterwards.
     """
     cache = f"cache.root={tmp_path / 'other'}"
-    command = [sys.executable, "-m", "star.cli", "extract", str(extracted), "--set", cache, "--device", "cpu", "--json"]
-    both = [
-        subprocess.Popen([*command, "-q", "--shard", f"{number}/2"], stdout=subprocess.PIPE, text=True)
-        for number in (1, 2)
-    ]
-    said = [json.loads(process.communicate(timeout=300)[0]) for process in both]
-    assert [document["clips"] for document in said] == [12, 12]
+    (tmp_path / "star.yaml").write_text(extracted.read_text().replace(f"{extracted.parent}/cache", f"{tmp_path}/other"))
+    both = [job(number, 2, tmp_path) for number in (1, 2)]
+    said = [process.communicate(timeout=900) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert all("12 clips in " in told for told, _ in said)
     assert contents(extracted, cache) == contents(extracted)
     found = plan(recipes.load(extracted, (cache, f"dataset.root={tmp_path / 'gone' / 'data'}")))
     assert found.missing == 0

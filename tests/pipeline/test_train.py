@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -202,6 +203,19 @@ def test_torchrun(toy, toys, tmp_path):
     words = [*command, str(cache_of(toys)), str(tmp_path / "two"), *TOGETHER]
     subprocess.run(words, env=environment, check=True, timeout=300)
     compare_processes(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.soak
+def test_torchrun_as_the_page_writes_it(small, tmp_path):
+    """The command of docs/clusters.md trains, and one of the processes speaks for all."""
+    page = (TOY.parents[2] / "docs" / "clusters.md").read_text()
+    (line,) = re.findall(r"^torchrun --standalone .*$", page, re.MULTILINE)
+    words = [*line.replace("star.yaml", str(small)).split(), "--json", "-q", "--device", "cpu"]
+    command = [sys.executable, "-m", "torch.distributed.run", *words[1:]]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, check=True, timeout=900, stdout=subprocess.PIPE)
+    assert json.loads(done.stdout)["run"].endswith("runs/first")
+    assert (tmp_path / "runs" / "first" / "last").is_dir()
 
 
 @pytest.mark.soak
