@@ -100,7 +100,9 @@ with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=fast)
         for number in index:
             frame = cv2.cvtColor(cv2.imread(str(names[number])), cv2.COLOR_BGR2RGB)
             frame = cv2.copyMakeBorder(frame, side, side, side, side, cv2.BORDER_CONSTANT)
-            frame = frame[top + side : top + 2 * side, left + side : left + 2 * side]
+            x0 = min(max(left + side, 1), frame.shape[1] - side - 1)
+            y0 = min(max(top + side, 1), frame.shape[0] - side - 1)
+            frame = frame[y0 : y0 + side, x0 : x0 + side]
             frames.append(cv2.resize(frame, (112, 112), interpolation=cv2.INTER_AREA))
         pixels = (torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2)[None].float() / 255 - mean) / deviation
         if fast:

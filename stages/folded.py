@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Convolution:
     """A convolution and its batch norm, in `dtype` on a device; float16 on a CPU is computed in float32 and rounded.
 
-    They are folded where `part` is, on the CPU: the weights are the same for every device. Its result goes through ReLU where `positive` is set; `onto` is added before.
+    They are folded where `part` is, on the CPU: the weights are the same for every device. Its result goes through ReLU
+    where `positive` is set; `onto` is added before.
     """
 
     def __init__(self, part: nn.Sequential, dtype: torch.dtype, device: torch.device) -> None:
