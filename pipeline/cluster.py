@@ -32,7 +32,8 @@ from .units import Unit
 from .workers import cores
 
 TICK_S = 0.5  # how often the driver looks who came and who went
-PATIENCE_S = 10.0  # for a scheduler to answer, or to come back
+PATIENCE_S = 10.0  # for a scheduler to answer
+BACK_S = 60.0  # for one that went away to come back
 LOADING_S = 300.0  # on top of the lease for a worker's first unit: it imports torch and builds its networks
 VISIBLE_S = 30.0  # network file systems may show a new file late
 LOST = (CancelledError, OSError, TimeoutError)  # what Dask raises while its scheduler is away
@@ -207,7 +208,7 @@ class Driver:
         if len(self.desk.hands[worker]) == 1:
             self.heard[worker] = time.monotonic()
         _, slot, peers = self.lanes[worker]
-        children = self.where.workers if self.where.scheduler else self.where.workers // len(self.where.devices)
+        children = self.where.workers if self.where.scheduler else -(-self.where.workers // len(self.where.devices))
         task = Task(
             job.unit, self.recipe, self.planned.catalogue.skeleton, self.keys, self.topic,
             self.where.devices, slot, peers, children,
@@ -386,6 +387,7 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
         except (OSError, TimeoutError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise MachineError(f"--scheduler {scheduler}: no Dask scheduler answers there ({reason})") from None
+        client._timeout = BACK_S  # Dask has no public name for it
         with client:
             yield client
         return
