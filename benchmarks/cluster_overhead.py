@@ -6,7 +6,7 @@ same drawn clips with random mc3_18 weights. Starting is measured apart, by a ru
 compared is seconds per further clip. The processor's time is compared too, since it does not suffer from what else
 this machine does.
 
-    python benchmarks/cluster_overhead.py [--clips 48] [--rounds 3] [--size 112]        clips per action, of eight actions
+    python benchmarks/cluster_overhead.py [--clips 48] [--rounds 3] [--size 112]      clips of each of eight actions
 """
 
 import argparse
