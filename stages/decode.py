@@ -104,8 +104,8 @@ def open_video(path: Path | str, reader: str = "auto", likely: Likely | None = N
     reader: "auto": bit-identical to a sequential decode, skipping what no wanted frame needs where that is proved;
         "pyav": the sequential decode itself; "decord": decord where it is right, see `open_decord`. Folders of
         pictures have one reader.
-    likely: how many frames the video has -> those that will probably be wanted. Where a video must be decoded to count its
-        frames, these are kept, and delivered without decoding it again; any others can still be had.
+    likely: how many frames the video has -> those that will probably be wanted. Where a video must be decoded to
+        count its frames, these are kept, and delivered without decoding it again; any others can still be had.
 
     Raises NoVideoStream, UnreadableVideo, TruncatedVideo, MissingPackage, ValueError for an unknown reader. A decoder
     may also hang or die on a hostile file: run this in a child process with a time limit.

@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av import logging
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -34,6 +34,7 @@ _OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 NOT_UTF8: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _ADVICE = "fetch the file again, or save what is left of it with ffmpeg -i IN OUT"
 
+_INVALID = 0x41444E49  # AVERROR_INVALIDDATA
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
 
 
@@ -76,8 +77,14 @@ class File:
         self.container.close()
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
-        """The stream's packets; the last one is empty and asks the decoder for what it still holds."""
-        return self.container.demux(self.stream)
+        """The stream's packets; the last one is empty and asks the decoder for what it still holds.
+
+        Raises FFmpegError where the container breaks off, or where a damaged one begins another stream.
+        """
+        try:
+            yield from self.container.demux(self.stream)
+        except IndexError:  # PyAV knows no streams but those it found on opening
+            raise InvalidDataError(_INVALID, "another stream begins in mid file") from None
 
     def decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         """The frames that come out after a packet went in; None asks for all that are still held back."""

@@ -21,7 +21,7 @@ from .slices import Slice
 
 
 class Held(Doubt):
-    """Pictures are reordered by more than the decoder is known to hold back."""
+    """A doubt that probing may settle: how many pictures the decoder holds back, or how many there are."""
 
 
 class Picture(NamedTuple):

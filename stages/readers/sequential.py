@@ -24,8 +24,8 @@ class SequentialVideo(Video):
 
     Opening decodes it once to count what really decodes, so that no claim of the container is trusted. Frames of that
     pass are kept (up to KEPT_BYTES) and delivered later: all of them, or the `likely` ones, see `open_video`. Others,
-    and all of damaged videos, are decoded again: how a decoder mends a damaged picture depends on its memory, so those get
-    exactly the plain decode. All pictures are turned as the first one asks. Raises UnreadableVideo, TruncatedVideo,
+    and all of damaged videos, are decoded again: how a decoder mends a damaged picture depends on its memory, so those
+    get exactly the plain decode. All pictures are turned as the first one asks. Raises UnreadableVideo, TruncatedVideo,
     NoVideoStream.
     """
 
@@ -100,7 +100,7 @@ class _Packets:
         self._ahead: deque[Packet[VideoStream] | FFmpegError] = deque()
 
     def expect(self) -> int:
-        """How many frames there will be if every packet is one: counted, or what the container of a large file claims."""
+        """How many frames there will be if every packet is one: counted, or of a large file what it claims."""
         size, count = 0, 0
         while size <= KEPT_BYTES:
             try:

@@ -37,7 +37,7 @@ def open_auto(path: Path, likely: Likely | None = None, *, probe: bool = False) 
     for probing in (probe, True):
         try:
             return SkippingVideo(path, probe=probing)
-        except Held:  # only probing tells how many pictures the decoder holds back
+        except Held:
             continue
         except Doubt:
             break
@@ -68,6 +68,9 @@ class SkippingVideo(Video):
         codec = self._file.decoder
         if codec.name not in PLANS:
             raise Doubt(f"codec {codec.name}")
+        self.claimed = self._file.stream.frames
+        if not (probe or self.claimed):
+            raise Held("a container that does not say how many frames it has")
         self._plan = PLANS[codec.name](bytes(codec.extradata or b""))
         stamps: list[int | None] = []
         size = 0
@@ -78,9 +81,10 @@ class SkippingVideo(Video):
             if self._kept is not None:
                 self._kept.append(packet)
                 self._kept = self._kept if size <= KEPT_BYTES else None
-        self._plan.finish(codec.reorder_depth if probe else 0)
         self.frame_count = len(stamps)
-        self.claimed = self._file.stream.frames
+        if not probe and self.claimed != self.frame_count:
+            raise Held("of a damaged index FFmpeg makes more or less, depending on what it read while it probed")
+        self._plan.finish(codec.reorder_depth if probe else 0)
         shown = dict(zip(self._plan.displays, stamps, strict=True))
         self.times = self._file.times([shown[index] for index in range(self.frame_count)])
 

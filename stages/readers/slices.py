@@ -1,6 +1,6 @@
 """The slice header of H.264: which picture a slice belongs to.
 
-ITU-T H.264 (08/2021), 7.3.3. Every field up to the end of the header is read and checked against its range: a picture
+ITU-T H.264 (08/2021), 7.3.3. In a picture's first slice every field is read and checked against its range: a picture
 whose header is sound is one that a decoder puts out, however damaged its content may be; one whose header is not may
 be missing from what comes out, and would shift every index after it.
 """
@@ -62,6 +62,13 @@ def _read(nal: bytes, bits: Bits, sequences: Mapping[int, Sequence], picture_set
     delta = bits.se(-(1 << 30), 1 << 30) if pictures.bottom_order and sequence.order_type == 0 else 0
     if pictures.redundant and bits.ue(127):
         raise Doubt("redundant pictures")
+    if first:
+        _check_rest(bits, kind, idr, reference, pictures, sequence)
+    return Slice(first, reference, idr, frame_num, lsb, delta)
+
+
+def _check_rest(bits: Bits, kind: int, idr: bool, reference: bool, pictures: PictureSet, sequence: Sequence) -> None:
+    """The header after what tells pictures apart. Damage to it in a later slice costs no picture: that is mended."""
     if kind != _I:
         _read_references(bits, kind, pictures, sequence.has_chroma)
     if reference:
@@ -69,7 +76,6 @@ def _read(nal: bytes, bits: Bits, sequences: Mapping[int, Sequence], picture_set
     if pictures.cabac and kind != _I:
         bits.ue(2)  # cabac_init_idc
     _read_quantiser(bits, pictures, sequence.extra_qp)
-    return Slice(first, reference, idr, frame_num, lsb, delta)
 
 
 def _read_references(bits: Bits, kind: int, pictures: PictureSet, has_chroma: bool) -> None:
