@@ -27,6 +27,9 @@ def main() -> None:
     star train star.yaml --run runs/first                   features -> a trained STAR-Transformer
     star test star.yaml --run runs/first                    its accuracy
     """
+    from .pipeline import heap
+
+    heap.keep()  # before any thread begins
 
 
 @main.command()

@@ -6,7 +6,7 @@ Nothing in it strides over time, so all T frames keep a grid of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -29,6 +29,7 @@ CHANNELS = {"stem": 64, "layer1": 64, "layer2": 128, "layer3": 256, "layer4": 51
 MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, for pixels in [0, 1], as torchvision's weights expect
 DEVIATION = (0.22803, 0.22145, 0.216989)
 FLOAT16_MAX = 65504.0
+AT_ONCE = 32 << 20  # bytes of a layer's output on a CPU: more gains nothing, and glibc cannot keep such memory
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,9 @@ class Backbone:
 class Network:
     """The network of one `Backbone`, ready on a device.
 
-    Every forward pass has the same shape: `batch` clips, filled up with black ones. Kernels are chosen by shape, so a
-    clip's features do not depend on which clips, or how many, it shares a pass with. (Another `batch`, device, number
-    of threads or version of torch may move them by rounding.)
+    Every forward pass has the same shape: `batch` clips, filled up with black ones (on a CPU an equal part of them).
+    Kernels are chosen by shape, so a clip's features do not depend on which clips, or how many, it shares a pass with.
+    (Another `batch`, device, number of threads or version of torch may move them by rounding.)
     """
 
     def __init__(self, stage: Backbone, *, file: Path | None = None, device: str = "cpu", batch: int = 8) -> None:
@@ -112,6 +113,7 @@ class Network:
         dtype = getattr(torch, stage.precision)
         self.layers = [(name, Layer(getattr(model, name), dtype, self.device)) for name in LAYERS[:depth]]
         self._dtype = torch.float32 if dtype == torch.float16 and self.device.type == "cpu" else dtype
+        self._largest = CHANNELS["stem"] * stage.grid("stem") ** 2 * self._dtype.itemsize  # bytes a frame takes
         # (x / 255 - mean) / deviation, in one multiplication and one addition
         self._scale = 1 / (255 * torch.tensor(DEVIATION, device=self.device))
         self._shift = -torch.tensor(MEAN, device=self.device) / torch.tensor(DEVIATION, device=self.device)
@@ -152,8 +154,9 @@ class Network:
 
         try:
             with torch.inference_mode():
-                for name, output in self._forward(torch.from_numpy(batch)).items():
-                    _store(output, torch.from_numpy(features[name]))
+                for part in self._parts(batch, len(next(iter(features.values())))):
+                    for name, output in self._forward(torch.from_numpy(batch[part])).items():
+                        _store(output, torch.from_numpy(features[name][part]))
                 if self.device.type == "cuda":
                     torch.cuda.current_stream(self.device).synchronize()
         except torch.cuda.OutOfMemoryError:
@@ -161,6 +164,16 @@ class Network:
                 f"backbone.batch: {self.batch} clips of {batch.shape[1]} frames do not fit into the memory of "
                 f"{self.device}; lower backbone.batch"
             ) from None
+
+    def _parts(self, batch: np.ndarray, wanted: int) -> Iterator[slice]:
+        """A GPU takes the batch whole; a CPU in equal parts that need little memory, without the padding."""
+        if self.device.type != "cpu":
+            yield slice(len(batch))
+            return
+        count = -(-len(batch) * batch.shape[1] * self._largest // AT_ONCE)
+        size = -(-len(batch) // count)
+        for start in range(0, wanted, size):
+            yield slice(start, start + size)
 
     def _memory(self, shape: tuple[int, ...], dtype: str, *, zero: bool = False) -> np.ndarray:
         """Main memory; page-locked where there is a GPU: the copies would otherwise take longer than the network."""
