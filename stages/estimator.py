@@ -13,6 +13,7 @@ from . import pose_models, weights
 from .exact import exact
 from .people import present
 from .pose import Pose
+from .pose_decoding import batched
 from .window import Window
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Estimator:
         network: Any = pose_models.build(pose.model, pose.seed)
         if file is not None:
             weights.load_into(network, weights.load_state_dict(file), file, pose_models.called(pose.model))
+        network.head.decoder = batched(network.head.decoder)
         self.network = network.to(device=device, memory_format=torch.channels_last)
 
     @property
