@@ -18,6 +18,8 @@ from .reading import Arrays, Read, stored
 from .recipe import WORDS, Recipe
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..stages.backbone import Network
     from ..stages.detector import Detector
     from ..stages.estimator import Estimator
@@ -88,20 +90,26 @@ class Models:
             layout = SKELETONS.get(self.recipe.pose.layout)
             state.arrays["keypoints"] = stored(found, state.arrays, self.estimator.skeleton, layout)
 
-    def _seen(self, state: State) -> tuple[np.ndarray, np.ndarray]:
+    def _seen(self, state: State) -> tuple[np.ndarray, np.ndarray | Tensor]:
         """Boxes (T, people, 4) and crops of a clip: those cut where it was read, or around detected people."""
-        from ..stages.estimator import crops
-        from ..stages.people import linked
-
         assert state.read is not None
         view = state.clip.view
         if view in state.read.crops:
             return state.read.boxes[view], state.read.crops[view]
-        frames = [state.read.full[int(index)] for index in state.arrays["frame_index"]]
-        width, height = (int(side) for side in state.arrays["frame_size"])
+        return self._detected([state.read.full[int(index)] for index in state.arrays["frame_index"]], state.arrays)
+
+    def _detected(self, frames: list[np.ndarray], arrays: Arrays) -> tuple[np.ndarray, Tensor]:
+        """The same around people whom the detector finds: whole frames go to the device, once, and stay there."""
+        import torch
+
+        from ..stages.grid_crop import grid_crops
+        from ..stages.people import linked
+
+        pixels = torch.from_numpy(np.stack(frames)).to(self.device)
+        width, height = (int(side) for side in arrays["frame_size"])
         settings = self.recipe.pose
-        boxes = linked(self.detector.find(np.stack(frames), (width, height)), settings.people, settings.choose)
-        return boxes, crops(self.estimator.window, frames, boxes)
+        boxes = linked(self.detector.find(pixels, (width, height)), settings.people, settings.choose)
+        return boxes, grid_crops(self.estimator.window, pixels, boxes)
 
 
 def file_of(weights: str) -> Path | None:

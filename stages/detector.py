@@ -56,20 +56,20 @@ class Detector:
             weights.load_into(network, state, file, what)
         self.network = network.eval().to(device)
 
-    def find(self, frames: np.ndarray, size: tuple[int, int]) -> list[Found]:
+    def find(self, frames: np.ndarray | Tensor, size: tuple[int, int]) -> list[Found]:
         """The people in each frame (T, h, w, 3) uint8 RGB, `shrunk` or not, as boxes in px of a frame of `size` (w, h).
 
-        Sorted by score, the surest first; those below SURE are left out.
+        Frames may be on the device already. Sorted by score, the surest first; those below SURE are left out.
         """
         import torch
 
         scale = np.array([size[0] / frames.shape[2], size[1] / frames.shape[1]] * 2, np.float32)
-        found: list[Found] = []
+        frames, found = torch.as_tensor(frames), []
         with torch.inference_mode(), exact():
             for start in range(0, len(frames), FRAMES):
                 part = frames[start : start + FRAMES]
-                full = np.concatenate([part, np.repeat(part[-1:], FRAMES - len(part), 0)])
-                pixels = torch.from_numpy(full).to(self.device).permute(0, 3, 1, 2).float() / 255
+                full = torch.cat([part, part[-1:].expand(FRAMES - len(part), -1, -1, -1)])
+                pixels = full.to(self.device).permute(0, 3, 1, 2).float() / 255
                 answers = self.network(list(pixels))[: len(part)]
                 found += [_people(answer, scale) for answer in answers]
         return found

@@ -13,6 +13,7 @@ from . import pose_models, weights
 from .exact import exact
 from .people import present
 from .pose import Pose
+from .pose_decoding import batched
 from .window import Window
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Estimator:
         network: Any = pose_models.build(pose.model, pose.seed)
         if file is not None:
             weights.load_into(network, weights.load_state_dict(file), file, pose_models.called(pose.model))
+        network.head.decoder = batched(network.head.decoder)
         self.network = network.to(device=device, memory_format=torch.channels_last)
 
     @property
@@ -51,16 +53,18 @@ class Estimator:
         """The joints that it gives."""
         return self.design.skeleton
 
-    def keypoints(self, crops: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def keypoints(self, crops: Sequence[np.ndarray | Tensor], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The joints of many clips, each (T, people, N, 3) float32: x px and y px of the whole frame, score.
 
-        crops: of each clip (k, height, width, 3) uint8 RGB, as `crops` cuts them. boxes: of each clip (T, people, 4)
-        px, NaN where there is nobody: there x, y and score are 0, as they are for a joint whose score is not above 0.
-        The score is the network's own: about 0 to 1, not a probability.
+        crops: of each clip (k, height, width, 3) uint8 RGB, as `crops` cuts them, or as `grid_crops` does, on the
+        device. boxes: of each clip (T, people, 4) px, NaN where there is nobody: there x, y and score are 0, as they
+        are for a joint whose score is not above 0. The score is the network's own: about 0 to 1, not a probability.
         """
+        import torch
+
         held = [present(one) for one in boxes]
         around = np.concatenate([one[here] for one, here in zip(boxes, held, strict=True)])
-        found = self.predict(np.concatenate(crops), around)
+        found = self.predict(torch.cat([torch.as_tensor(one) for one in crops]), around)
         ends = np.cumsum([here.sum() for here in held])[:-1]
         clips = []
         for here, joints in zip(held, np.split(found, ends), strict=True):
@@ -69,18 +73,20 @@ class Estimator:
             clips.append(clip)
         return clips
 
-    def predict(self, crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def predict(self, crops: np.ndarray | Tensor, boxes: np.ndarray) -> np.ndarray:
         """The joints (k, N, 3) float32 px, px, score in crops (k, height, width, 3) uint8 RGB around boxes (k, 4)."""
+        import torch
+
         joints = len(self.skeleton.joints)
         if not len(crops):
             return np.zeros((0, joints, 3), np.float32)
-        points = self._on_device(crops)
+        points = self._on_device(torch.as_tensor(crops))
         places = self.window.back(points[..., :2], boxes)
         found = np.concatenate([places, points[..., 2:]], -1).astype(np.float32)
         found[~(np.isfinite(found).all(-1) & (found[..., 2] > 0))] = 0
         return found
 
-    def _on_device(self, crops: np.ndarray) -> np.ndarray:
+    def _on_device(self, crops: Tensor) -> np.ndarray:
         """Points in px of the crops, and scores, (k, N, 3); smaller batches until they fit into memory."""
         import torch
 
@@ -95,12 +101,12 @@ class Estimator:
                 self.batch //= 2
                 torch.cuda.empty_cache()
 
-    def _forward(self, crops: np.ndarray) -> np.ndarray:
+    def _forward(self, crops: Tensor) -> np.ndarray:
         """One batch (B, height, width, 3) -> (B, N, 3)."""
         import torch
 
         with torch.inference_mode(), exact():
-            pixels = torch.from_numpy(np.array(crops)).to(self.device).permute(0, 3, 1, 2)
+            pixels = crops.to(self.device).permute(0, 3, 1, 2)
             features = self.network.extract_feat(normalised(pixels, self.network.data_preprocessor))
             found = self.network.head.predict(features, None, test_cfg=self.network.test_cfg)
         kept = self.network.test_cfg.get("output_keypoint_indices")
@@ -133,12 +139,14 @@ def normalised(pixels: Tensor, preprocessor: Any) -> Tensor:
     return (pixels - preprocessor.mean) / preprocessor.std
 
 
-def full_batches(crops: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def full_batches(crops: Tensor, size: int) -> Iterator[Tensor]:
     """Parts of `crops` (k, ...) of exactly `size`; the last is filled up with black."""
+    import torch
+
     for start in range(0, len(crops), size):
         part = crops[start : start + size]
         if len(part) < size:
-            part = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
+            part = torch.cat([part, part.new_zeros((size - len(part), *part.shape[1:]))])
         yield part
 
 

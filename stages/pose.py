@@ -79,7 +79,7 @@ class Pose:
     def _network(self) -> dict[str, Any]:
         settings: dict[str, Any] = {"model": self.model, "checkpoint": self.checkpoint, "detector": self.detector}
         if self.detects:
-            settings |= {"detector_weights": self.detector_weights, "linking": "assignment"}
+            settings |= {"detector_weights": self.detector_weights, "linking": "assignment", "crops": "grid"}
         if "random" in (self.checkpoint, settings.get("detector_weights")):
             settings["seed"] = self.seed
         return settings

@@ -31,7 +31,21 @@ class Window:
         """
         import cv2
 
-        return cv2.warpAffine(frame, self._matrix(box), (self.width, self.height), flags=cv2.INTER_LINEAR)
+        return cv2.warpAffine(frame, self.matrix(box), (self.width, self.height), flags=cv2.INTER_LINEAR)
+
+    def matrix(self, box: np.ndarray) -> np.ndarray:
+        """(2, 3): frame px -> input px around a box (4,), pixel centres at whole numbers; off the diagonal 0."""
+        import cv2
+
+        centre, size = self._shown(box)
+        ends = np.array([self.width, self.height], np.float32)
+        if self.unbiased:
+            scale = (ends - 1) / size
+            shift = scale * (0.5 * size - centre)
+            return np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]], np.float32)
+        # Three points fix the map: the centre, the middle of the left edge, and one a quarter turn below that.
+        half = np.array([[0, 0], [-0.5, 0], [-0.5, 0.5]], np.float32)
+        return cv2.getAffineTransform(centre + half * size[0], ends * np.float32(0.5) + half * ends[0])
 
     def back(self, points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Points (k, n, 2) px of k crops, as px of the frames from which the boxes (k, 4) were cut; float32."""
@@ -47,17 +61,3 @@ class Window:
         width = np.maximum(size[..., 0], size[..., 1] * shape)
         height = np.maximum(size[..., 1], size[..., 0] / shape)
         return (boxes[..., 2:] + boxes[..., :2]) * np.float32(0.5), np.stack([width, height], -1)
-
-    def _matrix(self, box: np.ndarray) -> np.ndarray:
-        """(2, 3): frame px -> input px."""
-        import cv2
-
-        centre, size = self._shown(box)
-        ends = np.array([self.width, self.height], np.float32)
-        if self.unbiased:
-            scale = (ends - 1) / size
-            shift = scale * (0.5 * size - centre)
-            return np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]], np.float32)
-        # Three points fix the map: the centre, the middle of the left edge, and one a quarter turn below that.
-        half = np.array([[0, 0], [-0.5, 0], [-0.5, 0.5]], np.float32)
-        return cv2.getAffineTransform(centre + half * size[0], ends * np.float32(0.5) + half * ends[0])

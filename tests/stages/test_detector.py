@@ -30,13 +30,18 @@ def noise(frames: int) -> np.ndarray:
 
 
 def test_people_are_found_in_px_of_the_original_frame(file: Path):
-    """Boxes of shrunk frames are in px of the frames themselves, the surest first, whatever the clip's length."""
+    """Boxes of shrunk frames are in px of the frames themselves, the surest first, whatever the clip's length.
+
+    Frames may be arrays or tensors that are on the device already.
+    """
     detector = Detector(MOBILE, file)
     frames = noise(5)
     clip = detector.find(frames, (640, 320))
     assert len(clip) == 5
     assert all(len(one.boxes) > 1 for one in clip)
     assert all((one.boxes[:, 2] <= 640).all() and (np.diff(one.scores) <= 0).all() for one in clip)
+    there = detector.find(torch.from_numpy(frames), (640, 320))
+    assert all(np.array_equal(a.boxes, b.boxes) for a, b in zip(there, clip, strict=True))
     [last] = detector.find(frames[4:], (1280, 960))
     np.testing.assert_allclose(last.boxes, clip[4].boxes * [2, 3, 2, 3], rtol=1e-5)
 

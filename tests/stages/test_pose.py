@@ -143,7 +143,7 @@ def test_key_holds_what_matters():
     network = "fasterrcnn_resnet50_fpn_v2"
     assert Pose("mmpose", "a", "ab12", network, "random", people=2, seed=3).settings() == {
         **shared, "checkpoint": "ab12", "detector": network, "detector_weights": "random", "seed": 3,
-        "linking": "assignment",
+        "linking": "assignment", "crops": "grid",
     }  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from star.pipeline.datasets.drawn_film import Clip, shoot
 from star.pipeline.datasets.drawn_motion import ACTIONS
 from star.stages import mmpose_adapter, pose_models, weights
 from star.stages.estimator import Estimator, crops
+from star.stages.grid_crop import grid_crops
 from star.stages.people import whole_frame
 from star.stages.pose import Pose, annotated_boxes
 from star.stages.skeleton import PENN_ACTION
@@ -53,19 +56,44 @@ def test_it_is_built_from_its_configuration_like_any_other() -> None:
     assert pose_models.official(NAME) == FILE
 
 
-def test_mmpose_itself_reads_the_configuration_and_finds_the_same(estimator: Estimator, figures) -> None:
-    """The file is a configuration of mmpose's: its own inference gives the joints that star's gives."""
+@pytest.fixture(scope="module")
+def theirs() -> Any:
+    """mmpose's own network, from the shipped configuration and with the shipped weights."""
     mmpose_adapter.module("mmpose.datasets.transforms")
-    inference = mmpose_adapter.module("mmpose.apis")
-    network = inference.init_model(str(pose_models.published(NAME).config), device="cpu")
+    network = mmpose_adapter.module("mmpose.apis").init_model(str(pose_models.published(NAME).config), device="cpu")
     weights.load_into(network, weights.load_state_dict(FILE), FILE, NAME)
-    frames, _ = figures[0]
-    around = whole_frame(1, 1, (256, 192))
-    [found] = estimator.keypoints([crops(estimator.window, frames[:1], around)], [around])
-    [sample] = inference.inference_topdown(network, np.ascontiguousarray(frames[0][..., ::-1]), around[0])
-    np.testing.assert_allclose(found[0, 0, :, :2], sample.pred_instances.keypoints[0], atol=0.5)
-    np.testing.assert_allclose(found[0, 0, :, 2], sample.pred_instances.keypoint_scores[0], rtol=1e-3)
-    assert network.dataset_meta["dataset_name"] == "penn_action"
+    return network
+
+
+def inference_topdown(network: Any, frames: Sequence[np.ndarray], boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (T, N, 2) px and scores (T, N) of one person per frame in boxes (T, 1, 4)."""
+    infer = mmpose_adapter.module("mmpose.apis").inference_topdown
+    samples = [infer(network, np.ascontiguousarray(f[..., ::-1]), box)[0] for f, box in zip(frames, boxes, strict=True)]
+    found = [sample.pred_instances for sample in samples]
+    return np.stack([one.keypoints[0] for one in found]), np.stack([one.keypoint_scores[0] for one in found])
+
+
+def test_mmpose_itself_reads_the_configuration_and_finds_the_same(estimator: Estimator, figures, theirs) -> None:
+    """The file is a configuration of mmpose's: its own inference gives the joints that star's gives."""
+    frames, around = figures[0][0][:1], whole_frame(1, 1, (256, 192))
+    [found] = estimator.keypoints([crops(estimator.window, frames, around)], [around])
+    points, scores = inference_topdown(theirs, frames, around)
+    np.testing.assert_allclose(found[:, 0, :, :2], points, atol=0.5)
+    np.testing.assert_allclose(found[:, 0, :, 2], scores, rtol=1e-3)
+    assert theirs.dataset_meta["dataset_name"] == "penn_action"
+
+
+def test_crops_cut_on_the_device_have_the_joints_that_mmpose_finds(estimator: Estimator, figures, theirs) -> None:
+    """Within 0.5 px, every joint of every clip, in boxes as a detector gives them: around a person, of no whole px."""
+    for frames, joints in figures:
+        around = annotated_boxes(joints, None, np.arange(len(frames)), len(frames), 1)
+        [found] = estimator.keypoints(
+            [grid_crops(estimator.window, torch.from_numpy(np.stack(frames)), around)], [around]
+        )
+        points, scores = inference_topdown(theirs, frames, around)
+        assert (scores > 0).all()
+        np.testing.assert_allclose(found[:, 0, :, :2], points, atol=0.5)
+        np.testing.assert_allclose(found[:, 0, :, 2], scores, rtol=0.02)
 
 
 @pytest.mark.parametrize("boxes", ["frame", "person"])

@@ -1,0 +1,116 @@
+"""Claim: what stands before and after a pose network, cutting its crops and decoding its maps, is quick in batches.
+
+Crops of 16 frames of full HD with two people each: OpenCV one by one (on the host), torch's grid_sample over the frames
+as float32, and star's grid_crops over the frames as they are. Decoding of 32 crops: mmpose's head as it comes, map by
+map, and with star's codec in it. Milliseconds, medians; rounds alternate.
+
+    python benchmarks/pose_parts.py [--rounds 5] [--device cpu] [--threads 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from star.stages import mmpose_adapter
+from star.stages.estimator import crops
+from star.stages.grid_crop import grid_crops
+from star.stages.pose_decoding import batched
+from star.stages.window import Window
+
+WINDOW = Window(192, 256)
+FRAMES, PEOPLE, HEIGHT, WIDTH = 16, 2, 1080, 1920
+BATCH, JOINTS = 32, 17
+
+
+def cutting(device: str) -> dict[str, Callable[[], object]]:
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (FRAMES, HEIGHT, WIDTH, 3), np.uint8)
+    low = random.uniform(100, 500, (FRAMES, PEOPLE, 2))
+    boxes = np.concatenate([low, low + random.uniform(150, 500, low.shape)], -1).astype(np.float32)
+    there = torch.from_numpy(frames).to(device)
+    return {
+        "crops: OpenCV, one by one": lambda: crops(WINDOW, list(frames), boxes),
+        "crops: torch's grid_sample": lambda: by_torch(there, boxes),
+        "crops: grid_crops": lambda: grid_crops(WINDOW, there, boxes),
+    }
+
+
+def by_torch(frames: torch.Tensor, boxes: np.ndarray) -> torch.Tensor:
+    """The crops of each frame as one tall grid."""
+    maps = np.stack([WINDOW.matrix(box) for box in boxes.reshape(-1, 4)])
+    x = (np.arange(WINDOW.width) - maps[:, 0, 2:]) / maps[:, 0, :1]
+    y = (np.arange(WINDOW.height) - maps[:, 1, 2:]) / maps[:, 1, 1:2]
+    shape = len(maps), WINDOW.height, WINDOW.width
+    ends = (
+        np.broadcast_to((2 * x[:, None] + 1) / WIDTH - 1, shape),
+        np.broadcast_to((2 * y[..., None] + 1) / HEIGHT - 1, shape),
+    )
+    grid = torch.from_numpy(np.stack(ends, -1, dtype=np.float32)).to(frames.device)
+    pixels = frames.permute(0, 3, 1, 2).float()
+    cut = torch.nn.functional.grid_sample(pixels, grid.view(FRAMES, -1, WINDOW.width, 2), align_corners=False)
+    return cut.round().to(torch.uint8)
+
+
+def decoding(device: str) -> dict[str, Callable[[], object]]:
+    codecs = mmpose_adapter.module("mmpose.codecs")
+    random = np.random.default_rng(0)
+    x, y = (random.uniform(0, side, (BATCH, JOINTS)) for side in (48, 64))
+    away = (np.arange(48) - x[..., None])[..., None, :] ** 2 + (np.arange(64) - y[..., None])[..., None] ** 2
+    maps = torch.from_numpy(np.exp(-away / 8).astype(np.float32)).to(device)
+    vectors = tuple(torch.rand(BATCH, JOINTS, 2 * side, device=device) for side in (192, 256))
+    size, grid = (192, 256), (48, 64)
+    given = {
+        "MSRAHeatmap": (codecs.MSRAHeatmap(size, grid, 2), maps),
+        "MSRAHeatmap, unbiased": (codecs.MSRAHeatmap(size, grid, 2, unbiased=True), maps),
+        "UDPHeatmap": (codecs.UDPHeatmap(size, grid), maps),
+        "SimCCLabel": (codecs.SimCCLabel(size, sigma=(4.9, 5.66), normalize=False), vectors),
+    }
+    calls: dict[str, Callable[[], object]] = {}
+    for name, (codec, outputs) in given.items():
+        calls[f"{name}: mmpose's"] = lambda head=headed(codec), outputs=outputs: head.decode(outputs)
+        calls[f"{name}: batched"] = lambda head=headed(batched(codec)), outputs=outputs: head.decode(outputs)
+    return calls
+
+
+def headed(codec: object):
+    """What decodes in all of mmpose's heads, with this codec."""
+    head = mmpose_adapter.module("mmpose.models.heads").HeatmapHead(1, JOINTS, deconv_out_channels=None)
+    head.decoder = codec
+    return head
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return 1000 * (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    calls = cutting(options.device) | decoding(options.device)
+    for call in calls.values():  # first calls choose kernels
+        call()
+    taken = {name: [] for name in calls}
+    for _ in range(options.rounds):
+        for name, call in calls.items():
+            taken[name].append(milliseconds(call))
+    print(f"{FRAMES} frames of {WIDTH} x {HEIGHT}, {FRAMES * PEOPLE} crops; {BATCH} crops to decode; {options.device}")
+    for name, values in taken.items():
+        print(f"{name:36} {statistics.median(values):8.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
