@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from .checksum import Row, row_checksums
+from .digest import segment_name
 from .errors import CacheError, CorruptSegment
 from .head import not_given
-from .key import stage_key, stream_digest
+from .key import stage_key
 from .segment import Segment
 from .store import Shelf
 
@@ -47,13 +48,17 @@ def check_segment(path: str | Path, stage: str | None = None, key: str | None = 
     except CacheError as error:
         return [Problem("corrupt" if isinstance(error, CorruptSegment) else "format", str(error))]
     everyone = _names(rows)
-    problems = [*_check_digest(path, everyone), *_check_place(segment, stage, key, everyone), *_check_rows(path, rows)]
+    problems = [
+        *_check_digest(segment, everyone),
+        *_check_place(segment, stage, key, everyone),
+        *_check_rows(path, rows),
+    ]
     try:
         arrays = {name: segment.read(name) for name in segment.names}
         checksums = segment.read("checksum")
     except CacheError as error:
         return [*problems, Problem("corrupt", str(error), everyone)]
-    return [*problems, *_check_checksums(path, rows, arrays, checksums), *_check_values(path, rows, arrays)]
+    return [*problems, *_check_checksums(segment, rows, arrays, checksums), *_check_values(path, rows, arrays)]
 
 
 def check_description(shelf: Shelf) -> list[Problem]:
@@ -75,10 +80,11 @@ def check_description(shelf: Shelf) -> list[Problem]:
     return []
 
 
-def _check_digest(path: Path, everyone: tuple[str, ...]) -> list[Problem]:
+def _check_digest(segment: Segment, everyone: tuple[str, ...]) -> list[Problem]:
+    path = segment.path
     try:
         with path.open("rb", buffering=0) as file:
-            digest = stream_digest(file)
+            digest = segment_name(file, segment.head.version)
     except OSError as error:
         raise not_given(path, error) from None
     if digest == path.stem:
@@ -101,10 +107,10 @@ def _check_rows(path: Path, rows: Sequence[Row]) -> list[Problem]:
 
 
 def _check_checksums(
-    path: Path, rows: Sequence[Row], arrays: Mapping[str, np.ndarray], checksums: np.ndarray
+    segment: Segment, rows: Sequence[Row], arrays: Mapping[str, np.ndarray], checksums: np.ndarray
 ) -> list[Problem]:
-    bad = (row_checksums(rows, arrays) != checksums).any(axis=1)
-    return _by_row("checksum", f"{path}: {{}} not what was written", rows, bad)
+    bad = (row_checksums(rows, arrays, segment.head.version) != checksums).any(axis=1)
+    return _by_row("checksum", f"{segment.path}: {{}} not what was written", rows, bad)
 
 
 def _check_values(path: Path, rows: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> Iterable[Problem]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 
-CHECKSUM_BYTES = 8
+from .digest import CHECKSUM_BYTES, FORMAT_VERSION, Digest
+
 MAX_ID_BYTES = 4096
 
 
@@ -37,12 +37,13 @@ def row_head(row: Row) -> bytes:
     return _text(row.video_id) + _text(row.source) + row.view.to_bytes(8, "little", signed=True)
 
 
-def row_checksums(rows: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The checksum of every row: (n, 8) uint8. arrays: each (n, ...), little-endian."""
+def row_checksums(rows: Sequence[Row], arrays: Mapping[str, np.ndarray], version: int = FORMAT_VERSION) -> np.ndarray:
+    """The checksum of every row: (n, 8) uint8. arrays: each (n, ...), little-endian. version: of the format."""
     heads = [(_text(array_head(name, arrays[name])), as_bytes(arrays[name])) for name in sorted(arrays)]
     sums = np.empty((len(rows), CHECKSUM_BYTES), np.uint8)
     for number, row in enumerate(rows):
-        digest = blake2b(row_head(row), digest_size=CHECKSUM_BYTES)
+        digest = Digest(CHECKSUM_BYTES, version)
+        digest.update(row_head(row))
         for head, content in heads:
             digest.update(head)
             digest.update(content[number].data)

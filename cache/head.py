@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,13 @@ import h5py
 import numpy as np
 from h5py import h5f, h5g
 
-from .checksum import CHECKSUM_BYTES, shape_text
+from .checksum import shape_text
+from .digest import CHECKSUM_BYTES, READABLE
 from .errors import CorruptSegment, FormatError, MissingFeatures, StorageError
 from .files import read_error, size_of
 from .safe import COLUMNS, VERIFY, Layout, attribute, attributes, corrupt, datasets, refusal
 
-FORMAT, FORMAT_VERSION = "star segment", 1
+FORMAT = "star segment"
 _TEXTS = ("stage", "key", "star_version", "provenance")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
@@ -29,10 +30,11 @@ _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 class Head:
     """What a segment says of itself: root attributes, datasets by name, and the attributes of the stage's arrays.
 
-    size: bytes of the file. provenance: JSON text.
+    size: bytes of the file. version: of the format. provenance: JSON text.
     """
 
     size: int
+    version: int
     stage: str
     key: str
     star_version: str
@@ -44,8 +46,8 @@ class Head:
 def read_head(path: Path) -> Head:
     """Read and check the head of a segment; the file is closed again.
 
-    Raises MissingFeatures when it is gone, StorageError when the disk refuses, FormatError when it is no segment of
-    format version 1 or holds what the format forbids, CorruptSegment when it is no HDF5 file, or a damaged one.
+    Raises MissingFeatures when it is gone, StorageError when the disk refuses, FormatError when it is no segment,
+    of another format version or holds what the format forbids, CorruptSegment when it is no HDF5 file, or damaged.
     """
     size = _plain_size(path)
     try:
@@ -80,7 +82,7 @@ def _plain_size(path: Path) -> int:
 
 def _head(path: Path, file: h5f.FileID, size: int) -> Head:
     root = h5g.open(file, b"/")
-    _check_version(path, root)
+    version = _version(path, root)
     if file.get_create_plist().get_userblock():
         raise refusal(path, "a user block")
     about = attributes(path, "the root", root)
@@ -93,20 +95,22 @@ def _head(path: Path, file: h5f.FileID, size: int) -> Head:
     said = {n: _only_texts(path, n, attributes(path, n, d)) for n, (d, _) in found.items() if n not in COLUMNS}
     _check_schema(path, layouts, said)
     _check_json(path, texts["provenance"])
-    return Head(size, texts["stage"], texts["key"], texts["star_version"], texts["provenance"], layouts, said)
+    return Head(size, version, texts["stage"], texts["key"], texts["star_version"], texts["provenance"], layouts, said)
 
 
-def _check_version(path: Path, root: h5g.GroupID) -> None:
+def _version(path: Path, root: h5g.GroupID) -> int:
     if attribute(root, b"format") != FORMAT:
         raise FormatError(f"{path}: not a segment of star's; {VERIFY}")
     version = attribute(root, b"format_version")
-    if version != FORMAT_VERSION:
-        raise FormatError(f"{path}: {other_version(version)}")
+    if isinstance(version, int) and version in READABLE:
+        return version
+    raise FormatError(f"{path}: {other_version(version, READABLE)}")
 
 
-def other_version(version: object) -> str:
+def other_version(version: object, readable: Sequence[int]) -> str:
     """What to say of a file of another format version."""
-    return f"is of format version {version}; this star reads {FORMAT_VERSION}: update star, or extract again"
+    known = " and ".join(map(str, readable))
+    return f"is of format version {version}; this star reads {known}: update star, or extract again"
 
 
 def _only_texts(path: Path, owner: str, values: Mapping[str, str | int]) -> dict[str, str]:

@@ -14,10 +14,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from .digest import read_through
 from .errors import NoVideoStream, UnreadableVideo
 
 DIGEST_BYTES = 16
-_BLOCK = 1 << 20
 
 
 def canonical(value: Any) -> bytes:
@@ -46,21 +46,15 @@ def file_digest(path: str | Path) -> str:
         with open(path, "rb", buffering=0, opener=_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise NoVideoStream(f"{path}: not a regular file; name a video file or a folder of frames")
-            return stream_digest(file)
+            digest = blake2b(digest_size=DIGEST_BYTES)
+            read_through(file, digest)
+            return digest.hexdigest()
     except OSError as error:
         raise UnreadableVideo(f"{path}: {error.strerror}; check the path and its permissions") from None
 
 
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def stream_digest(file: Any) -> str:
-    """The digest of what is left to read in an open binary file, 32 hex digits."""
-    digest, block = blake2b(digest_size=DIGEST_BYTES), memoryview(bytearray(_BLOCK))
-    while count := file.readinto(block):
-        digest.update(block[:count])
-    return digest.hexdigest()
 
 
 def folder_digest(path: str | Path) -> str:

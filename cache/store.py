@@ -15,7 +15,7 @@ import numpy as np
 from .checksum import Row
 from .errors import FormatError, StorageError
 from .files import listing, partial, read_error, read_whole, remove_leftovers, replace, reporting
-from .head import FORMAT_VERSION, other_version
+from .head import other_version
 from .index import Index, Place
 from .index_file import SEGMENT_NAME, load_index, segment_names
 from .safe import NAME
@@ -27,6 +27,7 @@ KEY = re.compile(r"[0-9a-f]{32}")
 DESCRIPTION = "stage.json"
 BAD = "bad"
 _MAX_DESCRIPTION = 1 << 20
+_DESCRIPTION_VERSION = 1
 _MAX_MAPS = 1 << 14  # a process may have 65,530 maps on Linux; three shelves are mapped at once
 
 
@@ -51,7 +52,7 @@ class Shelf:
         """
         about = {
             "format": "star stage",
-            "format_version": FORMAT_VERSION,
+            "format_version": _DESCRIPTION_VERSION,
             "stage": self.stage,
             "key": self.key,
             **description,
@@ -75,8 +76,8 @@ class Shelf:
             about = None
         if not isinstance(about, dict) or about.get("format") != "star stage":
             raise FormatError(f"{path}: does not describe a stage; remove it, `star extract` writes it anew")
-        if about.get("format_version") != FORMAT_VERSION:
-            raise FormatError(f"{path}: {other_version(about.get('format_version'))}")
+        if about.get("format_version") != _DESCRIPTION_VERSION:
+            raise FormatError(f"{path}: {other_version(about.get('format_version'), [_DESCRIPTION_VERSION])}")
         return about
 
     def index(self) -> Index:

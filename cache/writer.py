@@ -20,10 +20,10 @@ from h5py import h5f, h5fd, h5p
 
 from .. import __version__
 from .checksum import Row, id_problem, row_checksums, shape_text
+from .digest import FORMAT_VERSION, segment_name
 from .errors import DatasetError
 from .files import flush, flush_folder, partial, reporting
-from .head import FORMAT, FORMAT_VERSION
-from .key import stream_digest
+from .head import FORMAT
 from .safe import COLUMNS, MAX_ROWS, NAME, TYPES
 from .sink import Sink
 
@@ -98,7 +98,7 @@ def _write(path: Path, about: dict[str, Any], datasets: dict[str, np.ndarray], s
             raise sink.error
         flush(file.fileno())
         file.seek(0, os.SEEK_SET)
-        return stream_digest(file)
+        return segment_name(file)
 
 
 def _created(sink: Sink) -> h5py.File:

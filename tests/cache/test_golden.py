@@ -1,6 +1,6 @@
-"""Golden files of format version 1: every later star must read them, value by value.
+"""Golden files of every format version: every later star must read them, value by value.
 
-They were made by star 0.1.0 (h5py 3.16, HDF5 2.0.0) with `python tests/cache/test_format_v1.py FOLDER`, from the
+They were made by star 0.1.0 (h5py 3.16, HDF5 2.0.0) with `python tests/cache/test_golden.py FOLDER`, from the
 closed formulas in `arrays` below, and are never made anew: another format gets a version and a folder of its own.
 expected.json was written beside them, from the formulas and not from the files.
 """
@@ -20,12 +20,13 @@ import pytest
 
 from star.cache.check import check_description, check_segment
 from star.cache.checksum import Row
+from star.cache.digest import FORMAT_VERSION, READABLE
 from star.cache.key import stage_key
 from star.cache.segment import Segment
 from star.cache.store import Shelf, Store
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests" / "data" / "format_v1"
+GOLDEN = {version: ROOT / "tests" / "data" / f"format_v{version}" for version in READABLE}
 SETTINGS = {"source": "annotations", "people": 1, "margin": 0.5, "crop": None, "flip": True}
 UPSTREAM = {"decode": "00112233445566778899aabbccddeeff"}
 ATTRIBUTES = {
@@ -73,22 +74,28 @@ def digest(array: np.ndarray) -> str:
     return blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
 
 
+@pytest.fixture(scope="module", params=READABLE)
+def version(request) -> int:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def expected() -> dict:
-    return json.loads((GOLDEN / "expected.json").read_text())
+def expected(version) -> dict:
+    return json.loads((GOLDEN[version] / "expected.json").read_text())
 
 
 @pytest.fixture
-def shelf(tmp_path, expected) -> Shelf:
+def shelf(tmp_path, version, expected) -> Shelf:
     """A copy, so that no index is written beside the golden files."""
-    shutil.copytree(GOLDEN, tmp_path / "cache")
+    shutil.copytree(GOLDEN[version], tmp_path / "cache")
     return Store(tmp_path / "cache").shelf("pose", expected["key"])
 
 
-def test_golden_files_are_whole(shelf, expected):
+def test_golden_files_are_whole(shelf, version, expected):
     """Their bytes are those of their names, their checksums hold, their description makes their key."""
     assert shelf.segments() == sorted(set(expected) - {"key"}) and len(shelf.segments()) == 3
     for name in shelf.segments():
+        assert shelf.segment(name).head.version == version
         assert check_segment(shelf.file(name), "pose", expected["key"]) == []
     assert check_description(shelf) == []
     assert stage_key("pose", 1, SETTINGS, UPSTREAM) == expected["key"]
@@ -118,12 +125,23 @@ def test_golden_rows_are_found(shelf, expected):
             assert index.find(Row(*row)) == (name, number)
 
 
-def test_golden_files_are_read_without_star(expected):
+@pytest.mark.parametrize("version", [1], indirect=True)
+def test_a_shelf_holds_segments_of_both_versions(shelf, expected):
+    """A cache that an older star made goes on: new rows lie beside the old ones, and all of them are proved."""
+    row, made = Row("new.mp4", "d" * 32, 0), {name: array[:1] for name, array in arrays("none").items()}
+    path = shelf.write([row], made, ATTRIBUTES, {}, "none")
+    versions = {shelf.segment(name).head.version for name in shelf.segments()}
+    assert versions == {1, 2} and len(shelf.index()) == 7
+    assert [problem for name in shelf.segments() for problem in check_segment(shelf.file(name))] == []
+    assert shelf.index().find(row) == (path.stem, 0)
+
+
+def test_golden_files_are_read_without_star(version, expected):
     """Plain h5py and FORMAT.md are enough: datasets at the root, one row a clip, text padded with NUL."""
     for name, wanted in expected.items():
         if name == "key":
             continue
-        with h5py.File(GOLDEN / "pose" / expected["key"] / f"{name}.h5", "r", locking=False) as file:
+        with h5py.File(GOLDEN[version] / "pose" / expected["key"] / f"{name}.h5", "r", locking=False) as file:
             ids = [text.decode("utf-8", "surrogateescape") for text in file["video_id"][()].tolist()]
             assert ids == [row[0] for row in wanted["rows"]]
             assert file["view"][()].tolist() == [row[2] for row in wanted["rows"]]
@@ -133,6 +151,7 @@ def test_golden_files_are_read_without_star(expected):
                 assert file[array][()].tolist() == values
 
 
+@pytest.mark.parametrize("version", [FORMAT_VERSION], indirect=True)
 def test_star_still_writes_the_same_values(tmp_path, shelf, expected):
     """Written anew today, the same rows give the same checksums, types and texts as in the golden files."""
     for name in shelf.segments():
