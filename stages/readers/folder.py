@@ -31,11 +31,11 @@ class FolderVideo(Video):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._files = list_pictures(path)
-        self.frame_count = self.claimed = len(self._files)
+        self._names = list_pictures(path)
+        self.frame_count = self.claimed = len(self._names)
         self.times = clock([], self.frame_count, FOLDER_RATE)
-        first = _read(self._files[0])
-        self._size = picture_size(first) or _size(_decode(self._files[0], first))
+        first = _read(self._file(0))
+        self._size = picture_size(first) or _size(_decode(self._file(0), first))
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -45,7 +45,7 @@ class FolderVideo(Video):
     def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """The wanted pictures in ascending order."""
         for index in self.wanted(indices):
-            yield index, self._whole(index, _read(self._files[index]))
+            yield index, self._whole(index, _read(self._file(index)))
 
     def reduced(self, indices: Iterable[int], factor: int) -> Iterator[tuple[int, np.ndarray]]:
         """The wanted pictures, those of JPEG files at 1/factor of their size: see `Video.reduced`.
@@ -54,14 +54,17 @@ class FolderVideo(Video):
         those may be turned.
         """
         for index in self.wanted(indices):
-            data = _read(self._files[index])
+            data = _read(self._file(index))
             if factor == 1 or not data.startswith(_JPEG) or picture_size(data) != self._size:
                 yield index, self._whole(index, data)
             else:
-                yield index, _decode(self._files[index], data, factor)
+                yield index, _decode(self._file(index), data, factor)
+
+    def _file(self, index: int) -> Path:
+        return self._path / self._names[index]
 
     def _whole(self, index: int, data: bytes) -> np.ndarray:
-        picture = _decode(self._files[index], data)
+        picture = _decode(self._file(index), data)
         if _size(picture) != self._size:
             raise other_size(self._path, index, _size(picture), self._size)
         return picture
@@ -70,8 +73,8 @@ class FolderVideo(Video):
         """Nothing is held open."""
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order.
+def list_pictures(folder: Path) -> list[str]:
+    """The names of the pictures of a folder in natural order.
 
     Names that begin with a dot are not pictures but their shadows; optical flow that lies among frames is no frame.
     """
@@ -83,7 +86,7 @@ def list_pictures(folder: Path) -> list[Path]:
     if not names:
         raise NoVideoStream(f"{folder}: a folder without pictures; put its frames there as {', '.join(sorted(KINDS))}")
     frames = [name for name in names if not _FLOW.match(name)]
-    return [folder / name for name in sorted(frames or names, key=_natural)]
+    return sorted(frames or names, key=_natural)
 
 
 def _is_picture(name: str) -> bool:

@@ -48,7 +48,7 @@ def survey(path: Path, *, upright: bool = False) -> Survey:
 
 
 def _folder(path: Path) -> Survey:
-    for picture in list_pictures(path):
+    for picture in (path / name for name in list_pictures(path)):
         if picture.stat().st_size == 0:
             raise UnreadableVideo(f"{picture}: the picture is empty (0 bytes); fetch it again")
     video = FolderVideo(path)
