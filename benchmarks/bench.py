@@ -55,7 +55,7 @@ BENCHES = {
     "growth": Bench("growth", "--most 10000", "--most 1000"),
     "memory": Bench("growth", "--clips 60", "--clips 2"),
     "worst_memory": Bench("growth", "--clips 200 2000", "--clips 8 16 --count 2"),
-    "cluster_overhead": Bench("cluster", "--clips 12 --rounds 3", "--clips 2 --rounds 1 --size 32"),
+    "cluster_overhead": Bench("cluster", "--clips 24 --rounds 3", "--clips 2 --rounds 1 --size 32"),
 }
 AREAS = {name: bench.area for name, bench in BENCHES.items()}
 INPUTS = {"penn": "extract_penn", "videos": "decode"}  # option -> the benchmark that takes the path

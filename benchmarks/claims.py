@@ -34,9 +34,11 @@ def claim(
     name of that. ratio: as the claim means it, several times as fast or a share of the time. goal: one of < <= > >=,
     and a number. why: what stands in the way, as far as it is known; shown only where the goal is missed.
     """
+    if min(star, other or 0) < 0:  # a difference of two measurements
+        return skipped(what, "less than the noise; larger sizes tell")
     numbers = {"star": float(star), "other": None if other is None else float(other)}
     found = {"ratio": None if ratio is None else float(ratio), "goal": goal}
-    _tell({"what": what, **numbers, "unit": unit, "against": against, **found, "why": why})
+    return _tell({"what": what, **numbers, "unit": unit, "against": against, **found, "why": why})
 
 
 def skipped(what: str, reason: str) -> None:

@@ -8,7 +8,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+Way = TypeVar("Way")  # the name of a way
 
 
 def options(text: str | None, **numbers: int) -> argparse.ArgumentParser:
@@ -20,12 +22,12 @@ def options(text: str | None, **numbers: int) -> argparse.ArgumentParser:
 
 
 def turns(
-    ways: Mapping[str, Callable[[], object]], rounds: int, *, clock: Callable[[], float] = time.perf_counter
-) -> dict[str, float]:
+    ways: Mapping[Way, Callable[[], object]], rounds: int, *, clock: Callable[[], float] = time.perf_counter
+) -> dict[Way, float]:
     """Median seconds of each way, after a first call that does not count; they take turns: A B A B."""
     for way in ways.values():
         way()
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    taken: dict[Way, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
             start = clock()

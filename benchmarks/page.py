@@ -11,11 +11,11 @@ HEADS = ("claim", "star", "compared with", "its figure", "ratio", "goal", "verdi
 QUICK = "**These are tiny sizes, to see that all of them work: no figure here counts.**\n\n"
 TOP = """# Benchmarks
 
-{note}Written by `make bench`. Every row is a claim that a script in `benchmarks/` makes of itself: its docstring says what
-is compared and how, its command runs it alone. Peers work on the same files in the same run and take turns with star. A
-ratio is meant as its claim means it: how many times as fast star is, or, where the goal is "≤" or "<", star's share of
-the peer's time or memory. video_features is no package that can be installed, and needs a torchvision that could still
-read videos: a plain script does what its `r21d` does, with star's network.
+{note}Written by `make bench`. Every row is a claim that a script in `benchmarks/` makes of itself: its docstring says
+what is compared and how, its command runs it alone. Peers work on the same files in the same run and take turns with
+star. A ratio is meant as its claim means it: how many times as fast star is, or, where the goal is "≤" or "<", star's
+share of the peer's time or memory. video_features is no package that can be installed, and needs a torchvision that
+could still read videos: a plain script does what its `r21d` does, with star's network.
 """
 
 

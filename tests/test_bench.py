@@ -18,6 +18,7 @@ from claims import claim, skipped
 claim("speed of a snail", 1.5, "m/h", against="a hare", other=30_000, ratio=0.00005, goal=(">=", 1), why="Short legs.")
 claim("weight of a snail", 20, "g", goal=("<", 25), why="Not to be seen.")
 claim("years of a snail", 7, "a")
+claim("seconds a snail gains", -1, "s", goal=("<", 1))
 skipped("speed against a horse", "no horse here")
 """,
     "fails": "raise ValueError('cannot read /some/folder/of/mine/file.h5: empty')",
@@ -46,6 +47,7 @@ def test_a_claim_is_a_row_with_its_verdict(rows: dict[str, list[str]]) -> None:
     assert rows["speed of a snail"] == [*first, *command]
     assert rows["weight of a snail"] == ["20 g", "–", "–", "–", "< 25", "met", *command]
     assert rows["years of a snail"] == ["7 a", "–", "–", "–", "–", "–", *command]
+    assert rows["seconds a snail gains"][5] == "skipped: less than the noise; larger sizes tell"
     assert rows["missed"] == [
         "- Short legs.",
         "  - speed of a snail, against a hare: 5.0e-05, where ≥ 1 is the goal",
