@@ -1,4 +1,4 @@
-# make demo, make test, make check: each sets up all it needs first. uv is used where it is found, else kept in .uv.
+# make demo, make test, make check, make bench: each sets up all it needs first. uv is used where it is found, else kept in .uv.
 SHELL := /bin/sh
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -23,6 +23,12 @@ check: .venv/ready
 	$(RUN) ruff format --check .
 	$(RUN) pyright
 	$(RUN) lint-imports
+
+# One table of all claims in docs/benchmarks.md, about 25 minutes. PENN=PATH reads Penn Action, VIDEOS=FOLDER real videos,
+# in place of drawn ones; ONLY="NAME NAME" leaves the other rows as they are. imageio-ffmpeg brings an ffmpeg to compare with.
+bench: .venv/ready
+	-$(UV) pip install --quiet imageio-ffmpeg
+	$(RUN) python benchmarks/bench.py $(if $(PENN),--penn "$(PENN)") $(if $(VIDEOS),--videos "$(VIDEOS)") $(if $(ONLY),--only $(ONLY))
 
 .venv/ready: pyproject.toml | $(UV)
 	$(UV) sync --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"

@@ -11,12 +11,11 @@ nn.MultiheadAttention use the fused kernel too. Same shapes, same batch, same lo
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Callable
-from statistics import median
 
 import torch
+from claims import claim
+from common import options, turns
 from torch import Tensor, nn
 
 from star.stages.transformer import STARTransformer
@@ -93,24 +92,9 @@ def step(network: nn.Module, batch: dict[str, Tensor], labels: Tensor, *, bfloat
     return run
 
 
-def seconds(steps: dict[str, Callable[[], None]], repeat: int) -> dict[str, float]:
-    """Median seconds of each step, taken in turns."""
-    for run in steps.values():
-        run()
-    taken: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(repeat):
-        for name, run in steps.items():
-            start = time.perf_counter()
-            run()
-            taken[name].append(time.perf_counter() - start)
-    return {name: median(times) for name, times in taken.items()}
-
-
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in (("layers", 1), ("batch", 2), ("repeat", 3), ("width", 512), ("heads", 8)):
-        parser.add_argument(f"--{name}", type=int, default=value)
+    parser = options(__doc__, layers=1, batch=2, repeat=3, width=512, heads=8)
     parser.add_argument("--device", default="cpu")
     a = parser.parse_args()
     torch.manual_seed(0)
@@ -127,12 +111,31 @@ def main() -> None:
         "plain, lean, bfloat16": step(lean, batch, labels, bfloat16=True),
         "star, bfloat16": step(star, batch, labels, bfloat16=True),
     }
-    times = seconds(steps, a.repeat)
+    times = turns(steps, a.repeat)
     print(
         f"{a.layers}+{a.layers} layers, width {a.width}, batch {a.batch}, {a.device}, {torch.get_num_threads()} threads"
     )
     for name, taken in times.items():
         print(f"{name:<24}{taken * 1e3:10.0f} ms a step{times['plain, float32'] / taken:8.2f} × plain")
+    compare(times)
+
+
+def compare(times: dict[str, float]) -> None:
+    """Seconds a step, by way -> the claims."""
+    for mine, other, goal in (
+        ("star, float32", "plain, float32", (">=", 1.4)),
+        ("star, bfloat16", "plain, float32", (">=", 2.5)),
+        ("star, bfloat16", "plain, lean, bfloat16", None),
+    ):
+        claim(
+            f"a training step of the network alone, {mine.split(', ')[1]}",
+            1e3 * times[mine],
+            "ms",
+            against=f"nn.MultiheadAttention ({other})",
+            other=1e3 * times[other],
+            ratio=times[other] / times[mine],
+            goal=goal,
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Question: what does Dask cost? The same extraction in this process, and on two local Dask workers.
+"""Claim: Dask costs less than 10 %: the same extraction in one process, and on two local Dask workers.
 
 Both get the same cores and the same number of decoding children: in one process two threads of the network and two
 children, on the cluster two workers with one thread and one child each. They take turns as commands of their own on the
@@ -9,15 +9,15 @@ this machine does.
     python benchmarks/cluster_overhead.py [--clips 48] [--rounds 3] [--size 112]      clips of each of eight actions
 """
 
-import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
+
+import common
+from claims import claim
 
 from star.pipeline.datasets.drawn import draw
 
@@ -32,10 +32,7 @@ WAYS = {"in one process": "cpu", "two Dask workers": "cpu,cpu"}
 def run(recipe: Path, device: str, shard: str) -> tuple[float, float, int]:
     """Seconds of wall time and of the processor for a share of the clips, and how many those were."""
     words = ["extract", str(recipe), "--device", device, "--workers", "2", "--shard", shard, "--json", "-q"]
-    began, used = time.perf_counter(), os.times()
-    said = subprocess.run([sys.executable, "-m", "star", *words], check=True, capture_output=True, text=True).stdout
-    wall, now = time.perf_counter() - began, os.times()
-    processor = now.children_user + now.children_system - used.children_user - used.children_system
+    said, wall, processor = common.run([sys.executable, "-m", "star", *words])
     return wall, processor, json.loads(said)["clips"]
 
 
@@ -53,19 +50,15 @@ def further(folder: Path, device: str, size: int) -> tuple[float, float, float]:
 
 def main() -> None:
     """Take turns, then print clips/s, the ratio of every round's neighbours, and what starting took."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=48)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--size", type=int, default=112)
-    options = parser.parse_args()
+    asked = common.options(__doc__, clips=48, rounds=3, size=112).parse_args()
     found: dict[str, list[tuple[float, float, float]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as name:
-        draw(Path(name) / "data", clips_per_class=options.clips)
-        for turn in range(options.rounds):
+        draw(Path(name) / "data", clips_per_class=asked.clips)
+        for turn in range(asked.rounds):
             for way in list(WAYS)[:: 1 if turn % 2 == 0 else -1]:
-                found[way].append(further(Path(name), WAYS[way], options.size))
+                found[way].append(further(Path(name), WAYS[way], asked.size))
     base = found["in one process"]
-    print(f"{8 * options.clips} clips, {options.rounds} rounds")
+    print(f"{8 * asked.clips} clips, {asked.rounds} rounds")
     for way, rounds in found.items():
         wall, processor, start = (median(values) for values in zip(*rounds, strict=True))
         ratios = [median(one[k] / other[k] for one, other in zip(rounds, base, strict=True)) for k in (0, 1)]
@@ -73,6 +66,16 @@ def main() -> None:
             f"{way:18} {1 / wall:6.2f} clips/s  {ratios[0]:5.2f} x the time   {processor * 1000:6.0f} ms of the "
             f"processor a clip  {ratios[1]:5.2f} x   {start:5.1f} s to start"
         )
+    compare(base, found["two Dask workers"])
+
+
+def compare(base: list[tuple[float, float, float]], dask: list[tuple[float, float, float]]) -> None:
+    """(wall, processor, start) of every round of both ways -> the claims."""
+    for k, (what, goal) in enumerate((("time", ("<", 1.1)), ("time of the processor", None))):
+        mine, other = (median(row[k] for row in rows) * 1000 for rows in (dask, base))
+        ratio = median(one[k] / two[k] for one, two in zip(dask, base, strict=True))
+        what = f"two Dask workers, {what} of a further clip"
+        claim(what, mine, "ms", against="the same in one process", other=other, ratio=ratio, goal=goal)
 
 
 if __name__ == "__main__":

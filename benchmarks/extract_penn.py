@@ -1,8 +1,9 @@
 """Claims: on frame folders, `star extract` makes all five stages at 0.9 or more of the rate of its backbone alone, at 3
 times the rate of a plain float32 script and at 1.5 times that of a plain bfloat16 prototype.
 
-PATH is Penn Action (frames/, labels/); the first N sequences are read. Random mc3_18 weights, 112 px, person crop, on
-the CPU. Everything is a process of its own, and they take turns:
+PATH is Penn Action (frames/, labels/), of which the first N sequences are read; without it as many are drawn, laid out
+as Penn Action is (penn.py). Random mc3_18 weights, 112 px, person crop, on the CPU. Everything is a process of its own,
+and they take turns:
     backbone    star's network alone on all cores, batches of 8, frames from memory: clips/s once it is warm, both with
                 star's lanes and with torch's own threads; the faster counts
     star        the command. Its rate is compared with the plain scripts' from start to end, and with the backbone's
@@ -11,20 +12,20 @@ the CPU. Everything is a process of its own, and they take turns:
     bfloat16    the same with autocast, channels_last_3d and one uncompressed HDF5 file a clip, without checksums
 Core ms are of the processor, children included: on a machine with other work to do they tell more than the rates.
 
-    python benchmarks/extract_penn.py PATH [--sequences 160] [--rounds 3]
+    python benchmarks/extract_penn.py [PATH] [--sequences 160] [--rounds 3]
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
+
+from claims import claim
+from common import options, run
+from penn import draw
 
 RECIPE = """
 dataset: {{kind: penn_action, root: {root}}}
@@ -113,19 +114,6 @@ with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=fast)
 """
 
 
-def used() -> float:
-    """Seconds of the processor that children, and theirs, have taken so far."""
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
-
-
-def timed(command: list[str]) -> tuple[str, float, float]:
-    """What a command prints, its wall time and the processor's."""
-    began, before = time.perf_counter(), used()
-    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-    return said, time.perf_counter() - began, used() - before
-
-
 def subset(path: Path, root: Path, count: int) -> int:
     """The first sequences of a data set, as links; returns how many there are."""
     names = sorted(folder.name for folder in (path / "frames").iterdir())[:count]
@@ -138,37 +126,34 @@ def subset(path: Path, root: Path, count: int) -> int:
 
 def main() -> None:
     """Take turns, then print rates and the ratios of every round's neighbours."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--sequences", type=int, default=160)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    parser = options(__doc__, sequences=160, rounds=3)
+    parser.add_argument("path", nargs="?", type=Path)
+    asked = parser.parse_args()
     rows: dict[str, list[tuple[float, float]]] = {"star": [], "float32": [], "bfloat16": []}
     backbone, inner, limit = [], [], ""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        count = subset(options.path, folder / "penn", options.sequences)
+        path = asked.path or draw(folder / "drawn", asked.sequences)
+        count = subset(path, folder / "penn", asked.sequences)
         (folder / "plain.py").write_text(PLAIN)
         (folder / "backbone.py").write_text(BACKBONE)
-        for turn in range(options.rounds):
-            said, _, _ = timed([sys.executable, str(folder / "backbone.py"), str(max(count // 32, 2))])
-            backbone.append(float(said))
+        for turn in range(asked.rounds):
+            alone = run([sys.executable, str(folder / "backbone.py"), str(max(count // 32, 2))])
+            backbone.append(float(alone.said))
             recipe = folder / "star.yaml"
             recipe.write_text(RECIPE.format(root=folder / "penn", cache=folder / f"cache{turn}"))
-            said, wall, cores = timed(
-                [sys.executable, "-m", "star.cli", "extract", str(recipe), "--json", "--device", "cpu"]
-            )
-            document = json.loads(said)
+            star = run([sys.executable, "-m", "star.cli", "extract", str(recipe), "--json", "--device", "cpu"])
+            document = json.loads(star.said)
             inner.append(document["clips"] / document["seconds"])
             limit = document["time"]["said"]
-            rows["star"].append((count / wall, cores / count * 1000))
+            rows["star"].append((count / star.wall, star.cores / count * 1000))
             for precision in ("float32", "bfloat16"):
                 out = folder / f"{precision}{turn}"
                 command = [sys.executable, str(folder / "plain.py"), str(folder / "penn"), str(out), precision]
-                _, wall, cores = timed(command)
-                rows[precision].append((count / wall, cores / count * 1000))
+                plain = run(command)
+                rows[precision].append((count / plain.wall, plain.cores / count * 1000))
     share = median(one / other for one, other in zip(inner, backbone, strict=True))
-    print(f"{count} clips, {options.rounds} rounds; {limit}")
+    print(f"{count} clips, {asked.rounds} rounds; {limit}")
     print(
         f"backbone alone {median(backbone):.2f} clips/s; star, after its start, {median(inner):.2f}: {share:.2f} of it"
     )
@@ -176,6 +161,33 @@ def main() -> None:
         ratio = median(one[0] / other[0] for one, other in zip(rows["star"], found, strict=True))
         rate, cores = (median(column) for column in zip(*found, strict=True))
         print(f"{what:9} {rate:6.2f} clips/s, {cores:6.0f} core ms a clip   star is {ratio:5.2f} x as fast")
+    compare(median(inner), median(backbone), share, rows)
+
+
+def compare(inner: float, backbone: float, share: float, rows: dict[str, list[tuple[float, float]]]) -> None:
+    """Clips/s after the start, of the backbone alone, their ratio, (clips/s, core ms) by way -> the claims."""
+    claim(
+        "`star extract` of frame folders, after its start",
+        inner,
+        "clips/s",
+        against="its own backbone alone",
+        other=backbone,
+        ratio=share,
+        goal=(">=", 0.9),
+        why="Reading and cutting a clip's JPEG frames, and hashing and writing what comes out, take the same cores as "
+        "the network does.",
+    )
+    for precision, goal in (("float32", 3), ("bfloat16", 1.5)):
+        mine, theirs = (median(row[0] for row in rows[way]) for way in ("star", precision))
+        claim(
+            "`star extract` of frame folders, start to end, all five stages",
+            mine,
+            "clips/s",
+            against=f"a plain script, {precision}, features alone",
+            other=theirs,
+            ratio=median(one[0] / other[0] for one, other in zip(rows["star"], rows[precision], strict=True)),
+            goal=(">=", goal),
+        )
 
 
 if __name__ == "__main__":

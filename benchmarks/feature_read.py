@@ -10,7 +10,6 @@ A B C A B C, medians over the rounds.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +20,8 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from claims import claim
+from common import options
 from torch.utils.data import DataLoader, Dataset
 
 from star.cache.segment import Row
@@ -141,13 +142,27 @@ def table(title: str, rates: dict[str, list[float]], megabytes: float) -> None:
     for name, values in rates.items():
         rate = median(values)
         print(f"{name:<22}{rate:>10.0f}{rate * megabytes / 1000:>8.2f}{rate / median(rates['np.memmap']):>10.2f}")
+    compare(title, {name: median(values) for name, values in rates.items()})
+
+
+def compare(title: str, rates: dict[str, float]) -> None:
+    """Clips per second of each way -> the claims."""
+    mine = rates["star Features"]
+    for other, goal in (("np.memmap", (">=", 0.9)), ("h5py", None)):
+        claim(
+            f"random batches of training, {title}",
+            mine,
+            "clips/s",
+            against=f"{other} on the same clips",
+            other=rates[other],
+            ratio=mine / rates[other],
+            goal=goal,
+        )
 
 
 def main() -> None:
     """Print one table for this process and one for each way of starting workers."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in (("clips", 512), ("batch", 32), ("workers", 2), ("rounds", 7)):
-        parser.add_argument(f"--{name}", type=int, default=value)
+    parser = options(__doc__, clips=512, batch=32, workers=2, rounds=7)
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:

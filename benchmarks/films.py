@@ -66,6 +66,16 @@ def scene(count: int, width: int, height: int) -> Iterator[np.ndarray]:
         yield picture
 
 
+def typical(folder: Path) -> list[Path]:
+    """Three videos made as those of well-known data sets are: size, codec, frames, B-pictures. Their paths."""
+    kinds = (
+        (Film("1920x1080 MPEG-4 B.avi", "mpeg4", 103, 1, options={"bf": "1", "g": "12", "b": "2000000"}), (1920, 1080)),
+        (Film("340x256 H.264 B.mp4", "libx264", 280, 3, options={"preset": "medium", "crf": "23"}), (340, 256)),
+        (Film("320x240 H.264 no B.mp4", "libx264", 355, 0, options={"preset": "medium", "bf": "0"}), (320, 240)),
+    )
+    return [film.write(folder, size) for film, size in kinds]
+
+
 def films(count: int, seed: int = 0) -> list[Film]:
     """`count` kinds of films: three of five in H.264, the others in MPEG-4."""
     chance = random.Random(seed)

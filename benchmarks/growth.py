@@ -8,7 +8,7 @@ processor's time instead (of the process and its children): the cost of each cli
 leaves out the start. Memory is Linux's "Pss" of the process and its children, the median over the second and over the
 last third of a run.
 
-    python benchmarks/growth.py [--most 10000]
+    python benchmarks/growth.py [--most 10000]        at least 1000
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from statistics import median
 
 import numpy as np
 import torch
-from memory import megabytes, tree
+from claims import claim
+from common import options
+from memory import megabytes, needs_linux, tree
 
 from star.pipeline import recipe as recipes
 from star.pipeline.datasets.drawn import draw
@@ -101,24 +103,37 @@ def measure(folder: Path, data: Path, clips: int) -> tuple[float, float, float, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--most", type=int, default=10_000)
+    parser = options(__doc__, most=10_000)
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.run:
-        return run(options.run)
+    asked = parser.parse_args()
+    needs_linux()
+    if asked.run:
+        return run(asked.run)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = folder / "data"
-        draw(data, clips_per_class=-(-options.most // (8 * VIEWS)), frames=(16, 16), size=(64, 48))
+        draw(data, clips_per_class=-(-asked.most // (8 * VIEWS)), frames=(16, 16), size=(64, 48))
         print("clips    clips/s   core ms a further clip   MB, second third   MB, last third", flush=True)
         fewer = before = 0.0
-        for clips in (number for number in (100, 1_000, 10_000) if number <= options.most):
+        found: list[tuple[int, float, float, float]] = []
+        for clips in (number for number in (100, 1_000, 10_000) if number <= asked.most):
             rate, used, second, last = measure(folder, data, clips)
             cost = f"{(used - before) / (clips - fewer) * 1000:.2f}" if before else ""
             fewer, before = clips, used
+            found.append((clips, rate, second, last))
             print(f"{clips:6,} {rate:9.1f} {cost:>24} {second:18.0f} {last:16.0f}", flush=True)
+    compare(found)
     return None
+
+
+def compare(found: list[tuple[int, float, float, float]]) -> None:
+    """Clips, clips/s, MB in the second and in the last third, of every run -> the claims, of the longest run."""
+    (fewer, slower, _, held), (clips, rate, second, last) = found[-2:]
+    what, against = f"`star extract` without its network, {clips:,} clips", f"{fewer:,} clips"
+    claim(f"{what}: rate", rate, "clips/s", against=against, other=slower, ratio=rate / slower, goal=(">=", 0.9))
+    claim(f"{what}: memory", last, "MB", against=against, other=held, ratio=last / held, goal=("<=", 1.05))
+    what, ratio = f"{what}: memory in the last third", last / second
+    claim(what, last, "MB", against="the second third", other=second, ratio=ratio, goal=("<=", 1.05))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from claims import claim
+from common import options
 
 from star.cache.segment import Row
 from star.cache.store import Place, Shelf, Store
@@ -98,37 +100,50 @@ def in_order(shelf: Shelf) -> list[str]:
     return sorted(shelf.segments(), key=lambda name: int(shelf.segment(name).rows[0].video_id))
 
 
-def together(root: Path, options: argparse.Namespace, workers: int, start: str) -> dict[str, float]:
+def together(root: Path, asked: argparse.Namespace, workers: int, start: str) -> dict[str, float]:
     """GB/s of several processes that each read all clips, added up; no start: in this process."""
     if not start:
-        return rates(root, options.clips, options.rounds, 0)
-    jobs = [(root, options.clips, options.rounds, number) for number in range(workers)]
+        return rates(root, asked.clips, asked.rounds, 0)
+    jobs = [(root, asked.clips, asked.rounds, number) for number in range(workers)]
     with multiprocessing.get_context(start).Pool(workers) as pool:
         found = pool.starmap(rates, jobs, chunksize=1)
     return {way: sum(one[way] for one in found) for way in WAYS}
 
 
-def report(root: Path, options: argparse.Namespace) -> None:
+def report(root: Path, asked: argparse.Namespace) -> None:
     print(f"| GB/s | {' | '.join(WAYS)} | mapped / memmap | mapped / h5py |")
     print("|---|---|---|---|---|---|---|")
-    for workers, start in ((1, ""), (options.workers, "fork"), (options.workers, "spawn")):
-        found = together(root, options, workers, start)
+    for workers, start in ((1, ""), (asked.workers, "fork"), (asked.workers, "spawn")):
+        found = together(root, asked, workers, start)
         name = f"{workers} processes, {start}" if start else "1 process"
         ratios = (found["star, mapped"] / found[other] for other in ("np.memmap", "h5py"))
         numbers = " | ".join(f"{number:.2f}" for number in (*found.values(), *ratios))
         print(f"| {name} | {numbers} |", flush=True)
+        compare(name, found)
+
+
+def compare(name: str, rates: dict[str, float]) -> None:
+    """GB/s of each way -> the claims."""
+    mine = rates["star, mapped"]
+    for other, goal in (("np.memmap", (">=", 0.9)), ("h5py", None)):
+        claim(
+            f"mapped reads in random order, {name}",
+            mine,
+            "GB/s",
+            against=f"{other} on the same clips",
+            other=rates[other],
+            ratio=mine / rates[other],
+            goal=goal,
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--workers", type=int, default=2)
+    parser = options(__doc__, clips=256, rounds=7, workers=2)
     parser.add_argument("--folder", type=Path)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        make(Path(folder), options.clips)
-        report(Path(folder), options)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+        make(Path(folder), asked.clips)
+        report(Path(folder), asked)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ still starts up.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
+
+from claims import claim, unable
+from common import options
 
 from star.pipeline.datasets.drawn import draw
 
@@ -26,6 +28,12 @@ cache: {{root: {folder}/cache}}
 backbone: {{weights: random, size: 32, crop: person, batch: 16}}
 """
 EVERY = 0.2  # seconds
+
+
+def needs_linux() -> None:
+    """End here where the system does not say what memory processes share."""
+    if not Path("/proc/self/smaps_rollup").is_file():
+        unable("needs Linux's /proc/PID/smaps_rollup")
 
 
 def tree(pid: int) -> list[int]:
@@ -51,12 +59,11 @@ def megabytes(pids: list[int]) -> float:
 
 def main() -> None:
     """Run the command, print the medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=130)
-    options = parser.parse_args()
+    asked = options(__doc__, clips=130).parse_args()
+    needs_linux()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        count = draw(folder / "data", clips_per_class=options.clips, frames=(20, 24), size=(96, 80))
+        count = draw(folder / "data", clips_per_class=asked.clips, frames=(20, 24), size=(96, 80))
         recipe = folder / "star.yaml"
         recipe.write_text(RECIPE.format(folder=folder))
         command = [sys.executable, "-m", "star.cli", "extract", str(recipe), "-q"]
@@ -71,6 +78,16 @@ def main() -> None:
     for column, what in enumerate(("the process", "its decoding children")):
         middles = ", ".join(f"{median(pair[column] for pair in part):,.0f}" for part in parts if part)
         print(f"MB in each tenth of the run, {what}: {middles}")
+    before, last = (median(sum(pair) for part in some for pair in part) for some in (parts[4:7], parts[7:]))
+    claim(
+        "memory of `star extract` and its children, last three tenths of a run",
+        last,
+        "MB",
+        against="the three tenths before",
+        other=before,
+        ratio=last / before,
+        goal=("<=", 1.05),
+    )
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ are compared, since both only compute.
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from claims import claim
+from common import options, turns
 
 from star.pipeline.datasets.ntu_skeleton import read_skeleton
 
@@ -55,34 +55,24 @@ def plain(path: Path) -> np.ndarray:
     return found
 
 
-def seconds(read: Callable[[Path], np.ndarray], path: Path) -> float:
-    start = time.process_time()
-    read(path)
-    return time.process_time() - start
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=100)
-    parser.add_argument("--bodies", type=int, choices=(1, 2), default=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
+    asked = options(__doc__, frames=100, bodies=2, rounds=7).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "S001C001P001R001A050.skeleton"
-        write(path, options.frames, options.bodies)
+        write(path, asked.frames, asked.bodies)
         ours, theirs = read_skeleton(path), plain(path)
         assert np.array_equal(np.sort(ours.sum((0, 2))), np.sort(theirs.sum((0, 2))))
-        readers = {"line by line, float()": plain, "star": read_skeleton}
-        taken: dict[str, list[float]] = {name: [] for name in readers}
-        for _ in range(options.rounds):
-            for name, read in readers.items():
-                taken[name].append(seconds(read, path))
+        readers = {"line by line, float()": partial(plain, path), "star": partial(read_skeleton, path)}
+        medians = turns(readers, asked.rounds, clock=time.process_time)
         size = path.stat().st_size / 1e6
-    medians = {name: statistics.median(values) for name, values in taken.items()}
-    print(f"{size:.2f} MB, {options.frames} frames, {options.bodies} bodies")
+    print(f"{size:.2f} MB, {asked.frames} frames, {asked.bodies} bodies")
     for name, median in medians.items():
         rate, ratio = size / median, median / medians["star"]
         print(f"{name:24} {1000 * median:8.1f} ms   {rate:6.1f} MB/s   ratio {ratio:.1f}")
+    slow, fast = (size / median for median in medians.values())
+    what, against = "NTU's .skeleton files, processor time", "line by line with float()"
+    claim(what, fast, "MB/s", goal=(">=", 20))
+    claim(what, fast, "MB/s", against=against, other=slow, ratio=fast / slow, goal=(">", 1))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from typing import Any
 import numpy as np
 import torch
 from attention import Plain
+from claims import claim
+from common import options
 from feature_read import SHAPES, Batches, Hdf5, as_it_is, build, order
 from torch import nn
 from torch.utils.data import DataLoader
@@ -112,11 +114,7 @@ def plain(selection: Selection, asked: argparse.Namespace, *, lean: bool, hdf5: 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    given = {"batch": 4, "layers": 1, "width": 512, "rounds": 3, "workers": 2, "clips": 64}
-    for name, value in given.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    asked = parser.parse_args()
+    asked = options(__doc__, batch=4, layers=1, width=512, rounds=3, workers=2, clips=64).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         selection = build(Path(folder), asked.clips)
         steps = {
@@ -136,10 +134,30 @@ def main() -> None:
         print(f"{size}, {torch.get_num_threads()} threads")
         print(f"{'':<14}{'ms a step':>10}{'waiting':>9}{'x plain':>9}{'x h5py':>8}")
         times = {name: median(whole for whole, _ in rows) for name, rows in taken.items()}
-        for name, rows in taken.items():
-            waiting = sum(waited for _, waited in rows) / sum(whole for whole, _ in rows)
+        waits = {name: sum(w for _, w in rows) / sum(whole for whole, _ in rows) for name, rows in taken.items()}
+        for name, waiting in waits.items():
             ratios = f"{times['plain'] / times[name]:>9.2f}{times['plain, h5py'] / times[name]:>8.2f}"
             print(f"{name:<14}{times[name] * 1000:>10.0f}{waiting:>9.1%}{ratios}")
+    compare(times, waits["star"])
+
+
+def compare(times: dict[str, float], waiting: float) -> None:
+    """Seconds a step by way, and the share of star's that is waiting -> the claims."""
+    for other, against, goal in (
+        ("plain", "nn.MultiheadAttention, float32, mapped features", (">=", 2.5)),
+        ("plain, h5py", "nn.MultiheadAttention, float32, h5py in a DataLoader", (">=", 2.5)),
+        ("lean", "nn.MultiheadAttention, float32, no dropout on attention (fused kernel)", None),
+    ):
+        claim(
+            "a training step, data included, bfloat16",
+            1e3 * times["star"],
+            "ms",
+            against=against,
+            other=1e3 * times[other],
+            ratio=times[other] / times["star"],
+            goal=goal,
+        )
+    claim("waiting for data in a training step", 100 * waiting, "% of it", goal=("<", 3))
 
 
 if __name__ == "__main__":

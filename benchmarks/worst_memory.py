@@ -9,13 +9,14 @@ Prints the peak of its resident memory, and what more clips added to it beside w
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from claims import claim
+from common import options
 
 from star.cache.segment import Row
 from star.pipeline import recipe as recipes
@@ -101,28 +102,29 @@ def peak(path: Path, count: int) -> float:
 
 def main() -> None:
     """Print a line for each size and, against the first, the ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, count=20)
     parser.add_argument("--clips", type=int, nargs="+", default=[200, 2000])
-    parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--folder", type=Path)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.folder) as name:
         folder = Path(name)
         draw(folder / "drawn", clips_per_class=1, frames=(20, 24), size=(96, 80), workers=1)
         films = sorted((folder / "drawn" / "videos").glob("*.mp4"))
         arrays, weight = extracted(listed(folder / "eight", films, len(films)))
         first = 0.0
-        for clips in options.clips:
+        for clips in asked.clips:
             path = listed(folder / str(clips), films, clips)
             fill(path, arrays)
-            found = peak(path, options.count)
+            found = peak(path, asked.count)
             first = first or found
-            grown = (found - first) * 1024 / max(1, clips - options.clips[0])
+            grown = (found - first) * 1024 / max(1, clips - asked.clips[0])
             print(
                 f"{clips:,} clips, {weight / 1e6 * clips:,.0f} MB cached: {found:.0f} MB, ratio {found / first:.3f}; ",
                 end="",
             )
             print(f"{grown:.2f} kB more a clip, of whose arrays there are {weight / 1024:.0f} kB", flush=True)
+    what, against = f"memory of `star inspect --worst {asked.count}`, {clips:,} clips", f"{asked.clips[0]:,} clips"
+    claim(what, found, "MB", against=against, other=first, ratio=found / first, goal=("<=", 1.05))
 
 
 if __name__ == "__main__":
