@@ -35,9 +35,11 @@ backbone: {{weights: random, crop: person, precision: bfloat16}}
 BACKBONE = """
 import sys, time
 import numpy as np
+from star.pipeline import heap
 from star.pipeline.lanes import Lanes
 from star.stages.backbone import Backbone, Network
 
+heap.keep()
 passes = int(sys.argv[1])
 network = Network(Backbone(weights="random"), batch=8)
 batch = np.random.default_rng(0).integers(0, 256, network.blank(16).shape, np.uint8)

@@ -10,6 +10,7 @@ import numpy as np
 from . import weights
 from .exact import exact
 from .people import Found
+from .torchvision_adapter import models
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,15 +85,12 @@ def _people(answer: dict[str, Tensor], scale: np.ndarray) -> Found:
 def _built(name: str, seed: int) -> nn.Module:
     """The network with weights drawn from `seed`; torch's own random state is left as it was."""
     import torch
-    from torchvision.models import detection
 
-    build: Any = getattr(detection, name)
+    build: Any = getattr(models("detection"), name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(weights=None, weights_backbone=None)
 
 
 def _address(name: str) -> str:
-    from torchvision.models import get_model_weights
-
-    return get_model_weights(name).DEFAULT.url  # type: ignore[attr-defined]
+    return models().get_model_weights(name).DEFAULT.url

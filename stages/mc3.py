@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..cache.errors import WeightsError
+from .torchvision_adapter import models
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,10 +25,9 @@ def load(weights: str, seed: int = 0, file: Path | None = None) -> nn.Module:
     is not that one, or of another network; DownloadError where official weights cannot be fetched.
     """
     import torch
-    from torchvision.models.video import mc3_18
 
     with torch.device("meta"):
-        model = mc3_18(weights=None)
+        model: nn.Module = models("video").mc3_18(weights=None)
     del model.fc
     model = model.to_empty(device="cpu").eval().requires_grad_(False)
     if weights == "random":
@@ -62,9 +62,7 @@ def _load_file(model: nn.Module, weights: str, file: Path | None) -> None:
     from .weights import fetch, load_into, load_state_dict, sha256
 
     if weights == "kinetics400":
-        from torchvision.models.video import MC3_18_Weights
-
-        file = fetch(MC3_18_Weights.KINETICS400_V1.url, "mc3_18")
+        file = fetch(models("video").MC3_18_Weights.KINETICS400_V1.url, "mc3_18")
     elif file is None:
         raise WeightsError(f"backbone.weights: {weights} is the sha256 of a file; name that file in the recipe")
     elif sha256(file) != weights:
