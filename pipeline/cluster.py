@@ -24,6 +24,7 @@ from . import recipe as recipes
 from .dispatch import DEATHS, Cluster, Desk, Job
 from .engine import Done, reads_videos
 from .extract import Where
+from .heap import ENVIRONMENT
 from .plan import Plan
 from .progress import Progress, counted, tell
 from .station import Stations, Task, Unfit, unfit
@@ -395,7 +396,7 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
     resource = "GPU" if all(name.startswith("cuda") for name in devices) else "CPU"
     with (
         _environment_kept(),
-        config.set({"distributed.worker.daemon": False, "distributed.nanny.pre-spawn-environ": threads}),
+        config.set({"distributed.worker.daemon": False, "distributed.nanny.pre-spawn-environ": threads | ENVIRONMENT}),
         LocalCluster(
             n_workers=len(devices), threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
             resources={resource: 1}, memory_limit=0, silence_logs=level,

@@ -12,6 +12,8 @@ import ctypes
 LARGEST = 32 << 20  # bytes of an array that is kept; glibc takes no more
 KEPT = 1 << 30  # bytes of free memory that stay with the process
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of malloc.h
+# the same for a process that is yet to be started
+ENVIRONMENT = {"MALLOC_ARENA_MAX": 1, "MALLOC_MMAP_THRESHOLD_": LARGEST, "MALLOC_TRIM_THRESHOLD_": KEPT}
 
 
 def keep() -> bool:

@@ -6,6 +6,7 @@ as in a run within one process.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from typing import Any, Generic, NamedTuple
 
 from .. import __version__
 from ..cache.errors import MachineError
+from . import heap
 from . import recipe as recipes
 from .engine import Computed, Done, Engine, reads_videos
 from .extract import AHEAD, decoding
@@ -259,10 +261,15 @@ class Station:
 
 
 def _settle(post: Post) -> None:
-    """Dask tells its workers to use one thread; a network on the CPU gets the worker's share of the cores."""
+    """Dask tells its workers to use one thread, and to give back all memory; a network on the CPU gets the worker's
+    share of the cores, and memory that stays. Children that decode need no more than they hold.
+    """
+    for name in heap.ENVIRONMENT:
+        os.environ.pop(name, None)
     if post.device == "cpu":
         import torch
 
+        heap.keep()
         torch.set_num_threads(post.threads)
 
 

@@ -26,10 +26,12 @@ def load(weights: str, seed: int = 0, file: Path | None = None) -> nn.Module:
     """
     import torch
 
-    with torch.device("meta"):
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # on the device "meta" nothing would be drawn, but torch's compiler imported
         model: nn.Module = models("video").mc3_18(weights=None)
     del model.fc
-    model = model.to_empty(device="cpu").eval().requires_grad_(False)
+    model = model.eval().requires_grad_(False)
     if weights == "random":
         model.load_state_dict(random_state(model, seed))
     else:
