@@ -1,8 +1,8 @@
 """The only door to torchvision's models: `models("video")` instead of `import torchvision.models.video`.
 
-One function of torchvision 0.29 asks torch's compiler whether it could be used, and for that imports all of it: 1.1
+One function of torchvision 0.29 asks whether the compiler of torch could be used, and for that imports all of it: 1.1
 seconds of every command that computes (3.4 where no bytecode is kept), for an answer that no network here needs. While
-torchvision is being imported, and only then, a stand-in takes the compiler's place and promises to ask when it is asked.
+torchvision is being imported, and only then, a stand-in takes the place of the compiler; it asks when it is asked.
 """
 
 from __future__ import annotations
