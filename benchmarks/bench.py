@@ -43,7 +43,7 @@ BENCHES = {
     "joint_map": Bench("backbone", "--repeat 15", "--repeat 1 --frames 4"),
     "pose": Bench("pose", "--crops 16 --rounds 3", "--crops 2 --rounds 1"),
     "skeleton": Bench("pose", "--rounds 15", "--frames 10 --rounds 1"),
-    "extract_penn": Bench("extraction", "--sequences 128 --rounds 2", "--sequences 4 --rounds 1"),
+    "extract_penn": Bench("extraction", "--sequences 480 --rounds 1", "--sequences 4 --rounds 1"),
     "extract": Bench("extraction", "--clips 6 --rounds 2", "--clips 1 --rounds 1"),
     "map_read": Bench("cache reading", "--clips 256 --rounds 7", "--clips 64 --rounds 1"),
     "feature_read": Bench("cache reading", "--clips 512 --rounds 5", "--clips 64 --rounds 1"),
@@ -55,7 +55,7 @@ BENCHES = {
     "growth": Bench("growth", "--most 10000", "--most 1000"),
     "memory": Bench("growth", "--clips 60", "--clips 2"),
     "worst_memory": Bench("growth", "--clips 200 2000", "--clips 8 16 --count 2"),
-    "cluster_overhead": Bench("cluster", "--clips 24 --rounds 3", "--clips 2 --rounds 1 --size 32"),
+    "cluster_overhead": Bench("cluster", "--clips 24 --rounds 2", "--clips 2 --rounds 1 --size 32"),
 }
 AREAS = {name: bench.area for name, bench in BENCHES.items()}
 INPUTS = {"penn": "extract_penn", "videos": "decode"}  # option -> the benchmark that takes the path
