@@ -18,6 +18,7 @@ PACKAGES = {  # distribution -> module, and what stands still without it
     "torch": ("torch", "everything"),
     "torchvision": ("torchvision", "stage backbone"),
     "h5py": ("h5py", "the cache"),
+    "blake3": ("blake3", "the cache"),
     "av": ("av", "reading videos"),
     "decord": ("decord", "the reader `decord` (`auto` and `pyav` do without)"),
     "opencv-python-headless": ("cv2", "cutting frames"),

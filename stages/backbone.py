@@ -184,14 +184,16 @@ class Network:
 
     def _forward(self, frames: Tensor) -> dict[str, Tensor]:
         """(b, T, y, x, 3) uint8 -> the two layers' activations (b, c, T, y, x)."""
-        stage = self.stage
-        outputs = {}
+        stage, before = self.stage, ""
+        outputs, wanted = {}, {self.stage.global_layer, self.stage.local_layer}
         with exact():
             x = frames.to(self.device, non_blocking=True).float() * self._scale + self._shift
             x = x.permute(0, 4, 1, 2, 3).to(self._dtype)  # b c t y x: in memory this is channels_last_3d already
             for name, layer in self.layers:
-                x = layer(x)
-                outputs[name] = x
+                x = layer(x, keep=before in wanted)
+                before = name
+                if name in wanted:
+                    outputs[name] = x
         return {"global_grid": outputs[stage.global_layer], "local_map": outputs[stage.local_layer]}
 
 

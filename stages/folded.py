@@ -18,7 +18,7 @@ class Convolution:
     """A convolution and its batch norm, in `dtype` on a device; float16 on a CPU is computed in float32 and rounded.
 
     They are folded where `part` is, on the CPU: the weights are the same for every device. Its result goes through ReLU
-    where `positive` is set; `onto` is added before.
+    where `positive` is set; `onto` is added before, and on a CPU the result takes its place.
     """
 
     def __init__(self, part: nn.Sequential, dtype: torch.dtype, device: torch.device) -> None:
@@ -32,13 +32,13 @@ class Convolution:
         self.weight = weight.to(device, self.dtype).contiguous(memory_format=torch.channels_last_3d)
         self.bias = bias.to(device, self.dtype)
         self.steps, self.padding = list(conv.stride), list(conv.padding)
-        self.fused = _fused() if device.type == "cpu" and not self.half else None
+        self.fused = device.type == "cpu" and not self.half and _fuses()
 
     def __call__(self, x: Tensor, *, positive: bool = True, onto: Tensor | None = None) -> Tensor:
         """(b, c, T, y, x) of the convolution's type -> the same of its output."""
         import torch
 
-        if self.fused is not None:
+        if self.fused:
             return self._at_once(x, positive, onto)
         y = torch.conv3d(x, self.weight, self.bias, self.steps, self.padding)
         if onto is not None:
@@ -48,11 +48,14 @@ class Convolution:
         return y.half().float() if self.half else y
 
     def _at_once(self, x: Tensor, positive: bool, onto: Tensor | None) -> Tensor:
+        import torch
+
+        ops: Any = torch.ops.mkldnn
         where = self.weight, self.bias, self.padding, self.steps, [1, 1, 1], 1
         end = "relu" if positive else "none"
         if onto is None:
-            return self.fused(x, *where, end, [], "")  # type: ignore[misc]
-        return self.fused.binary(x, onto, *where, "add", 1.0, end if positive else None, [], "")  # type: ignore[union-attr]
+            return ops._convolution_pointwise(x, *where, end, [], "")
+        return ops._convolution_pointwise_.binary(onto, x, *where, "add", 1.0, end if positive else None, [], "")
 
 
 class Block:
@@ -62,10 +65,10 @@ class Block:
         self.first, self.second = (Convolution(part, dtype, device) for part in (block.conv1, block.conv2))
         self.side = None if block.downsample is None else Convolution(block.downsample, dtype, device)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(b, c, T, y, x) -> the block's output."""
+    def __call__(self, x: Tensor, *, keep: bool = True) -> Tensor:
+        """(b, c, T, y, x) -> the block's output. keep: `x` is needed afterwards, else the output may take its place."""
         beside = x if self.side is None else self.side(x, positive=False)
-        return self.second(self.first(x), onto=beside)
+        return self.second(self.first(x), onto=beside.clone() if keep and beside is x else beside)
 
 
 class Layer:
@@ -75,17 +78,16 @@ class Layer:
         kind, parts = (Block, layer) if hasattr(layer[0], "conv1") else (Convolution, [layer])
         self.steps = [kind(part, dtype, device) for part in parts]
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(b, c, T, y, x) -> the layer's output."""
+    def __call__(self, x: Tensor, *, keep: bool = True) -> Tensor:
+        """(b, c, T, y, x) -> the layer's output. keep: `x` is needed afterwards."""
         for step in self.steps:
-            x = step(x)
+            x = step(x, keep=keep) if isinstance(step, Block) else step(x)
+            keep = False
         return x
 
 
-def _fused() -> Any:
-    """oneDNN's convolution with what comes after it, None where this torch is built without."""
+def _fuses() -> bool:
+    """Whether this torch has oneDNN's convolution with what comes after it."""
     import torch
 
-    if not torch.backends.mkldnn.is_available():
-        return None
-    return getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")

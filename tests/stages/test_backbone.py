@@ -7,7 +7,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.video import mc3_18
 
 from star.cache.errors import MachineError, WeightsError
-from star.stages.backbone import Backbone, Network
+from star.stages.backbone import LAYERS, Backbone, Network
 from star.stages.mc3 import load
 from star.stages.weights import sha256
 
@@ -96,6 +96,14 @@ def test_other_layers(global_layer, local_layer, shapes):
     assert [features[name].shape[2:] for name in ARRAYS] == list(shapes)
     assert [stage.grid(global_layer), stage.grid(local_layer)] == [shape[-1] for shape in shapes]
     assert [name for name, _ in network.layers][-1] == global_layer
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_that_is_kept_is_not_written_over(layer):
+    """Each of the layers, kept beside the last, is what it is as the last one itself."""
+    beside = Network(small(local_layer=layer), batch=1)(clips(1))["local_map"]
+    last = Network(small(global_layer=layer, local_layer=layer), batch=1)(clips(1))["global_grid"]
+    assert np.array_equal(beside, last)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
