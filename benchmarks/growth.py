@@ -146,7 +146,11 @@ def compare(found: list[Run]) -> None:
     short, long = found[-2:]
     what, against = f"`star extract` without its network, {long.clips:,} clips", f"{short.clips:,} clips"
     rates = {"other": short.rate, "ratio": long.rate / short.rate}
-    claim(f"{what}: rate", long.rate, "clips/s", against=against, **rates, goal=(">=", 0.9))
+    why = (
+        "By tenths of a run the rate is flat (404, 360, 380 clips/s in one), or falls by a third at one moment, also "
+        "with the cache on tmpfs: where the host of this virtual machine takes memory back. Single runs lie 10 % apart."
+    )
+    claim(f"{what}: rate", long.rate, "clips/s", against=against, **rates, goal=(">=", 0.9), why=why)
     memory = {"other": short.most, "ratio": long.most / short.most}
     claim(f"{what}: memory at most", long.most, "MB", against=against, **memory, goal=("<=", 1.05))
     memory = {"other": long.second, "ratio": long.last / long.second}
