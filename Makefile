@@ -24,7 +24,7 @@ check: .venv/ready
 	$(RUN) pyright
 	$(RUN) lint-imports
 
-# One table of all claims in docs/benchmarks.md, about 25 minutes. PENN=PATH reads Penn Action, VIDEOS=FOLDER real videos,
+# One table of all claims in docs/benchmarks.md, about 20 minutes on two cores. PENN=PATH reads Penn Action, VIDEOS=FOLDER real videos,
 # in place of drawn ones; ONLY="NAME NAME" leaves the other rows as they are. imageio-ffmpeg brings an ffmpeg to compare with.
 bench: .venv/ready
 	-$(UV) pip install --quiet imageio-ffmpeg
