@@ -148,7 +148,7 @@ def compare(found: list[Run]) -> None:
     rates = {"other": short.rate, "ratio": long.rate / short.rate}
     why = (
         "By tenths of a run the rate is flat (404, 360, 380 clips/s in one), or falls by a third at one moment, also "
-        "with the cache on tmpfs: probably where a virtual machine's host takes memory back. Single runs lie 10 % apart."
+        "with the cache on tmpfs: a virtual machine's host takes memory back, probably. Runs lie 10 % apart."
     )
     claim(f"{what}: rate", long.rate, "clips/s", against=against, **rates, goal=(">=", 0.9), why=why)
     memory = {"other": short.most, "ratio": long.most / short.most}
