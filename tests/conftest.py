@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,33 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def everyone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights, as torchvision lays them out, of a detector that takes everything for a person."""
+    import torch
+
+    from star.stages.detector import SIDES, Detector
+
+    state = Detector(next(iter(SIDES)), "random", seed=1).network.state_dict()
+    state["roi_heads.box_predictor.cls_score.bias"][1] += 5
+    path = tmp_path_factory.mktemp("weights") / "everyone.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def mmposes_drawn_13() -> Any:
+    """drawn-13 as mmpose itself builds it, from the shipped configuration and with the shipped weights."""
+    from star.stages import mmpose_adapter, pose_models, weights
+
+    mmpose_adapter.module("mmpose.datasets.transforms")
+    config = pose_models.published("drawn-13").config
+    network = mmpose_adapter.module("mmpose.apis").init_model(str(config), device="cpu")
+    file = pose_models.official("drawn-13")
+    weights.load_into(network, weights.load_state_dict(file), file, "drawn-13")
+    return network
 
 
 SMALL = """

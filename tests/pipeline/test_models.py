@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from star.pipeline import recipe as recipes
 from star.pipeline.extract import Where, extract
 from star.pipeline.plan import plan
-from star.stages import mmpose_adapter, pose_models, weights
+from star.stages import mmpose_adapter
 from star.stages.decode import open_video
 from star.stages.detector import Detector
 from star.stages.people import linked, present
@@ -22,17 +22,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:The metainfo config file")  # mm
 MOBILE, MODEL = "fasterrcnn_mobilenet_v3_large_320_fpn", "drawn-13"
 
 
-@pytest.fixture(scope="module")
-def everyone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a detector that takes everything for a person: untrained, but for that bias."""
-    state = Detector(MOBILE, "random", seed=1).network.state_dict()
-    state["roi_heads.box_predictor.cls_score.bias"][1] += 5
-    path = tmp_path_factory.mktemp("weights") / "everyone.pth"
-    torch.save(state, path)
-    return path
-
-
-def test_joints_of_detected_people_are_those_of_mmpose(drawn: Path, everyone: Path, tmp_path: Path) -> None:
+def test_joints_of_detected_people_are_those_of_mmpose(
+    drawn: Path, everyone: Path, mmposes_drawn_13: Any, tmp_path: Path
+) -> None:
     """From films to cached joints of two people a frame: what inference_topdown finds in the detector's boxes."""
     for name, film in zip(("jump", "wave"), sorted((drawn / "videos").glob("*.mp4")), strict=False):
         (tmp_path / "films" / name).mkdir(parents=True)
@@ -47,11 +39,7 @@ def test_joints_of_detected_people_are_those_of_mmpose(drawn: Path, everyone: Pa
     stages = plan(recipe).stages
     places = stages["pose"].places
     assert len(places) == 2
-    mmpose_adapter.module("mmpose.datasets.transforms")
-    mmpose = mmpose_adapter.module("mmpose.apis")
-    network = mmpose.init_model(str(pose_models.published(MODEL).config), device="cpu")
-    file = pose_models.official(MODEL)
-    weights.load_into(network, weights.load_state_dict(file), file, MODEL)
+    infer = mmpose_adapter.module("mmpose.apis").inference_topdown
     detector = Detector(MOBILE, everyone)
     for clip, place in places.items():
         [joints] = stages["pose"].shelf.read([place], "keypoints")
@@ -64,9 +52,7 @@ def test_joints_of_detected_people_are_those_of_mmpose(drawn: Path, everyone: Pa
         assert there.any()
         assert not joints[~there].any()
         for t, person in np.argwhere(there):
-            [sample] = mmpose.inference_topdown(
-                network, np.ascontiguousarray(seen[t][..., ::-1]), boxes[t, person][None]
-            )
+            [sample] = infer(mmposes_drawn_13, np.ascontiguousarray(seen[t][..., ::-1]), boxes[t, person][None])
             found = sample.pred_instances
             np.testing.assert_allclose(joints[t, person, :, :2], found.keypoints[0], atol=0.5)
             np.testing.assert_allclose(joints[t, person, :, 2], found.keypoint_scores[0], rtol=0.02)

@@ -14,27 +14,17 @@ from star.stages.detector import SIDES, Detector, shrunk
 MOBILE, RESNET = SIDES
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights, as torchvision lays them out, of a network that takes everything for a person."""
-    state = Detector(MOBILE, "random", seed=1).network.state_dict()
-    state["roi_heads.box_predictor.cls_score.bias"][1] += 5
-    path = tmp_path_factory.mktemp("weights") / "everyone.pth"
-    torch.save(state, path)
-    return path
-
-
 def noise(frames: int) -> np.ndarray:
     coarse = np.random.default_rng(0).integers(0, 256, (frames, 16, 32, 3), np.uint8)
     return coarse.repeat(20, 1).repeat(20, 2)
 
 
-def test_people_are_found_in_px_of_the_original_frame(file: Path):
+def test_people_are_found_in_px_of_the_original_frame(everyone: Path):
     """Boxes of shrunk frames are in px of the frames themselves, the surest first, whatever the clip's length.
 
     Frames may be arrays or tensors that are on the device already.
     """
-    detector = Detector(MOBILE, file)
+    detector = Detector(MOBILE, everyone)
     frames = noise(5)
     clip = detector.find(frames, (640, 320))
     assert len(clip) == 5

@@ -56,15 +56,6 @@ def test_it_is_built_from_its_configuration_like_any_other() -> None:
     assert pose_models.official(NAME) == FILE
 
 
-@pytest.fixture(scope="module")
-def theirs() -> Any:
-    """mmpose's own network, from the shipped configuration and with the shipped weights."""
-    mmpose_adapter.module("mmpose.datasets.transforms")
-    network = mmpose_adapter.module("mmpose.apis").init_model(str(pose_models.published(NAME).config), device="cpu")
-    weights.load_into(network, weights.load_state_dict(FILE), FILE, NAME)
-    return network
-
-
 def inference_topdown(network: Any, frames: Sequence[np.ndarray], boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Joints (T, N, 2) px and scores (T, N) of one person per frame in boxes (T, 1, 4)."""
     infer = mmpose_adapter.module("mmpose.apis").inference_topdown
@@ -73,24 +64,28 @@ def inference_topdown(network: Any, frames: Sequence[np.ndarray], boxes: np.ndar
     return np.stack([one.keypoints[0] for one in found]), np.stack([one.keypoint_scores[0] for one in found])
 
 
-def test_mmpose_itself_reads_the_configuration_and_finds_the_same(estimator: Estimator, figures, theirs) -> None:
+def test_mmpose_itself_reads_the_configuration_and_finds_the_same(
+    estimator: Estimator, figures, mmposes_drawn_13
+) -> None:
     """The file is a configuration of mmpose's: its own inference gives the joints that star's gives."""
     frames, around = figures[0][0][:1], whole_frame(1, 1, (256, 192))
     [found] = estimator.keypoints([crops(estimator.window, frames, around)], [around])
-    points, scores = inference_topdown(theirs, frames, around)
+    points, scores = inference_topdown(mmposes_drawn_13, frames, around)
     np.testing.assert_allclose(found[:, 0, :, :2], points, atol=0.5)
     np.testing.assert_allclose(found[:, 0, :, 2], scores, rtol=1e-3)
-    assert theirs.dataset_meta["dataset_name"] == "penn_action"
+    assert mmposes_drawn_13.dataset_meta["dataset_name"] == "penn_action"
 
 
-def test_crops_cut_on_the_device_have_the_joints_that_mmpose_finds(estimator: Estimator, figures, theirs) -> None:
+def test_crops_cut_on_the_device_have_the_joints_that_mmpose_finds(
+    estimator: Estimator, figures, mmposes_drawn_13
+) -> None:
     """Within 0.5 px, every joint of every clip, in boxes as a detector gives them: around a person, of no whole px."""
     for frames, joints in figures:
         around = annotated_boxes(joints, None, np.arange(len(frames)), len(frames), 1)
         [found] = estimator.keypoints(
             [grid_crops(estimator.window, torch.from_numpy(np.stack(frames)), around)], [around]
         )
-        points, scores = inference_topdown(theirs, frames, around)
+        points, scores = inference_topdown(mmposes_drawn_13, frames, around)
         assert (scores > 0).all()
         np.testing.assert_allclose(found[:, 0, :, :2], points, atol=0.5)
         np.testing.assert_allclose(found[:, 0, :, 2], scores, rtol=0.02)
