@@ -1,8 +1,7 @@
 """The digests in a segment and in its name: BLAKE3, which takes a fifth of blake2b's time; blake2b in format version 1.
 
 Every byte of a segment goes through twice, once for its row's checksum and once for the file's name: with blake2b that
-was half of what writing took, and most of what `star verify` took. Keys and the digests of videos stay blake2b, which
-Python brings along.
+was more than half of what writing took. Keys and the digests of videos stay blake2b, which Python brings along.
 """
 
 from __future__ import annotations
@@ -23,14 +22,13 @@ class Digest:
     """The digest of so many bytes over all that `update` is given, as segments of a format version carry it."""
 
     def __init__(self, size: int, version: int = FORMAT_VERSION) -> None:
-        self._size = size
-        self._blake3 = None if version == 1 else blake3()
-        self._state: Any = self._blake3 or blake2b(digest_size=size)
+        self._state: Any = blake2b(digest_size=size) if version == 1 else blake3()
+        self._wanted = {} if version == 1 else {"length": size}  # BLAKE3 is told at the end
         self.update = self._state.update
 
     def digest(self) -> bytes:
         """The digest of what came so far."""
-        return self._state.digest() if self._blake3 is None else self._blake3.digest(length=self._size)
+        return self._state.digest(**self._wanted)
 
 
 def read_through(file: Any, digest: Any) -> None:

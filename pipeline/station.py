@@ -180,6 +180,7 @@ class Station:
     """The engine of one post. Units go through it in the order in which they `enter`."""
 
     def __init__(self, post: Post, skeleton: Any) -> None:
+        _keep_memory(post)
         _settle(post)
         recipe = recipes.parse(post.recipe)
         self.graph = graph(recipe)
@@ -261,16 +262,19 @@ class Station:
 
 
 def _settle(post: Post) -> None:
-    """Dask tells its workers to use one thread, and to give back all memory; a network on the CPU gets the worker's
-    share of the cores, and memory that stays. Children that decode need no more than they hold.
-    """
-    for name in heap.ENVIRONMENT:
-        os.environ.pop(name, None)
+    """Dask tells its workers to use one thread; a network on the CPU gets the worker's share of the cores."""
     if post.device == "cpu":
         import torch
 
-        heap.keep()
         torch.set_num_threads(post.threads)
+
+
+def _keep_memory(post: Post) -> None:
+    """Dask tells its workers to give back all memory; a network on the CPU keeps it. Children keep what they hold."""
+    for name in heap.ENVIRONMENT:
+        os.environ.pop(name, None)
+    if post.device == "cpu":
+        heap.keep()
 
 
 class Stations:

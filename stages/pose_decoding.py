@@ -7,6 +7,7 @@ papers that it follows, is described in mmpose's codecs folder, in the file of i
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,6 +146,7 @@ def _blurred_around(maps: Tensor, x: Tensor, y: Tensor, scores: Tensor, reach: i
     return _around(blurred, x, y, reach) * (scores / blurred.amax((-2, -1)))[..., None, None]
 
 
+@lru_cache(maxsize=8)
 def _band(side: int, kernel: int) -> np.ndarray:
     """(side, side) float32: the matrix that blurs a column by OpenCV's Gaussian of `kernel` px, black beyond its ends.
 
