@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
 FILE = "STAR_CLAIMS"  # the environment variable with the name of the file
+Goal = tuple[str, float]  # one of < <= > >=, and a number
 LACKS = 5  # exit status: the machine lacks something; star's own commands have the same
 
 
@@ -25,7 +27,7 @@ def claim(
     against: str = "",
     other: float | None = None,
     ratio: float | None = None,
-    goal: tuple[str, float] | None = None,
+    goal: Goal | None = None,
     why: str = "",
 ) -> None:
     """Tell the collector what was measured.
@@ -39,6 +41,23 @@ def claim(
     numbers = {"star": float(star), "other": None if other is None else float(other)}
     found = {"ratio": None if ratio is None else float(ratio), "goal": goal}
     return _tell({"what": what, **numbers, "unit": unit, "against": against, **found, "why": why})
+
+
+def faster(what: str, rates: Mapping[str, float], unit: str, mine: str, goals: Mapping[str, Goal | None]) -> None:
+    """A claim against each of some others: how many times their rate star's is.
+
+    rates: way -> rate, on the same clips. mine: star's way. goals: the others' ways, and the goal where there is one.
+    """
+    for other, goal in goals.items():
+        claim(
+            what,
+            rates[mine],
+            unit,
+            against=f"{other} on the same clips",
+            other=rates[other],
+            ratio=rates[mine] / rates[other],
+            goal=goal,
+        )
 
 
 def skipped(what: str, reason: str) -> None:

@@ -11,6 +11,7 @@ from statistics import median
 from typing import NamedTuple, TypeVar
 
 Way = TypeVar("Way")  # the name of a way
+READERS = {"np.memmap": (">=", 0.9), "h5py": None}  # other ways to read a cache, and the goal against each
 
 
 def options(text: str | None, **numbers: int) -> argparse.ArgumentParser:

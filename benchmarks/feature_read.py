@@ -20,8 +20,8 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from claims import claim
-from common import options
+from claims import faster
+from common import READERS, options
 from torch.utils.data import DataLoader, Dataset
 
 from star.cache.segment import Row
@@ -142,22 +142,8 @@ def table(title: str, rates: dict[str, list[float]], megabytes: float) -> None:
     for name, values in rates.items():
         rate = median(values)
         print(f"{name:<22}{rate:>10.0f}{rate * megabytes / 1000:>8.2f}{rate / median(rates['np.memmap']):>10.2f}")
-    compare(title, {name: median(values) for name, values in rates.items()})
-
-
-def compare(title: str, rates: dict[str, float]) -> None:
-    """Clips per second of each way -> the claims."""
-    mine = rates["star Features"]
-    for other, goal in (("np.memmap", (">=", 0.9)), ("h5py", None)):
-        claim(
-            f"random batches of training, {title}",
-            mine,
-            "clips/s",
-            against=f"{other} on the same clips",
-            other=rates[other],
-            ratio=mine / rates[other],
-            goal=goal,
-        )
+    found = {name: median(values) for name, values in rates.items()}
+    faster(f"random batches of training, {title}", found, "clips/s", "star Features", READERS)
 
 
 def main() -> None:

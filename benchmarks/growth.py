@@ -5,9 +5,9 @@ of 16 frames in 25 views each at 32 px; only the video network is another one, h
 multiplication, so that all that is measured is everything around it. Every run is a process of its own. The rate is
 taken between the first segment and the last, from their files' times. On a machine with other work to do, look at the
 processor's time instead (of the process and its children): the cost of each clip more than the run before had, which
-leaves out the start. Memory is Linux's "Pss" of the process and its children, twenty times a
-second: the most that a run held, and, of the longest, the medians of its second and of its last third (a short run is
-over before all that a long one keeps is there). Of runs that last seconds there are three, and the medians count.
+leaves out the start. Memory is Linux's "Pss" of the process and its children, twenty times a second: the most that a
+run held, and, of the longest, the medians of its second and of its last third (a short run is over before all that a
+long one keeps is there). Of runs that last seconds there are three, and the medians count.
 
     python benchmarks/growth.py [--most 10000]        at least 1000
 """

@@ -13,16 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "torchvision", "numpy", "av", "h5py", "mmpose", "opencv-python-headless", "decord", "dask")
-MATTER = (
-    "avx2",
-    "avx512f",
-    "avx512_bf16",
-    "avx512_vnni",
-    "amx_bf16",
-    "amx_int8",
-    "bf16",
-    "sve",
-)  # to networks on a CPU
+# instruction sets that matter to networks on a CPU
+MATTER = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "bf16", "sve")
 
 
 def describe() -> dict[str, str]:
@@ -56,9 +48,8 @@ def _processor() -> str:
     flags = set(" ".join(re.findall(r"^(?:flags|Features)\s*: (.+)$", text, re.MULTILINE)).split())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     named = model[1].strip() if model else platform.processor() or platform.machine()
-    return (
-        f"{named}, {cores} cores; {', '.join(flag for flag in MATTER if flag in flags) or 'instruction sets unknown'}"
-    )
+    sets = ", ".join(flag for flag in MATTER if flag in flags) or "instruction sets unknown"
+    return f"{named}, {cores} cores; {sets}"
 
 
 def _memory() -> str:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from claims import claim, skipped
 from common import options, turns
+from torch import nn
 
 from star.cache.errors import MissingPackage
 from star.stages import mmpose_adapter, pose_models
@@ -33,10 +34,15 @@ def theirs(
     inference = mmpose_adapter.module("mmpose.apis")
     mmpose_adapter.module("mmpose.datasets.transforms")
     network = inference.init_model(str(pose_models.published(model).config), device=device)
+    images = prepared(network, estimator, frames, flip)
+    return lambda: [inference.inference_topdown(network, image, box) for image, box in zip(images, boxes, strict=True)]
+
+
+def prepared(network: nn.Module, estimator: Estimator, frames: np.ndarray, flip: bool) -> list[np.ndarray]:
+    """Give mmpose's network star's weights and a flip test or none; the frames as mmpose takes them."""
     network.load_state_dict(estimator.network.state_dict())
     network.test_cfg["flip_test"] = flip
-    images = [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
-    return lambda: [inference.inference_topdown(network, image, box) for image, box in zip(images, boxes, strict=True)]
+    return [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
 
 
 def ours(estimator: Estimator, frames: np.ndarray, boxes: np.ndarray) -> Callable[[], object]:
@@ -52,10 +58,7 @@ def inferencer(
         built = found.MMPoseInferencer(str(pose_models.published(model).config), device=device, det_model="whole_image")
     except (MissingPackage, ImportError) as error:
         return str(error)
-    network = built.inferencer.model
-    network.load_state_dict(estimator.network.state_dict())
-    network.test_cfg["flip_test"] = False
-    images = [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
+    images = prepared(built.inferencer.model, estimator, frames, flip=False)
     return lambda: list(built(images, batch_size=batch))
 
 
