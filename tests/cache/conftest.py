@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +38,8 @@ def clips(count: int, start: int = 0, view: int = 0) -> Clips:
 
 def write(folder: Path, made: Clips, compression: Compression = "none", key: str = KEY) -> Path:
     """Write clips as a segment of the stage `pose`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # `exist_ok` raises it as well, for a folder that vanishes meanwhile
+        folder.mkdir(parents=True)
     return write_segment(
         folder, stage="pose", key=key, rows=made.rows, arrays=made.arrays, attributes=ATTRIBUTES,
         provenance={"numpy": "2.0"}, compression=compression,
