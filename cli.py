@@ -70,7 +70,7 @@ def init(name: str, root: Path, cache: Path, training: str | None, as_json: bool
 
 @main.command()
 @RECIPE
-@click.option("-o", "out", type=click.Path(path_type=Path), help="The CSV to write: video,label,split and groups.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The CSV to write: video,label,split and groups.")
 @common
 def split(recipe: Path, out: Path | None, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Say per class what is for training and what for testing; with -o, write it as a CSV that star reads.
@@ -290,7 +290,7 @@ def model(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) 
 
 @main.command()
 @click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of the trained network.")
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
 @click.option("--format", "kind", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="Of the file.")
 @output
 def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
@@ -306,7 +306,7 @@ def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "out", type=FILE, default=Path("report.html"), show_default=True, help="The page to write.")
+@click.option("-o", "--out", type=FILE, default=Path("report.html"), show_default=True, help="The page to write.")
 @output
 def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> None:
     """One HTML page on one or several runs, side by side.
@@ -324,7 +324,7 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> Non
 @RECIPE
 @click.argument("video", required=False)
 @click.option("--worst", type=click.IntRange(1, 200), metavar="N", help="N clips that most deserve a look, and why.")
-@click.option("-o", "out", type=FILE, required=True, help="The picture to write, PNG.")
+@click.option("-o", "--out", type=FILE, required=True, help="The picture to write, PNG.")
 @common
 def inspect(
     recipe: Path, video: str | None, worst: int | None, out: Path, overrides: tuple[str, ...], as_json: bool,
