@@ -79,6 +79,7 @@ def run_extract(
         "clips": outcome.clips,
         "seconds": round(outcome.wall, 2),
         "clips_per_s": round(outcome.clips / outcome.wall, 2) if outcome.wall else 0.0,
+        "backbone_precision": dict(outcome.precisions),
         "failed": [{"video": f.video, "stage": f.stage, "kind": f.kind, "message": f.message} for f in failed.values()],
         "ledger": str(planned.ledger.path),
         "left_out": [list(pair) for pair in planned.catalogue.left_out],

@@ -63,7 +63,10 @@ class Computed:
 
 @dataclass
 class Done:
-    """What became of a unit: clips written, bytes and segment per stage, the digests that were read, the failures."""
+    """What became of a unit: clips written, bytes and segment per stage, the digests that were read, the failures.
+
+    precision: what the backbone computed in; empty where it did not.
+    """
 
     clips: int
     bytes: dict[str, int]
@@ -71,6 +74,7 @@ class Done:
     failures: list[tuple[str, str, str, str]]
     seconds: Counter[str]
     segments: dict[str, str] = field(default_factory=dict)
+    precision: str = ""
 
 
 class Engine:
@@ -306,7 +310,8 @@ class Engine:
                 path = self._write(computed, name)
                 sizes[name], segments[name] = path.stat().st_size, path.stem
         digests = {state.clip.video.id: state.digests for state in computed.states}
-        done = Done(len(computed.states), sizes, digests, computed.failures, computed.seconds, segments)
+        precision = self.models.network.precision if "backbone" in sizes else ""
+        done = Done(len(computed.states), sizes, digests, computed.failures, computed.seconds, segments, precision)
         if computed.features:
             self._rooms.append(computed.features)
         computed.states, computed.features = [], {}
@@ -332,7 +337,9 @@ class Engine:
     def _provenance(self, computed: Computed, stage: str) -> dict[str, Any]:
         together = {"decode": self.children.count, "pose": self.lanes.count, "backbone": self.lanes.count}
         seconds = computed.seconds[stage] / together.get(stage, 1) / max(len(computed.states), 1)
-        named = {"skeleton": self._skeleton()} if stage == "pose" else {}
+        named: dict[str, Any] = {"skeleton": self._skeleton()} if stage == "pose" else {}
+        if stage == "backbone":
+            named = {"precision": self.models.network.precision}
         return {**self._machine, **named, "seconds_per_clip": round(seconds, 5)}
 
     def _skeleton(self) -> dict[str, Any]:

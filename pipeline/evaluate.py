@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..cache.errors import UsageError
+from ..stages.precision import sums_device
 from ..stages.transformer import STARTransformer
 from . import recipe as settings
 from .features import Features, keys_of
@@ -71,17 +72,20 @@ def probabilities(
 ) -> np.ndarray:
     """(clips, k) float64: the network's class probabilities for every clip of the stream's features, in their order.
 
+    precision: as in `autocast`.
+
     Each clip is computed once, by one rank, and padded by nothing; every rank gets all of them.
     """
     ranks = ranks or Ranks(device=stream.features.device)
     network.eval()
-    found = torch.zeros(len(stream.features), classes, dtype=torch.float64, device=ranks.device)
+    sums = sums_device(ranks.device)
+    found = torch.zeros(len(stream.features), classes, dtype=torch.float64, device=sums)
     mine = ranks.share(np.arange(len(stream.features)))
     for given in stream([mine[start : start + batch] for start in range(0, len(mine), batch)]):
         arrays = {name: array.float() for name, array in inputs(given).items()}
         with autocast(ranks.device, precision):
             logits = network(**arrays)
-        found[given["clip"]] = logits.double().softmax(1)
+        found[given["clip"].to(sums)] = logits.to(sums).double().softmax(1)
         if progress is not None:
             progress.advance(len(given["clip"]) * ranks.size)
     return ranks.add(found).cpu().numpy()

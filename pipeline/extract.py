@@ -15,13 +15,15 @@ from itertools import islice
 
 from ..cache.errors import DatasetError, Interrupted, VideoError
 from ..cache.ledger import Failure
+from ..stages.precision import compute_precision
 from .cost import check_space
 from .dispatch import Cluster
 from .engine import Computed, Done, Engine, reads_videos
 from .finish import Finishing, finishers
+from .hardware import best_device
 from .lanes import shares
 from .plan import Plan, StagePlan, plan, remember
-from .progress import Progress, counted
+from .progress import Progress, counted, tell
 from .reading import lend, read
 from .recipe import Recipe
 from .shard import Shard
@@ -39,12 +41,14 @@ class Outcome:
     """What an extraction did: rows and bytes written per stage, the videos that failed, where the time went.
 
     seconds: by what they went to, summed over all that worked at it. processor: of this process and its children.
+    precisions: clips by what the backbone computed in.
     cluster: where the work was done, if on a cluster.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
+    precisions: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     clips: int = 0
     wall: float = 0.0
@@ -57,6 +61,8 @@ class Outcome:
         for stage in unit.stages if done.clips else ():
             self.rows[stage] += done.clips
         self.bytes.update(done.bytes)
+        if done.precision:
+            self.precisions[done.precision] += done.clips
         self.seconds.update(done.seconds)
 
 
@@ -77,9 +83,7 @@ class Where:
         """The devices by name; "auto" is the first GPU, or the CPU where there is none."""
         if self.device != "auto" or self.scheduler:  # each worker knows best
             return tuple(self.device.split(","))
-        import torch
-
-        return ("cuda" if torch.cuda.is_available() else "cpu",)
+        return (best_device(),)
 
     @property
     def children(self) -> int:
@@ -119,6 +123,8 @@ def extract(
     _refuse_unannotated(planned, work)
     planned.store.prepare()
     check_space(planned)
+    if not quiet and not where.scheduler:
+        _tell_precision(recipe, work, where.devices[0])
     old = {name: planned.stages[name].shelf.segments() for name in (only or planned.stages)} if force else {}
     limit = max_failures(len(planned.catalogue.videos) // (shard.of if shard else 1)) if max_failures else None
     began, used = time.monotonic(), time.process_time()
@@ -134,6 +140,19 @@ def extract(
     for stage in planned.stages.values():
         stage.shelf.index()  # now, so that the next command reads one file a stage instead of every new segment
     return planned, outcome
+
+
+def _tell_precision(recipe: Recipe, work: Sequence[Unit], device: str) -> None:
+    """Say once that the backbone computes in another precision than the recipe's."""
+    asked = recipe.backbone.precision
+    if not any("backbone" in unit.stages for unit in work) or asked == "float32":
+        return
+    used = compute_precision(asked, device)
+    if used != asked:
+        tell(
+            f"backbone.precision: {device} has no fast {asked}, so the backbone computes in {used}: faster here, at "
+            "least as exact, and under the same key"
+        )
 
 
 def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit: int | None, quiet: bool) -> None:

@@ -75,4 +75,6 @@ def shares(device: str) -> tuple[int, int]:
     if device.startswith("cuda"):
         return GPU_LANES, 1
     cores = torch.get_num_threads()
+    if not device.startswith("cpu"):  # one queue, as Apple's GPU has
+        return 1, cores
     return min(cores, MOST), cores // min(cores, MOST)

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from ..cache.errors import MachineError
+from ..stages.precision import compute_precision
 from ..stages.transformer import STARTransformer
 from ..stages.transformer.tokens import Rescale, Standardize
 from . import checkpoint
@@ -45,13 +46,14 @@ class Learner:
     """A network in training.
 
     arguments: of STARTransformer. labels: (clips,) int of the training clips, for class weights. steps: optimizer
-    steps of the whole run. Raises MachineError where `train.compile` has no compiler.
+    steps of the whole run. precision: what its products are computed in on this device. Raises MachineError where `train.compile` has no compiler.
     """
 
     def __init__(
         self, recipe: settings.Recipe, arguments: dict[str, Any], labels: np.ndarray, steps: int, ranks: Ranks
     ) -> None:
         self.asked, self.steps, self.ranks, self.side = recipe.train, steps, ranks, map_side(recipe)
+        self.precision = compute_precision(self.asked.precision, ranks.device)
         torch.manual_seed(self.asked.seed)
         self.network = STARTransformer(**arguments).to(ranks.device)
         self.model = ranks.wrap(_compiled(self.network, ranks) if self.asked.compile else self.network)
@@ -84,7 +86,7 @@ class Learner:
         torch.manual_seed(int(random.integers(2**62)) + self.ranks.rank)
         batch, wanted = self._prepare(batch, portion, random)
         with contextlib.nullcontext() if portion.steps else self._alone():
-            with autocast(self.ranks.device, self.asked.precision), quickest_attention(self.ranks.device):
+            with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
                 logits = self._model_for(len(portion.clips))(**inputs(batch)).float()
             losses = cross_entropy(logits, wanted, self.weights, reduction="none")
             (losses.sum() * (portion.weight * self.ranks.size)).backward()
@@ -100,7 +102,7 @@ class Learner:
         """The batch, augmented, and its targets (b, k)."""
         blank = self.standardize.mean if self.standardize else None
         batch = augment(batch, self.asked.augment, self.side, random, portion.size, portion.picks, blank)
-        dtype = PRECISIONS[self.asked.precision]
+        dtype = PRECISIONS[self.precision]
         # bfloat16 has no room for the small differences between large values that standardising brings out
         kept = {"global_grid"} if self.standardize else set()
         batch = {

@@ -14,6 +14,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..cache.errors import MachineError
+from .hardware import best_device
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,13 @@ def choose_device(name: str, local: int | None = None) -> torch.device:
     Raises MachineError for a GPU that is not there.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = best_device()
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise MachineError(f"--device {name}: unknown; use auto, cpu, cuda or cuda:N") from None
+        raise MachineError(f"--device {name}: unknown; use auto, cpu, cuda, cuda:N or mps") from None
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise MachineError(f"--device {name}: this machine has no Apple GPU; use --device cpu or auto")
     if device.type == "cuda" and (device.index or local or 0) >= torch.cuda.device_count():
         raise MachineError(
             f"--device {name}: this machine shows {torch.cuda.device_count()} GPUs; use --device cpu or auto"

@@ -166,7 +166,9 @@ class Backbone(Settings):
     jitter_shift: Fraction = Field(default=0.0, description="person: ... and shifted by up to this share of the box")
     global_layer: Literal["layer3", "layer4"] = "layer4"
     local_layer: Literal["layer1", "layer2", "layer3"] = "layer2"
-    precision: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    precision: Literal["bfloat16", "float16", "float32"] = Field(
+        default="bfloat16", description="at least as exact as this: float32 where the device has no fast units for it"
+    )
     batch: Positive = 8
 
 
@@ -250,7 +252,9 @@ class Train(Settings):
     clip_norm: Annotated[Real, Field(ge=0)] = Field(default=0.0, description="largest gradient norm; 0 for no limit")
     accumulate: Positive = 1
     ema: Fraction = Field(default=0.0, description="decay of the averaged weights; 0 for none")
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="float32", description="auto: bfloat16 where the device is fast in it, else float32, as with bfloat16"
+    )
     compile: bool = False
     class_weights: bool = False
     seed: int = 0

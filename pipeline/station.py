@@ -25,6 +25,7 @@ from .engine import Computed, Done, Engine, reads_videos
 from .extract import AHEAD, decoding
 from .finish import alone, finishers
 from .graph import graph
+from .hardware import best_device
 from .reading import Read, Reading, lend, read
 from .times import Crew
 from .units import Unit
@@ -86,7 +87,7 @@ def post(task: Task) -> Post:
     device = task.devices[task.slot % len(task.devices)]
     count = _gpus() if device.startswith(("auto", "cuda")) else 0
     if device == "auto":
-        device = f"cuda:{task.slot % count}" if count else "cpu"
+        device = f"cuda:{task.slot % count}" if count else best_device()
     elif device.startswith("cuda") and int(device.partition(":")[2] or 0) >= count:
         raise MachineError(f"--device {device}: there are {count} GPUs on this machine")
     return Post(task.recipe, device, task.children or max(1, share - 1), share)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..cache.errors import Interrupted, StarError
+from ..stages.precision import sums_device
 from . import checkpoint, metrics
 from . import recipe as settings
 from .arrays import arrays_for
@@ -150,6 +151,7 @@ class Training:
         return {
             **describe_machine(self.ranks.device),
             "processes": self.ranks.size,
+            "precision": self.learner.precision,
             "seed": self.asked.seed,
             "parameters": sum(p.numel() for p in self.learner.network.parameters()),
             "classes": list(self.training.classes),
@@ -233,7 +235,9 @@ class Training:
     def _add_up(self) -> None:
         """What all ranks counted, on rank 0; the others begin again at nothing."""
         sums = torch.tensor(
-            [self.now.loss, self.now.right, self.now.seen], dtype=torch.float64, device=self.ranks.device
+            [self.now.loss, self.now.right, self.now.seen],
+            dtype=torch.float64,
+            device=sums_device(self.ranks.device),
         )
         self.now.loss, self.now.right, self.now.seen = self.ranks.add(sums).tolist()
         if not self.ranks.first:
@@ -268,7 +272,7 @@ class Training:
             self.test_stream,
             len(self.testing.classes),
             self.recipe.test.batch,
-            precision=self.asked.precision,
+            precision=self.learner.precision,
             ranks=self.ranks,
         )
         scores = metrics.scores(found, self.testing.labels)
@@ -307,6 +311,7 @@ class Training:
         return {
             "run": str(self.folder.path),
             "device": str(self.ranks.device),
+            "precision": self.learner.precision,
             "videos": {"train": len(self.videos), "test": len(self.testing)},
             "left_out": len(self.training.left_out) + len(self.testing.left_out),
             "parameters": sum(parameter.numel() for parameter in self.learner.network.parameters()),

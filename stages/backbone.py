@@ -18,9 +18,11 @@ from .crop import Crop
 from .exact import exact
 from .folded import Layer
 from .mc3 import load
+from .precision import compute_precision
 from .stage import Array, Settings
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
@@ -38,7 +40,8 @@ class Backbone:
 
     weights: "kinetics400", "random" (drawn from `seed`), or the sha256 of a file.
     size: side of the square input, px, a multiple of 16. crop, margin, jitter_scale, jitter_shift, crop_seed: see Crop.
-    precision: "bfloat16", "float16" or "float32": the type of its convolutions' inputs; sums are float32.
+    precision: "bfloat16", "float16" or "float32": the type of its convolutions' inputs, at least; sums are float32.
+    Where a device has no units for it they are float32, see `compute_precision`; features differ by TOLERANCE at most.
     jpeg: "exact", or "scaled" for JPEG frames that were decoded at a reduced size, see `reduced`.
     """
 
@@ -100,19 +103,21 @@ class Network:
     """
 
     def __init__(self, stage: Backbone, *, file: Path | None = None, device: str = "cpu", batch: int = 8) -> None:
-        """Build it and load its weights; `layers` are the parts that it runs, by name and in order.
+        """Build it and load its weights; `layers` are the parts that it runs, by name and in
+        order; `precision` is what it computes in on this device.
 
-        file: the weights' file, where `stage.weights` is a sha256. Raises WeightsError for a file that is not the one
-        in the key, or of another network; DownloadError where official weights cannot be fetched.
+        file: the weights' file, where `stage.weights` is a sha256.
+        Raises WeightsError for a file that is not the one in the key, or of another network; DownloadError where
+        official weights cannot be fetched.
         """
         import torch
 
         self.stage, self.batch, self.device = stage, batch, torch.device(device)
         model = load(stage.weights, stage.seed, file)
         depth = max(LAYERS.index(stage.global_layer), LAYERS.index(stage.local_layer)) + 1
-        dtype = getattr(torch, stage.precision)
-        self.layers = [(name, Layer(getattr(model, name), dtype, self.device)) for name in LAYERS[:depth]]
-        self._dtype = torch.float32 if dtype == torch.float16 and self.device.type == "cpu" else dtype
+        self.precision = compute_precision(stage.precision, self.device)
+        self._dtype: torch.dtype = getattr(torch, self.precision)
+        self.layers = [(name, Layer(getattr(model, name), self._dtype, self.device)) for name in LAYERS[:depth]]
         self._largest = CHANNELS["stem"] * stage.grid("stem") ** 2 * self._dtype.itemsize  # bytes a frame takes
         # (x / 255 - mean) / deviation, in one multiplication and one addition
         self._scale = 1 / (255 * torch.tensor(DEVIATION, device=self.device))

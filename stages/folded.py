@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Convolution:
-    """A convolution and its batch norm, in `dtype` on a device; float16 on a CPU is computed in float32 and rounded.
+    """A convolution and its batch norm, in `dtype` on a device.
 
     They are folded where `part` is, on the CPU: the weights are the same for every device. Its result goes through ReLU
     where `positive` is set; `onto` is added before, and on a CPU the result takes its place.
@@ -26,13 +26,11 @@ class Convolution:
         from torch.nn.utils.fusion import fuse_conv_bn_eval
 
         conv: Any = fuse_conv_bn_eval(part[0], part[1])  # type: ignore[type-var]
-        self.half = device.type == "cpu" and dtype == torch.float16
-        self.dtype = torch.float32 if self.half else dtype
-        weight, bias = (values.half() if self.half else values for values in (conv.weight, conv.bias))
-        self.weight = weight.to(device, self.dtype).contiguous(memory_format=torch.channels_last_3d)
-        self.bias = bias.to(device, self.dtype)
+        layout = torch.contiguous_format if device.type == "mps" else torch.channels_last_3d
+        self.weight = conv.weight.to(device, dtype).contiguous(memory_format=layout)
+        self.bias = conv.bias.to(device, dtype)
         self.steps, self.padding = list(conv.stride), list(conv.padding)
-        self.fused = device.type == "cpu" and not self.half and _fuses()
+        self.fused = device.type == "cpu" and _fuses()
 
     def __call__(self, x: Tensor, *, positive: bool = True, onto: Tensor | None = None) -> Tensor:
         """(b, c, T, y, x) of the convolution's type -> the same of its output."""
@@ -43,9 +41,7 @@ class Convolution:
         y = torch.conv3d(x, self.weight, self.bias, self.steps, self.padding)
         if onto is not None:
             y += onto
-        if positive:
-            y = torch.relu_(y)
-        return y.half().float() if self.half else y
+        return torch.relu_(y) if positive else y
 
     def _at_once(self, x: Tensor, positive: bool, onto: Tensor | None) -> Tensor:
         import torch

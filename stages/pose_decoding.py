@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .precision import sums_device
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -43,6 +45,7 @@ class Heatmaps:
         """
         import torch
 
+        maps = maps.to(sums_device(maps.device))
         scores, place = maps.flatten(2).max(-1)  # of equal values the first, as numpy's argmax
         x, y = place % maps.shape[-1], place // maps.shape[-1]
         points = torch.stack([x, y], -1) + self.offsets(maps, x, y, scores)
