@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .cache.errors import StarError
+from .errors import StarError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

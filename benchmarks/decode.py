@@ -34,7 +34,7 @@ from claims import claim, skipped
 from common import options
 from films import films, typical
 
-from star.cache.errors import VideoError
+from star.errors import VideoError
 from star.stages.crop import Crop, cut
 from star.stages.decode import Decode, open_video
 

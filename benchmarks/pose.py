@@ -22,7 +22,7 @@ from claims import claim, skipped
 from common import options, turns
 from torch import nn
 
-from star.cache.errors import MissingPackage
+from star.errors import MissingPackage
 from star.stages import mmpose_adapter, pose_models
 from star.stages.estimator import Estimator, crops
 from star.stages.pose import Pose

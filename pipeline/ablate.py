@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from ..cache.errors import UsageError
+from ..errors import UsageError
 from .arrays import stages_for_training
 from .checkpoint import replace_bytes
 from .commands import selections

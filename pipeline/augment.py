@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..cache.errors import RecipeError
+from ..errors import RecipeError
 from . import recipe as settings
 from .features import Batch, to_device
 from .shapes import local_side

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import MissingPackage
+from ..errors import MissingPackage
 from . import recipe as settings
 
 

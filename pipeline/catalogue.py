@@ -19,9 +19,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ..cache import files
-from ..cache.errors import DatasetError
-from ..cache.key import canonical, file_digest, folder_digest
+from ..cache import atomic
+from ..cache.keys import canonical, file_digest, folder_digest
+from ..errors import DatasetError
 from ..stages.skeleton import Skeleton
 from . import datasets
 from .datasets.dataset import Catalogue, Video
@@ -168,10 +168,10 @@ def remember(settings: Dataset, cache: Path, sources: Sources, shard: Shard | No
     """
     catalogue = sources.catalogue
     path = _path(settings, cache, catalogue.name)
-    with files.reporting(cache):
+    with atomic.reporting(cache):
         path.parent.mkdir(parents=True, exist_ok=True)
         if shard is None or not path.exists():
-            files.replace(path, json.dumps(_describe(catalogue, sources, settings.root)).encode())
+            atomic.replace(path, json.dumps(_describe(catalogue, sources, settings.root)).encode())
         if shard is None:
             for part in [part for part, time in _parts(path).items() if sources.parts.get(part) == time]:
                 part.unlink(missing_ok=True)  # it is in the list now
@@ -179,7 +179,7 @@ def remember(settings: Dataset, cache: Path, sources: Sources, shard: Shard | No
             names = shard.share(video.id for video in catalogue.videos)
             own = replace(catalogue, videos=[video for video in catalogue.videos if video.id in names])
             part = path.with_suffix(f".{shard.number}-of-{shard.of}.json")
-            files.replace(part, json.dumps(_describe(own, sources, settings.root)).encode())
+            atomic.replace(part, json.dumps(_describe(own, sources, settings.root)).encode())
 
 
 def _path(settings: Dataset, cache: Path, name: str) -> Path:

@@ -19,8 +19,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..cache.errors import StorageError, UsageError, WeightsError
-from ..cache.files import replace
+from ..cache.atomic import replace
+from ..errors import StorageError, UsageError, WeightsError
 
 FORMAT = "star-checkpoint 1"
 

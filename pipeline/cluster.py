@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
-from ..cache.errors import MachineError, VideoError, VideoTimeout
+from ..errors import MachineError, VideoError, VideoTimeout
 from . import recipe as recipes
 from .dispatch import DEATHS, Cluster, Desk, Job
 from .engine import Done, reads_videos

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import UsageError
+from ..errors import UsageError
 from . import audit as audits
 from . import recipes
 from .arrays import stages_for_training

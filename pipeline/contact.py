@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cache.errors import UsageError
+from ..errors import UsageError
 from .inspect import cached, inspect
 from .plan import Plan, plan
 from .recipe import Recipe

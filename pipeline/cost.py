@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from math import prod
 
-from ..cache.errors import CacheError, StorageError
 from ..cache.store import Shelf
+from ..errors import CacheError, StorageError
 from ..stages.skeleton import SKELETONS
 from .plan import Plan, StagePlan
 from .progress import amount

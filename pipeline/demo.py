@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import StarError
+from ..errors import StarError
 from . import recipe as recipes
 from .commands import run_extract, run_test, run_train
 from .datasets import drawn

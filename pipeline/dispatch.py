@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..cache.errors import VideoError
+from ..errors import VideoError
 from .times import Crew
 from .units import Unit, split
 

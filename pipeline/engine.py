@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..cache.errors import VideoError
 from ..cache.segment import Row
 from ..cache.store import Store
+from ..errors import VideoError
 from ..stages.layout import parts
 from ..stages.skeleton import SKELETONS
 from .catalogue import Digests

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..cache.errors import UsageError
+from ..errors import UsageError
 from ..stages.transformer import STARTransformer
 from . import recipe as settings
 from .features import Features, keys_of

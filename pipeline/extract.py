@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from ..cache.errors import DatasetError, Interrupted, VideoError
-from ..cache.ledger import Failure
+from ..cache.failures import Failure
+from ..errors import DatasetError, Interrupted, VideoError
 from .cost import check_space
 from .dispatch import Cluster
 from .engine import Computed, Done, Engine, reads_videos

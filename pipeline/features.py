@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from ..cache.errors import CorruptSegment, DatasetError, MissingFeatures
 from ..cache.store import Place, Shelf
+from ..errors import CorruptSegment, DatasetError, MissingFeatures
 from .arrays import STAGE_OF
 from .memory import choose_preload
 from .selection import Selection

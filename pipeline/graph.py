@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import WeightsError
-from ..cache.key import stage_key
+from ..cache.keys import stage_key
+from ..errors import WeightsError
 from ..stages.backbone import Backbone
 from ..stages.decode import Decode
 from ..stages.heatmaps import Heatmaps

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cache.errors import MissingFeatures, UsageError
+from ..errors import MissingFeatures, UsageError
 from . import panels
 from .datasets.dataset import Video
 from .plan import Plan, plan

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import UsageError
+from ..errors import UsageError
 from ..stages.skeleton import NTU, PENN_ACTION, SKELETONS, Skeleton
 from .recipe import Recipe
 

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
-from ..cache.errors import MachineError
+from ..errors import MachineError
 from ..stages.transformer import STARTransformer
 from ..stages.transformer.tokens import Rescale, Standardize
 from . import checkpoint

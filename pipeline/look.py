@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import AnnotationError, DatasetError, RecipeError
+from ..errors import AnnotationError, DatasetError, RecipeError
 from ..stages.layout import parts
 from ..stages.skeleton import COCO, SKELETONS, Skeleton
 from . import datasets, recipes

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..cache.errors import AnnotationError, UnreadableVideo, VideoError
-from ..cache.key import file_digest
+from ..cache.keys import file_digest
+from ..errors import AnnotationError, UnreadableVideo, VideoError
 from ..stages.crop import visible
 from ..stages.decode import survey_video
 from ..stages.pose import annotated

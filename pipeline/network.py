@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cache import files
-from ..cache.errors import UsageError
+from ..cache import atomic
+from ..errors import UsageError
 from ..stages.transformer import STARTransformer
 from . import checkpoint
 from . import recipe as settings
@@ -74,7 +74,7 @@ def export(run: Path, path: Path) -> dict[str, Any]:
     recipe = settings.load(run / "recipe.yaml")
     network, note = load(run, recipe.test.checkpoint)
     side = local_side(recipe)
-    with files.reporting(path):
+    with atomic.reporting(path):
         export_onnx(network, path, map_size=side)
     shapes = {name: list(array.shape[1:]) for name, array in network.example(1, side).items()}
     return {"onnx": str(path), "classes": note["classes"], "inputs": shapes}

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..cache.errors import MissingFeatures
+from ..cache.failures import Failure, Ledger
 from ..cache.index import row_keys
-from ..cache.ledger import Failure, Ledger
 from ..cache.store import Place, Shelf, Store
+from ..errors import MissingFeatures
 from ..stages.skeleton import SKELETONS
 from . import catalogue
 from .catalogue import Sources

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..cache.errors import DatasetError, UsageError
+from ..errors import DatasetError, UsageError
 from ..stages.skeleton import Skeleton
 from . import recipe as recipes
 from .arrays import stages_for_training

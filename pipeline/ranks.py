@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..cache.errors import MachineError
+from ..errors import MachineError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..cache.errors import AnnotationError, UnreadableVideo
+from ..errors import AnnotationError, UnreadableVideo
 from ..stages.crop import Crop, cut
 from ..stages.decode import Decode, open_video
 from ..stages.estimator import crops

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from ..cache.errors import RecipeError
+from ..errors import RecipeError
 
 WORDS = {"official", "random", "kinetics400"}  # weights by name; anything else is a file
 Positive = Annotated[int, Field(gt=0)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ..cache.errors import UsageError
+from ..errors import UsageError
 from . import judgement
 from .checkpoint import replace_bytes
 from .figures import curves_picture, frames_picture

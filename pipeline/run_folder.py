@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..cache.errors import UsageError
+from ..errors import UsageError
 from . import recipe as settings
 from .checkpoint import replace_bytes
 from .selection import Selection

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..cache.errors import DatasetError, Interrupted, VideoError
+from ..errors import DatasetError, Interrupted, VideoError
 from . import catalogue
 from .catalogue import Sources
 from .datasets.dataset import Catalogue, Video

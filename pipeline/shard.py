@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..cache.errors import UsageError
+from ..errors import UsageError
 
 
 class Shard(NamedTuple):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import UsageError
 from ..cache.store import Shelf, Store
+from ..errors import UsageError
 from . import recipe as recipes
 from .graph import graph
 from .progress import amount

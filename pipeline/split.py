@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..cache.errors import StorageError, UsageError
+from ..errors import StorageError, UsageError
 from . import datasets
 from .datasets.dataset import Catalogue, one_sided
 from .recipe import Recipe

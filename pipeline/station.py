@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Generic, NamedTuple
 
 from .. import __version__
-from ..cache.errors import MachineError
+from ..errors import MachineError
 from . import heap
 from . import recipe as recipes
 from .engine import Computed, Done, Engine, reads_videos

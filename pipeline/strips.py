@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cache.errors import StarError
+from ..errors import StarError
 from ..stages.decode import open_video
 from . import recipe as recipes
 from .inspect import cached, limbs

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cache.errors import Interrupted, StarError
+from ..errors import Interrupted, StarError
 from . import checkpoint, metrics
 from . import recipe as settings
 from .arrays import arrays_for

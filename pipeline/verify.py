@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cache.check import Problem, check_description, check_segment
+from ..cache.verify import Problem, check_description, check_segment
 from .plan import Plan, StagePlan, plan
 from .progress import Progress
 from .recipe import Recipe

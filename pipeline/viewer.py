@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cache.errors import StarError
+from ..errors import StarError
 from ..stages.crop import cut
 from ..stages.decode import open_video
 from ..stages.pose import annotated_boxes

@@ -17,7 +17,7 @@ from concurrent.futures import TimeoutError as TimeIsUp
 from itertools import islice
 from typing import TypeVar
 
-from ..cache.errors import VideoCrash, VideoError, VideoTimeout
+from ..errors import VideoCrash, VideoError, VideoTimeout
 from .slots import Slots, attach
 
 Job = TypeVar("Job")

@@ -14,8 +14,8 @@ from itertools import zip_longest
 
 import numpy as np
 
-from ..cache.errors import Interrupted, MissingFeatures
 from ..cache.store import Place
+from ..errors import Interrupted, MissingFeatures
 from .datasets.dataset import Video
 from .plan import Plan, StagePlan
 from .progress import Progress

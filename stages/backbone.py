@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..cache.errors import MachineError
+from ..errors import MachineError
 from .crop import Crop
 from .exact import exact
 from .folded import Layer

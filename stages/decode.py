@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..cache.errors import MissingPackage
+from ..errors import MissingPackage
 from .stage import Array, Settings
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..cache.errors import MachineError, WeightsError
+from ..errors import MachineError, WeightsError
 from . import pose_models, weights
 from .exact import exact
 from .people import present

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..cache.errors import RecipeError
+from ..errors import RecipeError
 from .skeleton import Skeleton
 
 # Layout -> what its joints are called here, where their own names would mislead.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..cache.errors import WeightsError
+from ..errors import WeightsError
 from .torchvision_adapter import models
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..cache.errors import MissingPackage
+from ..errors import MissingPackage
 
 # What mmpose 1.3 imports from each: the names taken from it, by module.
 _STOOD_IN_FOR: dict[str, dict[str, tuple[str, ...]]] = {

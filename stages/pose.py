@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..cache.errors import AnnotationError
+from ..errors import AnnotationError
 from .stage import Array
 
 SLACK = 0.1, 5  # an annotation may differ from its video by this share of the frames plus so many frames

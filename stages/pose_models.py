@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from ..cache.errors import MissingPackage, RecipeError, WeightsError
+from ..errors import MissingPackage, RecipeError, WeightsError
 from . import mmpose_adapter, weights
 from .skeleton import Skeleton
 from .window import Window

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...cache.errors import AnnotationError, DatasetError
+from ...errors import AnnotationError, DatasetError
 from ...stages.skeleton import Skeleton
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...cache.errors import AnnotationError, DatasetError, MachineError, StorageError
+from ...errors import AnnotationError, DatasetError, MachineError, StorageError
 from ...stages.skeleton import PENN_ACTION
 from . import videos
 from .dataset import Annotation, Catalogue, official_only, open_root

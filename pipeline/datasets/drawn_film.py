@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ...cache.errors import MissingPackage
+from ...errors import MissingPackage
 from .drawn_figure import Figure, Look
 from .drawn_motion import ACTIONS, Body, perform
 from .drawn_scene import BACKDROPS, backdrop, film, project

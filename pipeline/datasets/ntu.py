@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...cache.errors import DatasetError
+from ...errors import DatasetError
 from ...stages.skeleton import NTU
 from .dataset import Annotation, Catalogue, Video, files_below, open_root
 from .ntu_classes import CLASSES

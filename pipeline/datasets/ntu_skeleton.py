@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...cache.errors import AnnotationError
+from ...errors import AnnotationError
 from ...stages.skeleton import NTU
 from ...stages.tracks import Sighting, Track, links
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...cache.errors import AnnotationError, DatasetError
+from ...errors import AnnotationError, DatasetError
 from ...stages.skeleton import PENN_ACTION
 from .dataset import Annotation, Catalogue, Video, official_only, open_root
 

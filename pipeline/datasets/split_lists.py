@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...cache.errors import DatasetError
+from ...errors import DatasetError
 from .dataset import files_below, folders_below, open_root
 from .videos_folders import FILMS, PICTURES
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...cache.errors import DatasetError
+from ...errors import DatasetError
 from .dataset import Annotation, Catalogue, Video, no_joints, official_only
 from .split_lists import Files, by_class_and_stem, clip_of, lines
 

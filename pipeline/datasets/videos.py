@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...cache.errors import AnnotationError, DatasetError
+from ...errors import AnnotationError, DatasetError
 from ...stages.skeleton import Skeleton
 from .dataset import Annotation, Catalogue, Video, official_only, open_root
 from .videos_csv import Entry, read_csv

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...cache.errors import DatasetError
+from ...errors import DatasetError
 from .videos_csv import SPLITS, Entry
 
 FILMS = (

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...cache.errors import AnnotationError
+from ...errors import AnnotationError
 from ...stages.skeleton import SKELETONS, Skeleton
 from .dataset import Annotation
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from ...cache.errors import DatasetError
+from ...errors import DatasetError
 from .videos_csv import Entry
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ...cache.errors import UsageError
+from ...errors import UsageError
 
 _TRAINING = "\nTRAINING\n"  # where a recipe leaves the choice
 _POSE = "\nPOSE\n"  # the same

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ...cache.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
+from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from .headers import picture_size
 from .video import FOLDER_RATE, Video, clock, other_size
 

@@ -12,7 +12,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from ...cache.errors import UnreadableVideo
+from ...errors import UnreadableVideo
 from .container import File, broken_off, cut_off, no_frames, turn_of
 from .video import Likely, Video, other_size, upright_size
 

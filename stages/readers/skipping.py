@@ -18,7 +18,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from ...cache.errors import TruncatedVideo
+from ...errors import TruncatedVideo
 from .bits import Doubt
 from .container import File, turn_of
 from .order import Held

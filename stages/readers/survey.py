@@ -7,7 +7,7 @@ from pathlib import Path
 
 from av.error import FFmpegError
 
-from ...cache.errors import TruncatedVideo, UnreadableVideo
+from ...errors import TruncatedVideo, UnreadableVideo
 from .container import File, broken_off, cut_off, no_frames, turn_of
 from .folder import FolderVideo, list_pictures
 from .packets import is_whole, length_size

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ...cache.errors import NoVideoStream, UnreadableVideo
+from ...errors import NoVideoStream, UnreadableVideo
 
 FOLDER_RATE = 30.0  # pictures per second, where nothing says how fast they follow each other
 

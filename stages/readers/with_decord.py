@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...cache.errors import MissingPackage, UnreadableVideo
+from ...errors import MissingPackage, UnreadableVideo
 from .skipping import SkippingVideo, open_auto
 from .video import Likely, Video
 

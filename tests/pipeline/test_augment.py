@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import affine_grid, grid_sample
 
-from star.cache.errors import RecipeError
+from star.errors import RecipeError
 from star.pipeline import recipe as recipes
 from star.pipeline.augment import augment, check, map_side, mixup, resampling
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from star.cache.errors import StorageError, UsageError, WeightsError
+from star.errors import StorageError, UsageError, WeightsError
 from star.pipeline import checkpoint
 from star.pipeline import recipe as recipes
 from star.pipeline.optim import make_optimizer

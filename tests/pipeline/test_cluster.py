@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from star.cache.errors import MachineError
+from star.errors import MachineError
 from star.pipeline import recipe as recipes
 from star.pipeline.cluster import cluster
 from star.pipeline.features import Features

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from star.cache.errors import UsageError
+from star.errors import UsageError
 from star.pipeline.commands import per_class
 from star.pipeline.evaluate import evaluate, looked_at
 from star.pipeline.features import Features

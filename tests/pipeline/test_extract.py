@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from star.cache.errors import CacheError, DatasetError, VideoError
 from star.cache.store import Store
+from star.errors import CacheError, DatasetError, VideoError
 from star.pipeline import recipe as recipes
 from star.pipeline.commands import run_extract
 from star.pipeline.engine import Engine

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from star.cache.errors import CorruptSegment, DatasetError, MissingFeatures
 from star.cache.segment import Row
+from star.errors import CorruptSegment, DatasetError, MissingFeatures
 from star.pipeline import memory
 from star.pipeline import recipe as recipes
 from star.pipeline.arrays import arrays_for

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from star.cache.errors import StorageError
+from star.errors import StorageError
 from star.pipeline.engine import Computed, Done
 from star.pipeline.finish import Finishing, finishers
 from star.pipeline.units import Unit

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from star.cache.errors import RecipeError, UsageError
 from star.cli import main
+from star.errors import RecipeError, UsageError
 from star.pipeline import recipe as recipes
 from star.pipeline.extract import Where, extract
 from star.pipeline.graph import graph

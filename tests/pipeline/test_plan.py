@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from star.cache.errors import StorageError, UsageError
+from star.errors import StorageError, UsageError
 from star.pipeline import recipe as recipes
 from star.pipeline import shelves
 from star.pipeline.cost import check_space, clip_bytes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from star.cache.errors import RecipeError, UsageError
+from star.errors import RecipeError, UsageError
 from star.pipeline import recipe as recipes
 from star.pipeline.recipes import names, ready
 

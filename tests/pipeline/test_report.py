@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import matplotlib.pyplot as plt
 import pytest
 
-from star.cache.errors import UsageError
+from star.errors import UsageError
 from star.pipeline import recipe as settings
 from star.pipeline.evaluate import evaluate
 from star.pipeline.report import report

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 from scipy.io import savemat
 
-from star.cache.errors import DatasetError, Interrupted
 from star.cli import main
+from star.errors import DatasetError, Interrupted
 from star.pipeline import recipe as recipes
 from star.pipeline import scan as module
 from star.pipeline.datasets.dataset import Catalogue, Video

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from star.cache.errors import UsageError
+from star.errors import UsageError
 from star.pipeline import recipe as recipes
 from star.pipeline.commands import run_extract
 from star.pipeline.features import Features

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from star.cache.errors import VideoCrash, VideoTimeout
+from star.errors import VideoCrash, VideoTimeout
 from star.pipeline.slots import Slots, attached
 from star.pipeline.workers import Children
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from star.cache.errors import Interrupted, MissingPackage, StarError, UsageError
+from star.errors import Interrupted, MissingPackage, StarError, UsageError
 from star.pipeline import checkpoint
 from star.pipeline.train import train
 

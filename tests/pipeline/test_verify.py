@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from star.cache.errors import MissingFeatures
 from star.cli import main
+from star.errors import MissingFeatures
 from star.pipeline import recipe as recipes
 from star.pipeline.audit import audit
 from star.pipeline.extract import Where, extract

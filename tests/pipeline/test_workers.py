@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from star.cache.errors import UnreadableVideo, VideoCrash, VideoError, VideoTimeout
+from star.errors import UnreadableVideo, VideoCrash, VideoError, VideoTimeout
 from star.pipeline.workers import Children, ahead
 
 

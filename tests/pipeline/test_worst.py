@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from star.cache.errors import MissingFeatures
 from star.cli import main
+from star.errors import MissingFeatures
 from star.pipeline import contact, panels
 from star.pipeline import recipe as recipes
 from star.pipeline.inspect import cached

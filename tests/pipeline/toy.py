@@ -84,7 +84,7 @@ def main(cache, run, *words):
     """Train as the command line says and print the summary."""
     import json
 
-    from star.cache.errors import StarError
+    from star.errors import StarError
     from star.pipeline.train import train
 
     overrides = [word for word in words if "=" in word]

@@ -6,7 +6,7 @@ import torch
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.video import mc3_18
 
-from star.cache.errors import MachineError, WeightsError
+from star.errors import MachineError, WeightsError
 from star.stages.backbone import LAYERS, Backbone, Network
 from star.stages.mc3 import load
 from star.stages.weights import sha256

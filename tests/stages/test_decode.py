@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from star.cache.errors import MissingPackage, NoVideoStream, TruncatedVideo, UnreadableVideo
+from star.errors import MissingPackage, NoVideoStream, TruncatedVideo, UnreadableVideo
 from star.stages.decode import Decode, open_video
 from star.stages.stage import Array
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from star.cache.errors import DownloadError, WeightsError
+from star.errors import DownloadError, WeightsError
 from star.stages.detector import SIDES, Detector, shrunk
 
 MOBILE, RESNET = SIDES

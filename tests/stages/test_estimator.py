@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from star.cache.errors import DownloadError, MachineError, WeightsError
+from star.errors import DownloadError, MachineError, WeightsError
 from star.stages import mmpose_adapter, pose_models, weights
 from star.stages.estimator import Estimator, crops
 from star.stages.grid_crop import grid_crops

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from star.cache.errors import RecipeError
+from star.errors import RecipeError
 from star.stages import mmpose_adapter, pose_models
 from star.stages.layout import convert, parts
 from star.stages.skeleton import COCO, H36M, NTU, PENN_ACTION, SKELETONS, Skeleton

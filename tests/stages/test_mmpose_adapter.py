@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from star.cache.errors import MissingPackage
+from star.errors import MissingPackage
 from star.stages import mmpose_adapter
 
 STOOD_IN_FOR = (

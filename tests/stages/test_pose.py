@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from star.cache.errors import AnnotationError
+from star.errors import AnnotationError
 from star.stages.pose import Pose, annotated, annotated_boxes
 
 
@@ -180,7 +180,7 @@ def test_training_machine_needs_none_of_it():
         "    sys.modules[name] = None\n"
         "import numpy, star.stages.pose, star.stages.people, star.stages.window\n"
         "import star.stages.mmpose_adapter as adapter, star.stages.pose_models as models\n"
-        "from star.cache.errors import MissingPackage\n"
+        "from star.errors import MissingPackage\n"
         "print(star.stages.pose.Pose().settings())\n"
         "for call in (lambda: adapter.module('mmpose.models'), lambda: models.design('rtmpose-m')):\n"
         "    try: call()\n"

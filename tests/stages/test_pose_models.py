@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from star.cache.errors import MissingPackage, RecipeError
+from star.errors import MissingPackage, RecipeError
 from star.stages import pose_models
 
 RTMPOSE = "rtmpose-t_8xb256-420e_coco-256x192"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from star.cache.errors import RecipeError, WeightsError
+from star.errors import RecipeError, WeightsError
 from star.pipeline.datasets.drawn_film import Clip, shoot
 from star.pipeline.datasets.drawn_motion import ACTIONS
 from star.stages import mmpose_adapter, pose_models, weights

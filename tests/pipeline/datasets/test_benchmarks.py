@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from star.cache.errors import AnnotationError, DatasetError
+from star.errors import AnnotationError, DatasetError
 from star.pipeline import datasets
 from star.pipeline.recipe import Dataset
 

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from star.cache.errors import AnnotationError, DatasetError, StorageError
+from star.errors import AnnotationError, DatasetError, StorageError
 from star.pipeline import datasets
 from star.pipeline.datasets import drawn
 from star.pipeline.datasets.drawn_motion import ACTIONS

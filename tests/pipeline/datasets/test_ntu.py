@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from star.cache.errors import DatasetError
+from star.errors import DatasetError
 from star.pipeline.datasets import ntu
 from star.pipeline.datasets.ntu_classes import CLASSES, TWO_PERSONS
 from star.pipeline.datasets.ntu_missing import read_list

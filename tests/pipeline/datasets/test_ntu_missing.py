@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from star.cache.errors import DatasetError, DownloadError
 from star.cli import main
+from star.errors import DatasetError, DownloadError
 from star.pipeline import datasets
 from star.pipeline import recipe as recipes
 from star.pipeline.datasets import ntu_missing

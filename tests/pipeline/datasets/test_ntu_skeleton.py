@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from star.cache.errors import AnnotationError
+from star.errors import AnnotationError
 from star.pipeline.datasets import read_annotation
 from star.pipeline.datasets.ntu_skeleton import read_skeleton
 from star.stages.pose import annotated

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from star.cache.errors import AnnotationError, DatasetError
+from star.errors import AnnotationError, DatasetError
 from star.pipeline.datasets import penn_action
 from star.pipeline.recipe import Dataset
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from star.cache.errors import DatasetError
+from star.errors import DatasetError
 from star.pipeline import datasets
 from star.pipeline.datasets.videos_split import hashed_split
 from star.pipeline.recipe import Dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from star.cache.errors import DatasetError
+from star.errors import DatasetError
 from star.pipeline.datasets.videos_csv import read_csv
 
 

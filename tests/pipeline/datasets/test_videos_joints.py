@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from star.cache.errors import AnnotationError, DatasetError
+from star.errors import AnnotationError, DatasetError
 from star.pipeline import datasets
 from star.pipeline.recipe import Dataset
 from star.stages.skeleton import NTU, PENN_ACTION, SKELETONS

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from star.cache.errors import DatasetError
+from star.errors import DatasetError
 from star.pipeline import datasets
 from star.pipeline.datasets.videos_csv import Entry
 from star.pipeline.datasets.videos_split import hashed_split, sides

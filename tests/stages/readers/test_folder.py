@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from star.cache.errors import TruncatedVideo, UnreadableVideo
+from star.errors import TruncatedVideo, UnreadableVideo
 from star.stages.decode import open_video
 
 

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from star.cache.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
+from star.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from star.stages.decode import open_video
 from star.stages.readers import sequential, skipping
 from star.stages.readers.sequential import SequentialVideo

@@ -8,7 +8,7 @@ import gc
 import numpy as np
 import pytest
 
-from star.cache.errors import TruncatedVideo
+from star.errors import TruncatedVideo
 from star.stages.decode import Decode, open_video
 from star.stages.readers.skipping import SkippingVideo
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from star.cache.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
+from star.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from star.stages.decode import open_video, survey_video
 from star.stages.readers import survey as module
 from star.stages.readers.container import File

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from star.cache.errors import UsageError
+from star.errors import UsageError
 from star.pipeline import recipe
 from star.stages.transformer import STARTransformer
 

@@ -9,15 +9,15 @@ import time
 
 import pytest
 
-from star.cache import files
-from star.cache.errors import FormatError, StorageError
+from star.cache import atomic
+from star.errors import FormatError, StorageError
 
 
 def test_replace_leaves_one_file(tmp_path):
     """The new content is there as a whole and no partial file beside it."""
     path = tmp_path / "file"
-    files.replace(path, b"old")
-    files.replace(path, b"new")
+    atomic.replace(path, b"old")
+    atomic.replace(path, b"new")
     assert path.read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -26,7 +26,7 @@ def test_partial_is_removed_on_failure(tmp_path):
     """A failure inside leaves nothing behind and comes out as it is."""
 
     def fail():
-        with files.partial(tmp_path) as name:
+        with atomic.partial(tmp_path) as name:
             name.write_bytes(b"half")
             raise KeyboardInterrupt
 
@@ -37,7 +37,7 @@ def test_partial_is_removed_on_failure(tmp_path):
 
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     """A partial file is deleted when its process is dead, or when it is a day old; never while its writer lives."""
-    script = "import sys; from star.cache import files; from pathlib import Path\n"
+    script = "import sys; from star.cache import atomic as files; from pathlib import Path\n"
     script += (
         "with files.partial(Path(sys.argv[1])) as name: name.mkdir(); (name / 'x').touch(); import os; os._exit(9)"
     )
@@ -55,7 +55,7 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     for path in (mine, stranger, old, other):
         path.touch()
     os.utime(old, (time.time() - 86500,) * 2)
-    assert files.remove_leftovers(tmp_path, time.time()) == 2
+    assert atomic.remove_leftovers(tmp_path, time.time()) == 2
     assert sorted(tmp_path.iterdir()) == sorted([mine, stranger, other])
 
 
@@ -71,14 +71,14 @@ def test_the_disk_in_one_line(tmp_path):
     }
     for name, remedy in cases.items():
         number = getattr(__import__("errno"), name)
-        assert str(files.storage_error(OSError(number, os.strerror(number)), tmp_path)) == f"{tmp_path}: {remedy}"
+        assert str(atomic.storage_error(OSError(number, os.strerror(number)), tmp_path)) == f"{tmp_path}: {remedy}"
 
 
 def test_reporting_passes_on_what_is_not_the_disk(tmp_path):
     """Only failures of the system become StorageErrors; HDF5's own complaints, OSErrors too, do not."""
 
     def fail(error):
-        with files.reporting(tmp_path):
+        with atomic.reporting(tmp_path):
             raise error
 
     with pytest.raises(StorageError):
@@ -96,9 +96,9 @@ def test_only_regular_files_of_a_sane_size_are_read(tmp_path):
     os.mkfifo(pipe)
     for path in (link, pipe, tmp_path):
         with pytest.raises(FormatError) as caught:
-            files.read_whole(path, 100)
+            atomic.read_whole(path, 100)
         assert str(caught.value) == f"{path}: not a regular file; a cache holds no links, pipes or devices: remove it"
     with pytest.raises(FormatError) as caught:
-        files.read_whole(secret, 4)
+        atomic.read_whole(secret, 4)
     assert str(caught.value) == f"{secret}: 5 bytes where star writes at most 4; remove it"
-    assert files.read_whole(secret, 5) == b"12345"
+    assert atomic.read_whole(secret, 5) == b"12345"

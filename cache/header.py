@@ -14,11 +14,11 @@ import h5py
 import numpy as np
 from h5py import h5f, h5g
 
+from ..errors import CorruptSegment, FormatError, MissingFeatures, StorageError
+from .atomic import read_error, size_of
 from .checksum import shape_text
 from .digest import CHECKSUM_BYTES, READABLE
-from .errors import CorruptSegment, FormatError, MissingFeatures, StorageError
-from .files import read_error, size_of
-from .safe import COLUMNS, VERIFY, Layout, attribute, attributes, corrupt, datasets, refusal
+from .hdf5_guard import COLUMNS, VERIFY, Layout, attribute, attributes, corrupt, datasets, refusal
 
 FORMAT = "star segment"
 _TEXTS = ("stage", "key", "star_version", "provenance")

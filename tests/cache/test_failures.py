@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from star.cache.errors import FormatError, StorageError
-from star.cache.ledger import Failure, Ledger
+from star.cache.failures import Failure, Ledger
+from star.errors import FormatError, StorageError
 
 
 @pytest.fixture

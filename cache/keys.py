@@ -14,8 +14,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from ..errors import NoVideoStream, UnreadableVideo
 from .digest import read_through
-from .errors import NoVideoStream, UnreadableVideo
 
 DIGEST_BYTES = 16
 

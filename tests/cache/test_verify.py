@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 import pytest
 
-from star.cache.check import check_description, check_segment
 from star.cache.digest import segment_name
-from star.cache.key import stage_key
+from star.cache.keys import stage_key
 from star.cache.segment import Segment
 from star.cache.store import Store
+from star.cache.verify import check_description, check_segment
 
 KEY = "0123456789abcdef" * 2
 

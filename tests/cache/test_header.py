@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from star.cache.errors import CorruptSegment
-from star.cache.head import read_head
+from star.cache.header import read_head
+from star.errors import CorruptSegment
 
 VERIFY = "`star verify RECIPE --repair` moves it aside"
 

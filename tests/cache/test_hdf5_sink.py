@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from star.cache.sink import Sink
+from star.cache.hdf5_sink import Sink
 
 
 def test_bytes_go_where_they_belong(tmp_path):

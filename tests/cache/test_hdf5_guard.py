@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from star.cache.errors import CacheError, CorruptSegment, FormatError
 from star.cache.segment import Segment
+from star.errors import CacheError, CorruptSegment, FormatError
 
 DISTRUST = "which the format forbids; do not trust this file"
 

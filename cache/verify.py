@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import CacheError, CorruptSegment
 from .checksum import Row, row_checksums
 from .digest import segment_name
-from .errors import CacheError, CorruptSegment
-from .head import not_given
-from .key import stage_key
+from .header import not_given
+from .keys import stage_key
 from .segment import Segment
 from .store import Shelf
 

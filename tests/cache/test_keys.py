@@ -7,8 +7,8 @@ from hashlib import blake2b
 
 import pytest
 
-from star.cache.errors import NoVideoStream, UnreadableVideo
-from star.cache.key import canonical, file_digest, folder_digest, stage_key
+from star.cache.keys import canonical, file_digest, folder_digest, stage_key
+from star.errors import NoVideoStream, UnreadableVideo
 
 
 def test_canonical_json_is_pinned():

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5p, h5s, h5t, h5z
 
-from .errors import CorruptSegment, FormatError
+from ..errors import CorruptSegment, FormatError
 
 MAX_ROWS = 64
 NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from star.cache.mapping import map_file
+from star.cache.mmap import map_file
 
 
 def test_a_map_lives_as_long_as_its_views(tmp_path):

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from . import files
+from . import atomic
 
 _MAX_BYTES = 1 << 30
 
@@ -43,11 +43,11 @@ class Ledger:
     def load(self) -> list[Failure]:
         """All failures, by video and stage. Lines that cannot be read are skipped."""
         try:
-            content = files.read_whole(self.path, _MAX_BYTES)
+            content = atomic.read_whole(self.path, _MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise files.read_error(error, self.path) from None
+            raise atomic.read_error(error, self.path) from None
         found = filter(None, map(_parse, content.splitlines()))
         return _sorted({(failure.video, failure.stage): failure for failure in found}.values())
 
@@ -68,9 +68,9 @@ class Ledger:
     def _save(self, failures: Iterable[Failure]) -> list[Failure]:
         rows = _sorted(failures)
         lines = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
-        with files.reporting(self.path.parent):
+        with atomic.reporting(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            files.replace(self.path, lines.encode())
+            atomic.replace(self.path, lines.encode())
         return rows
 
 

@@ -19,7 +19,7 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
-from .errors import FormatError, StorageError
+from ..errors import FormatError, StorageError
 
 DAY = 86400.0
 _PARTIAL = re.compile(r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.partial")
