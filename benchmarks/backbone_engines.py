@@ -27,8 +27,8 @@ from common import options, turns
 from torch import Tensor, nn
 
 from star.pipeline import heap
-from star.stages.backbone import LAYERS, Backbone, Network
-from star.stages.mc3 import load
+from star.stages.backbone.mc3 import load
+from star.stages.backbone.network import LAYERS, Backbone, Network
 
 SIDE, FRAMES = 112, 16
 Run = Callable[[Tensor], object]

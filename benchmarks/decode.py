@@ -35,7 +35,7 @@ from common import options
 from films import films, typical
 
 from star.errors import VideoError
-from star.stages.crop import Crop, cut
+from star.stages.cropping import Crop, cut
 from star.stages.decode import Decode, open_video
 
 WAYS = ("all", "plain", "frames", "cut")

@@ -37,7 +37,7 @@ import sys, time
 import numpy as np
 from star.pipeline import heap
 from star.pipeline.lanes import Lanes
-from star.stages.backbone import Backbone, Network
+from star.stages.backbone.network import Backbone, Network
 
 heap.keep()
 passes = int(sys.argv[1])

@@ -35,7 +35,7 @@ from star.pipeline import recipe as recipes
 from star.pipeline.datasets.drawn import draw
 from star.pipeline.extract import Where, extract
 from star.pipeline.models import Models
-from star.stages.backbone import Network
+from star.stages.backbone.network import Network
 
 RECIPE = """
 dataset: {{kind: drawn, root: {root}}}

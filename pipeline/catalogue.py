@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from ..cache import atomic
 from ..cache.keys import canonical, file_digest, folder_digest
 from ..errors import DatasetError
-from ..stages.skeleton import Skeleton
+from ..stages.skeletons import Skeleton
 from . import datasets
 from .datasets.dataset import Catalogue, Video
 from .recipe import Dataset

@@ -7,7 +7,7 @@ from math import prod
 
 from ..cache.store import Shelf
 from ..errors import CacheError, StorageError
-from ..stages.skeleton import SKELETONS
+from ..stages.skeletons import SKELETONS
 from .plan import Plan, StagePlan
 from .progress import amount
 from .shapes import shapes

@@ -75,7 +75,7 @@ def _check(name: str, probe: Callable[[], str]) -> dict[str, str]:
 
 
 def _mmpose() -> str:
-    from ..stages.pose_models import design
+    from ..stages.pose.mmpose_models import design
 
     design("rtmpose-m_8xb256-420e_coco-256x192")
     return "RTMPose and heat-map models can be built"

@@ -23,8 +23,8 @@ import numpy as np
 from ..cache.segment import Row
 from ..cache.store import Store
 from ..errors import VideoError
-from ..stages.layout import parts
-from ..stages.skeleton import SKELETONS
+from ..stages.skeleton_mapping import parts
+from ..stages.skeletons import SKELETONS
 from .catalogue import Digests
 from .datasets.dataset import Video
 from .graph import Graph
@@ -257,7 +257,7 @@ class Engine:
             state.arrays |= {name: values[row] for name, values in rows.items()}
 
     def _cut(self, state: State) -> np.ndarray:
-        from ..stages.crop import cut
+        from ..stages.cropping import cut
 
         assert state.read is not None
         region = self._region(state)

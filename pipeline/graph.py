@@ -10,11 +10,11 @@ from typing import Any
 
 from ..cache.keys import stage_key
 from ..errors import WeightsError
-from ..stages.backbone import Backbone
+from ..stages.backbone.network import Backbone
+from ..stages.base import Stage
 from ..stages.decode import Decode
 from ..stages.heatmaps import Heatmaps
-from ..stages.pose import Pose
-from ..stages.stage import Stage
+from ..stages.pose.stage import Pose
 from ..stages.tokens import Tokens
 from ..stages.weights import sha256
 from .recipe import WORDS, Recipe

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..stages.skeleton import NTU, PENN_ACTION, SKELETONS, Skeleton
+from ..stages.skeletons import NTU, PENN_ACTION, SKELETONS, Skeleton
 from .recipe import Recipe
 
 KNOWN = {"penn_action": PENN_ACTION, "drawn": PENN_ACTION, "ntu": NTU}  # by dataset.kind, where the list is not at hand
@@ -20,9 +20,9 @@ def held(recipe: Recipe, annotated: Skeleton | None) -> Skeleton:
         return SKELETONS[recipe.pose.layout]
     if recipe.pose.source == "annotations" and annotated is not None:
         return annotated
-    from ..stages import pose_models
+    from ..stages.pose import mmpose_models
 
-    return pose_models.design(recipe.pose.model).skeleton
+    return mmpose_models.design(recipe.pose.model).skeleton
 
 
 def for_other_source(trained: Recipe, annotated: Skeleton | None, overrides: Sequence[str]) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AnnotationError, DatasetError, RecipeError
-from ..stages.layout import parts
-from ..stages.skeleton import COCO, SKELETONS, Skeleton
+from ..stages.skeleton_mapping import parts
+from ..stages.skeletons import COCO, SKELETONS, Skeleton
 from . import datasets, recipes
 from .datasets.dataset import Catalogue, one_sided, open_root
 from .datasets.recognise import recognise

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..cache.keys import file_digest
 from ..errors import AnnotationError, UnreadableVideo, VideoError
-from ..stages.crop import visible
+from ..stages.cropping import visible
 from ..stages.decode import survey_video
-from ..stages.pose import annotated
+from ..stages.pose.stage import annotated
 from . import datasets
 from .catalogue import Digests, digests
 from .datasets.dataset import Video

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..stages.layout import parts
-from ..stages.skeleton import SKELETONS
+from ..stages.skeleton_mapping import parts
+from ..stages.skeletons import SKELETONS
 from .catalogue import Digests
 from .graph import Graph
 from .plan import Clip
@@ -20,9 +20,9 @@ from .recipe import WORDS, Recipe
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..stages.backbone import Network
-    from ..stages.detector import Detector
-    from ..stages.estimator import Estimator
+    from ..stages.backbone.network import Network
+    from ..stages.pose.detector import Detector
+    from ..stages.pose.estimator import Estimator
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Models:
     @cached_property
     def network(self) -> Network:
         """The video network: frames (b, T, size, size, 3) uint8 -> its arrays."""
-        from ..stages.backbone import Network
+        from ..stages.backbone.network import Network
 
         settings = self.recipe.backbone
         file = file_of(settings.weights)
@@ -65,7 +65,7 @@ class Models:
     @cached_property
     def estimator(self) -> Estimator:
         """The pose network."""
-        from ..stages.estimator import Estimator
+        from ..stages.pose.estimator import Estimator
 
         settings = self.recipe.pose
         file = file_of(settings.checkpoint)
@@ -77,7 +77,7 @@ class Models:
     @cached_property
     def detector(self) -> Detector:
         """The network that looks for people."""
-        from ..stages.detector import Detector
+        from ..stages.pose.detector import Detector
 
         settings = self.recipe.pose
         source = file_of(settings.detector_weights) or settings.detector_weights
@@ -102,8 +102,8 @@ class Models:
         """The same around people whom the detector finds: whole frames go to the device, once, and stay there."""
         import torch
 
-        from ..stages.grid_crop import grid_crops
-        from ..stages.people import linked
+        from ..stages.pose.people import linked
+        from ..stages.pose.person_crop_gpu import grid_crops
 
         pixels = torch.from_numpy(np.stack(frames)).to(self.device)
         width, height = (int(side) for side in arrays["frame_size"])

@@ -1,6 +1,6 @@
 """Small pictures of one frame, drawn pixel by pixel: joints and boxes on it, heat maps over it, maps as colours.
 
-All pictures are (h, w, 3) uint8 RGB. Joints use pixel centres and regions edges, as in stages/crop.py.
+All pictures are (h, w, 3) uint8 RGB. Joints use pixel centres and regions edges, as in stages/cropping.py.
 """
 
 from __future__ import annotations

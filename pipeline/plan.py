@@ -16,7 +16,7 @@ from ..cache.failures import Failure, Ledger
 from ..cache.index import row_keys
 from ..cache.store import Place, Shelf, Store
 from ..errors import MissingFeatures
-from ..stages.skeleton import SKELETONS
+from ..stages.skeletons import SKELETONS
 from . import catalogue
 from .catalogue import Sources
 from .datasets.dataset import Catalogue, Video

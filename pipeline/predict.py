@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import DatasetError, UsageError
-from ..stages.skeleton import Skeleton
+from ..stages.skeletons import Skeleton
 from . import recipe as recipes
 from .arrays import stages_for_training
 from .catalogue import Digests, open_catalogue

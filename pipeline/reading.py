@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import AnnotationError, UnreadableVideo
-from ..stages.crop import Crop, cut
+from ..stages.cropping import Crop, cut
 from ..stages.decode import Decode, open_video
-from ..stages.estimator import crops
-from ..stages.layout import convert
-from ..stages.people import whole_frame
-from ..stages.pose import annotated, annotated_boxes
-from ..stages.reduced import cut_reduced, reduction
-from ..stages.skeleton import Skeleton
-from ..stages.window import Window
+from ..stages.jpeg_cropping import cut_reduced, reduction
+from ..stages.pose.estimator import crops
+from ..stages.pose.people import whole_frame
+from ..stages.pose.person_crop import Window
+from ..stages.pose.stage import annotated, annotated_boxes
+from ..stages.skeleton_mapping import convert
+from ..stages.skeletons import Skeleton
 from . import datasets
 from .catalogue import Digests, digests
 from .datasets.dataset import Annotation, Video
 from .slots import Slots, attached
 
 if TYPE_CHECKING:
-    from ..stages.readers.video import Video as VideoReader
+    from ..stages.readers.base import Video as VideoReader
 
 Arrays = dict[str, Any]  # the arrays of one clip, by name
 

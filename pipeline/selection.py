@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from ..cache.store import Place, Shelf
-from ..stages.skeleton import Skeleton
+from ..stages.skeletons import Skeleton
 from .datasets.dataset import Video
 
 

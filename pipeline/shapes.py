@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..stages.backbone import CHANNELS, STRIDES
+from ..stages.backbone.network import CHANNELS, STRIDES
 from ..stages.tokens import channels
 from .graph import Graph
 from .recipe import Recipe

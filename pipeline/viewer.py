@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import StarError
-from ..stages.crop import cut
+from ..stages.cropping import cut
 from ..stages.decode import open_video
-from ..stages.pose import annotated_boxes
+from ..stages.pose.stage import annotated_boxes
 from . import datasets
 from .datasets.dataset import Video
 from .panels import overlay, scene

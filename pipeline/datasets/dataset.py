@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import AnnotationError, DatasetError
-from ...stages.skeleton import Skeleton
+from ...stages.skeletons import Skeleton
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import AnnotationError, DatasetError, MachineError, StorageError
-from ...stages.skeleton import PENN_ACTION
+from ...stages.skeletons import PENN_ACTION
 from . import videos
 from .dataset import Annotation, Catalogue, official_only, open_root
 from .drawn_motion import ACTIONS

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DatasetError
-from ...stages.skeleton import NTU
+from ...stages.skeletons import NTU
 from .dataset import Annotation, Catalogue, Video, files_below, open_root
 from .ntu_classes import CLASSES
 from .ntu_missing import SAMPLE, missing_samples

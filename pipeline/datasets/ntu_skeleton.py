@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import AnnotationError
-from ...stages.skeleton import NTU
-from ...stages.tracks import Sighting, Track, links
+from ...stages.pose.tracking import Sighting, Track, links
+from ...stages.skeletons import NTU
 
 JOINTS = len(NTU.joints)
 COLUMNS = 12

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import AnnotationError, DatasetError
-from ...stages.skeleton import PENN_ACTION
+from ...stages.skeletons import PENN_ACTION
 from .dataset import Annotation, Catalogue, Video, official_only, open_root
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import AnnotationError, DatasetError
-from ...stages.skeleton import Skeleton
+from ...stages.skeletons import Skeleton
 from .dataset import Annotation, Catalogue, Video, official_only, open_root
 from .videos_csv import Entry, read_csv
 from .videos_folders import FILMS, class_folders

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import AnnotationError
-from ...stages.skeleton import SKELETONS, Skeleton
+from ...stages.skeletons import SKELETONS, Skeleton
 from .dataset import Annotation
 
 LAYOUT = "docs/own-videos.md says what it holds"

@@ -21,7 +21,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
-from .video import Turn, clock, upright
+from .base import Turn, clock, upright
 
 # Formats that are one file with video in it. FFmpeg also takes play lists, which open other files and addresses, and
 # plain text, which it draws as a terminal.

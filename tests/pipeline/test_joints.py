@@ -18,8 +18,8 @@ from star.pipeline.graph import graph
 from star.pipeline.inspect import limbs
 from star.pipeline.joints import check, for_other_source
 from star.pipeline.plan import Plan, plan
-from star.stages.layout import convert
-from star.stages.skeleton import COCO, H36M, NTU, PENN_ACTION
+from star.stages.skeleton_mapping import convert
+from star.stages.skeletons import COCO, H36M, NTU, PENN_ACTION
 
 pytestmark = pytest.mark.filterwarnings("ignore:The metainfo config file")  # mmpose looks in the current folder first
 

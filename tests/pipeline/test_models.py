@@ -12,10 +12,10 @@ import pytest
 from star.pipeline import recipe as recipes
 from star.pipeline.extract import Where, extract
 from star.pipeline.plan import plan
-from star.stages import mmpose_adapter
 from star.stages.decode import open_video
-from star.stages.detector import Detector
-from star.stages.people import linked, present
+from star.stages.pose import mmpose_compat
+from star.stages.pose.detector import Detector
+from star.stages.pose.people import linked, present
 
 pytestmark = pytest.mark.filterwarnings("ignore:The metainfo config file")  # mmpose looks in the current folder first
 
@@ -39,7 +39,7 @@ def test_joints_of_detected_people_are_those_of_mmpose(
     stages = plan(recipe).stages
     places = stages["pose"].places
     assert len(places) == 2
-    infer = mmpose_adapter.module("mmpose.apis").inference_topdown
+    infer = mmpose_compat.module("mmpose.apis").inference_topdown
     detector = Detector(MOBILE, everyone)
     for clip, place in places.items():
         [joints] = stages["pose"].shelf.read([place], "keypoints")

@@ -12,7 +12,7 @@ from star.pipeline import recipe as recipes
 from star.pipeline.datasets.dataset import Video
 from star.pipeline.graph import graph
 from star.pipeline.reading import Reading, read
-from star.stages.crop import Crop, cut
+from star.stages.cropping import Crop, cut
 from star.stages.decode import Decode, open_video
 
 SIZE, VIEWS = 32, (0, 1, 2)

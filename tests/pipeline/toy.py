@@ -13,7 +13,7 @@ from star.cache.store import Store
 from star.pipeline import recipe as recipes
 from star.pipeline.datasets.dataset import Video
 from star.pipeline.selection import Selection
-from star.stages.skeleton import Skeleton
+from star.stages.skeletons import Skeleton
 
 CLASSES = ("bow", "jump", "wave")
 SHAPES = {

@@ -10,7 +10,7 @@ import pytest
 
 from star.errors import TruncatedVideo
 from star.stages.decode import Decode, open_video
-from star.stages.readers.skipping import SkippingVideo
+from star.stages.readers.selective import SkippingVideo
 
 SAMPLES = {
     "S001C001P001R001A001_rgb.avi": (103, (1920, 1080)),
