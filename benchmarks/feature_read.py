@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from star.cache.segment import Row
 from star.cache.store import Store
-from star.pipeline.datasets.dataset import Video
+from star.pipeline.datasets.base import Video
 from star.pipeline.features import Features
 from star.pipeline.selection import Selection
 

@@ -32,7 +32,7 @@ from common import options
 from memory import megabytes, needs_linux, tree
 
 from star.pipeline import recipe as recipes
-from star.pipeline.datasets.drawn import draw
+from star.pipeline.datasets.synthetic.dataset import draw
 from star.pipeline.extract import Where, extract
 from star.pipeline.models import Models
 from star.stages.backbone.network import Network

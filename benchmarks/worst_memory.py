@@ -21,7 +21,7 @@ from common import options
 from star.cache.segment import Row
 from star.pipeline import recipe as recipes
 from star.pipeline.catalogue import Digests
-from star.pipeline.datasets.drawn import draw
+from star.pipeline.datasets.synthetic.dataset import draw
 from star.pipeline.extract import Where, extract
 from star.pipeline.plan import plan, remember
 

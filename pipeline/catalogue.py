@@ -24,7 +24,7 @@ from ..cache.keys import canonical, file_digest, folder_digest
 from ..errors import DatasetError
 from ..stages.skeletons import Skeleton
 from . import datasets
-from .datasets.dataset import Catalogue, Video
+from .datasets.base import Catalogue, Video
 from .recipe import Dataset
 from .shard import Shard
 

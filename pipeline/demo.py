@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import StarError
 from . import recipe as recipes
 from .commands import run_extract, run_test, run_train
-from .datasets import drawn
-from .datasets.drawn_motion import ACTIONS
+from .datasets.synthetic import dataset as drawn
+from .datasets.synthetic.motion import ACTIONS
 from .inspect import inspect
 from .plan import plan
 from .progress import Progress, clock, tell

@@ -26,7 +26,7 @@ from ..errors import VideoError
 from ..stages.skeleton_mapping import parts
 from ..stages.skeletons import SKELETONS
 from .catalogue import Digests
-from .datasets.dataset import Video
+from .datasets.base import Video
 from .graph import Graph
 from .lanes import Lanes
 from .models import Models, State

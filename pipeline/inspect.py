@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import MissingFeatures, UsageError
 from . import panels
-from .datasets.dataset import Video
+from .datasets.base import Video
 from .plan import Plan, plan
 from .recipe import Recipe
 from .sheet import GREY, Sheet

@@ -11,12 +11,12 @@ from ..errors import AnnotationError, DatasetError, RecipeError
 from ..stages.skeleton_mapping import parts
 from ..stages.skeletons import COCO, SKELETONS, Skeleton
 from . import datasets, recipes
-from .datasets.dataset import Catalogue, one_sided, open_root
-from .datasets.recognise import recognise
-from .datasets.split_lists import text_of
-from .datasets.videos import csv_files, list_entries
-from .datasets.videos_csv import Entry
-from .datasets.videos_split import sides
+from .datasets.base import Catalogue, one_sided, open_root
+from .datasets.custom.csv_list import Entry
+from .datasets.custom.dataset import csv_files, list_entries
+from .datasets.custom.splits import sides
+from .datasets.detect import recognise
+from .datasets.split_files import text_of
 from .progress import counted
 from .recipe import Dataset
 

@@ -20,7 +20,7 @@ from ..stages.decode import survey_video
 from ..stages.pose.stage import annotated
 from . import datasets
 from .catalogue import Digests, digests
-from .datasets.dataset import Video
+from .datasets.base import Video
 
 Level = Literal["fails", "problem", "note"]
 OUTSIDE = 0.1  # from this share of joints outside the frame on, an annotation is suspected to be another video's

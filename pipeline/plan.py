@@ -19,7 +19,7 @@ from ..errors import MissingFeatures
 from ..stages.skeletons import SKELETONS
 from . import catalogue
 from .catalogue import Sources
-from .datasets.dataset import Catalogue, Video
+from .datasets.base import Catalogue, Video
 from .graph import Graph, graph
 from .recipe import Pose, Recipe
 from .selection import Selection

@@ -14,7 +14,7 @@ from ..stages.skeletons import Skeleton
 from . import recipe as recipes
 from .arrays import stages_for_training
 from .catalogue import Digests, open_catalogue
-from .datasets.dataset import Video
+from .datasets.base import Video
 from .engine import Computed, Engine
 from .extract import Where, computing, decoding
 from .graph import graph

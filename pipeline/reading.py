@@ -24,7 +24,7 @@ from ..stages.skeleton_mapping import convert
 from ..stages.skeletons import Skeleton
 from . import datasets
 from .catalogue import Digests, digests
-from .datasets.dataset import Annotation, Video
+from .datasets.base import Annotation, Video
 from .slots import Slots, attached
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ..errors import DatasetError, Interrupted, VideoError
 from . import catalogue
 from .catalogue import Sources
-from .datasets.dataset import Catalogue, Video
+from .datasets.base import Catalogue, Video
 from .graph import uses_annotation
 from .looking import Finding, Look, Looking, content, failure, look
 from .progress import Progress, counted

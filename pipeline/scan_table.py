@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .datasets.dataset import Video
+from .datasets.base import Video
 from .looking import Finding, Look
 from .progress import clock, counted
 from .scan import Scan, sides

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..cache.store import Place, Shelf
 from ..stages.skeletons import Skeleton
-from .datasets.dataset import Video
+from .datasets.base import Video
 
 
 @dataclass(frozen=True)

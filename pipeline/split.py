@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import StorageError, UsageError
 from . import datasets
-from .datasets.dataset import Catalogue, one_sided
+from .datasets.base import Catalogue, one_sided
 from .recipe import Recipe
 from .status import table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .cost import clip_bytes, clip_seconds, other
-from .datasets.dataset import one_sided
+from .datasets.base import one_sided
 from .plan import Plan, StagePlan
 from .progress import amount, clock, counted
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ..cache.store import Place
 from .catalogue import Digests
-from .datasets.dataset import Video
+from .datasets.base import Video
 from .plan import Clip, Plan
 
 

@@ -12,7 +12,7 @@ from ..stages.cropping import cut
 from ..stages.decode import open_video
 from ..stages.pose.stage import annotated_boxes
 from . import datasets
-from .datasets.dataset import Video
+from .datasets.base import Video
 from .panels import overlay, scene
 from .plan import Plan
 from .reading import region_of

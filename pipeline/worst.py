@@ -16,7 +16,7 @@ import numpy as np
 
 from ..cache.store import Place
 from ..errors import Interrupted, MissingFeatures
-from .datasets.dataset import Video
+from .datasets.base import Video
 from .plan import Plan, StagePlan
 from .progress import Progress
 from .signals import Stop

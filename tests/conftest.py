@@ -68,7 +68,7 @@ train: {{epochs: 1, batch: 8, tensorboard: false}}
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A drawn data set of 8 actions × 3 clips, real H.264 files; read it, do not change it."""
-    from star.pipeline.datasets.drawn import draw
+    from star.pipeline.datasets.synthetic.dataset import draw
 
     root = tmp_path_factory.mktemp("drawn") / "data"
     draw(root, clips_per_class=3, frames=(20, 24), size=(96, 80), workers=1)

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from star.pipeline import datasets
-from star.pipeline.datasets import drawn
+from star.pipeline.datasets.synthetic import dataset as drawn
 from star.pipeline.recipe import Dataset
 from star.stages import weights
 from star.stages.decode import open_video

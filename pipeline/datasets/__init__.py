@@ -10,7 +10,7 @@ from ...errors import DatasetError
 
 if TYPE_CHECKING:
     from ..recipe import Dataset
-    from .dataset import Annotation, Catalogue
+    from .base import Annotation, Catalogue
 
 KINDS = {
     "penn_action": "penn_action",

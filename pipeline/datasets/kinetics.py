@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import DatasetError
-from .dataset import Annotation, Catalogue, Video, no_joints, official_only
-from .split_lists import Files, stem_of, text_of
+from .base import Annotation, Catalogue, Video, no_joints, official_only
+from .split_files import Files, stem_of, text_of
 
 if TYPE_CHECKING:
     from ..recipe import Dataset

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import AnnotationError, DatasetError
 from ...stages.skeletons import PENN_ACTION
-from .dataset import Annotation, Catalogue, Video, official_only, open_root
+from .base import Annotation, Catalogue, Video, official_only, open_root
 
 if TYPE_CHECKING:
     from ..recipe import Dataset

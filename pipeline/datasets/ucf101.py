@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import DatasetError
-from .dataset import Annotation, Catalogue, Video, no_joints, official_only
-from .split_lists import Files, by_class_and_stem, clip_of, lines
+from .base import Annotation, Catalogue, Video, no_joints, official_only
+from .split_files import Files, by_class_and_stem, clip_of, lines
 
 if TYPE_CHECKING:
     from ..recipe import Dataset

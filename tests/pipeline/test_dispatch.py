@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from star.pipeline.catalogue import Digests
-from star.pipeline.datasets.dataset import Video
+from star.pipeline.datasets.base import Video
 from star.pipeline.dispatch import AHEAD, DEATHS, Desk, Job
 from star.pipeline.plan import Clip
 from star.pipeline.units import Unit, split

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from star.pipeline import recipe as recipes
-from star.pipeline.datasets.dataset import Video
+from star.pipeline.datasets.base import Video
 from star.pipeline.graph import graph
 from star.pipeline.reading import Reading, read
 from star.stages.cropping import Crop, cut

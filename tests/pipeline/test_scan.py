@@ -19,7 +19,7 @@ from star.cli import main
 from star.errors import DatasetError, Interrupted
 from star.pipeline import recipe as recipes
 from star.pipeline import scan as module
-from star.pipeline.datasets.dataset import Catalogue, Video
+from star.pipeline.datasets.base import Catalogue, Video
 from star.pipeline.inspect import cached
 from star.pipeline.looking import Look
 from star.pipeline.plan import plan

@@ -11,7 +11,7 @@ import numpy as np
 from star.cache.segment import Row
 from star.cache.store import Store
 from star.pipeline import recipe as recipes
-from star.pipeline.datasets.dataset import Video
+from star.pipeline.datasets.base import Video
 from star.pipeline.selection import Selection
 from star.stages.skeletons import Skeleton
 

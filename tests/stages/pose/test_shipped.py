@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from star.errors import RecipeError, WeightsError
-from star.pipeline.datasets.drawn_film import Clip, shoot
-from star.pipeline.datasets.drawn_motion import ACTIONS
+from star.pipeline.datasets.synthetic.motion import ACTIONS
+from star.pipeline.datasets.synthetic.render import Clip, shoot
 from star.stages import weights
 from star.stages.pose import mmpose_compat, mmpose_models
 from star.stages.pose.estimator import Estimator, crops

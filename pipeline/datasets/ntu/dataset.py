@@ -1,7 +1,7 @@
 """NTU RGB+D 60 and 120: clips named SsssCcccPpppRrrrAaaa_rgb.avi (or .mp4) anywhere below ROOT.
 
 The name says setup, camera, performer, replication and action, and with them label and split. Joints come from
-.skeleton files of the same name, below ROOT too or below `dataset.skeletons`; see ntu_skeleton.py.
+.skeleton files of the same name, below ROOT too or below `dataset.skeletons`; see skeleton_file.py.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import DatasetError
-from ...stages.skeletons import NTU
-from .dataset import Annotation, Catalogue, Video, files_below, open_root
-from .ntu_classes import CLASSES
-from .ntu_missing import SAMPLE, missing_samples
+from ....errors import DatasetError
+from ....stages.skeletons import NTU
+from ..base import Annotation, Catalogue, Video, files_below, open_root
+from .classes import CLASSES
+from .missing import SAMPLE, missing_samples
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
+    from ...recipe import Dataset
 
 CLIP = re.compile(r"(?:^|/)" + SAMPLE.pattern + r"(?:_rgb)?\.(?:avi|mp4)$", re.IGNORECASE)
 
@@ -68,8 +68,8 @@ def _video(name: str, sample: str, settings: Dataset, skeleton: Path | None) -> 
 
 
 def read_annotation(path: Path) -> Annotation:
-    """The joints in one .skeleton file, see `ntu_skeleton.read_skeleton`."""
-    from .ntu_skeleton import read_skeleton
+    """The joints in one .skeleton file, see `skeleton_file.read_skeleton`."""
+    from .skeleton_file import read_skeleton
 
     return Annotation(read_skeleton(path))
 

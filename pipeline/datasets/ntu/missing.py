@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ...errors import DatasetError
-from ...stages.weights import download
+from ....errors import DatasetError
+from ....stages.weights import download
 
 SAMPLE = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}")
 HOME = "https://raw.githubusercontent.com/shahroudy/NTURGB-D/master/Matlab"

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ...errors import MissingPackage
-from .drawn_figure import Figure, Look
-from .drawn_motion import ACTIONS, Body, perform
-from .drawn_scene import BACKDROPS, backdrop, film, project
+from ....errors import MissingPackage
+from .figure import Figure, Look
+from .motion import ACTIONS, Body, perform
+from .scene import BACKDROPS, backdrop, film, project
 
 RATE = 25  # frames per second
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from star.errors import DatasetError
-from star.pipeline.datasets.videos_csv import read_csv
+from star.pipeline.datasets.custom.csv_list import read_csv
 
 
 @pytest.fixture

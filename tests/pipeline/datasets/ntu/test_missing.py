@@ -12,8 +12,8 @@ from star.cli import main
 from star.errors import DatasetError, DownloadError
 from star.pipeline import datasets
 from star.pipeline import recipe as recipes
-from star.pipeline.datasets import ntu_missing
-from star.pipeline.datasets.ntu_missing import PUBLISHED, Published, digest, read_list
+from star.pipeline.datasets.ntu import missing
+from star.pipeline.datasets.ntu.missing import PUBLISHED, Published, digest, read_list
 from star.pipeline.recipe import Dataset
 
 NAMES = ["S001C002P001R002A003", "S001C002P002R001A004", "S002C003P003R001A060"]
@@ -35,8 +35,8 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def home(server: tuple[str, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, bytes]]:
     """A list of three names published on this machine."""
-    monkeypatch.setitem(ntu_missing.PUBLISHED, 60, Published(FILE, len(NAMES), digest(NAMES)))
-    monkeypatch.setattr(ntu_missing, "HOME", server[0])
+    monkeypatch.setitem(missing.PUBLISHED, 60, Published(FILE, len(NAMES), digest(NAMES)))
+    monkeypatch.setattr(missing, "HOME", server[0])
     return server
 
 
@@ -104,7 +104,7 @@ def test_a_list_that_is_not_the_published_one_is_refused(root: Path, home) -> No
 def test_a_failed_download_says_where_to_put_the_file(root: Path, home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not there, tampered with, cut off, nobody there: one line, nothing left behind, and the file put there works."""
     url, files = home
-    kept = ntu_missing.place(60)
+    kept = missing.place(60)
 
     def told(address: str) -> str:
         with pytest.raises(DownloadError) as error:
@@ -120,9 +120,9 @@ def test_a_failed_download_says_where_to_put_the_file(root: Path, home, monkeypa
     files[f"/{FILE}"] = LIST.replace(b"A060", b"A059")
     assert told(url) == "not the 3 samples that were published"
     files[f"/short/{FILE}"] = LIST
-    monkeypatch.setattr(ntu_missing, "HOME", f"{url}/short")
+    monkeypatch.setattr(missing, "HOME", f"{url}/short")
     assert told(f"{url}/short") == f"only {len(LIST)} of {len(LIST) + 10} bytes came"
-    monkeypatch.setattr(ntu_missing, "HOME", "http://127.0.0.1:9")
+    monkeypatch.setattr(missing, "HOME", "http://127.0.0.1:9")
     assert told("http://127.0.0.1:9") == "Connection refused"
     kept.write_bytes(LIST)
     assert load(root) == ALL[:1]

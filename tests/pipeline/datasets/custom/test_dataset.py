@@ -8,7 +8,7 @@ import pytest
 
 from star.errors import DatasetError
 from star.pipeline import datasets
-from star.pipeline.datasets.videos_split import hashed_split
+from star.pipeline.datasets.custom.splits import hashed_split
 from star.pipeline.recipe import Dataset
 
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from star.pipeline.datasets.drawn_film import Clip, shoot
-from star.pipeline.datasets.drawn_scene import BACKDROPS, CLOTHES
+from star.pipeline.datasets.synthetic.render import Clip, shoot
+from star.pipeline.datasets.synthetic.scene import BACKDROPS, CLOTHES
 
 CLIP = Clip("jumping_jacks", 0, "train", "train-0", 0, (12, 12), (160, 120))
 
@@ -27,7 +27,7 @@ def test_the_figure_is_painted_where_its_joints_are(action, monkeypatch):
     clip = CLIP._replace(action=action)
     frames, joints = shoot(clip)
     frames = np.stack(list(frames)).astype(int)
-    monkeypatch.setattr("star.pipeline.datasets.drawn_figure.Figure.paint", lambda *_: None)
+    monkeypatch.setattr("star.pipeline.datasets.synthetic.figure.Figure.paint", lambda *_: None)
     painted = np.abs(frames - np.stack(list(shoot(clip)[0])).astype(int)).max(axis=-1) > 0
     for picture, points in zip(painted, joints[:, 0], strict=True):
         seen = points[points[:, 2] > 0]

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ...errors import DatasetError
+from ....errors import DatasetError
 
 SPLITS = ("train", "test")
 COLUMNS = ("video", "label", "split", "joints")

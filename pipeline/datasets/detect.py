@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from .ntu import CLIP
-from .split_lists import text_of
-from .videos_folders import FILMS
+from .custom.class_folders import FILMS
+from .ntu.dataset import CLIP
+from .split_files import text_of
 
 MOST = 2000  # names that are looked at: enough to tell, and at once
 UCF101 = re.compile(r"v_\w+_g\d\d_c\d\d(\.\w+)?", re.IGNORECASE)  # a film, or a folder of frames

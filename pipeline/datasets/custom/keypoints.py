@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import AnnotationError
-from ...stages.skeletons import SKELETONS, Skeleton
-from .dataset import Annotation
+from ....errors import AnnotationError
+from ....stages.skeletons import SKELETONS, Skeleton
+from ..base import Annotation
 
 LAYOUT = "docs/own-videos.md says what it holds"
 SIDES = "left_", "right_"

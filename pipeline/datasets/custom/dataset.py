@@ -18,16 +18,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import AnnotationError, DatasetError
-from ...stages.skeletons import Skeleton
-from .dataset import Annotation, Catalogue, Video, official_only, open_root
-from .videos_csv import Entry, read_csv
-from .videos_folders import FILMS, class_folders
-from .videos_joints import read_joints, skeleton_of
-from .videos_split import sides
+from ....errors import AnnotationError, DatasetError
+from ....stages.skeletons import Skeleton
+from ..base import Annotation, Catalogue, Video, official_only, open_root
+from .class_folders import FILMS, class_folders
+from .csv_list import Entry, read_csv
+from .keypoints import read_joints, skeleton_of
+from .splits import sides
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
+    from ...recipe import Dataset
 
 
 def load(settings: Dataset) -> Catalogue:
@@ -58,7 +58,7 @@ def load(settings: Dataset) -> Catalogue:
 
 
 def read_annotation(path: Path) -> Annotation:
-    """The joints in one .npz file, see `videos_joints.read_joints`."""
+    """The joints in one .npz file, see `keypoints.read_joints`."""
     return read_joints(path)
 
 

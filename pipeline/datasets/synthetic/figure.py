@@ -12,8 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .drawn_motion import Body
-from .drawn_scene import CLOTHES, Colour, colour, shade
+from .motion import Body
+from .scene import CLOTHES, Colour, colour, shade
 
 FLAG = ((225.0, 0.0, 140.0), (255.0, 255.0, 255.0))  # chequered in two colours that nothing else has
 SHIFT = 4  # cv2 takes coordinates in sixteenths of a pixel
@@ -68,7 +68,7 @@ class Limb(NamedTuple):
 class Figure:
     """One person through one clip.
 
-    points: (F, 16, 2) px as `drawn_motion.perform` orders them. depth: (F, 16) metres towards the camera.
+    points: (F, 16, 2) px as `motion.perform` orders them. depth: (F, 16) metres towards the camera.
     scale: (F,) px per metre. yaw: where the face looks, radians. flag: the wrist (5 or 6) that holds it, or None.
     """
 

@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import AnnotationError, DatasetError, MachineError, StorageError
-from ...stages.skeletons import PENN_ACTION
-from . import videos
-from .dataset import Annotation, Catalogue, official_only, open_root
-from .drawn_motion import ACTIONS
+from ....errors import AnnotationError, DatasetError, MachineError, StorageError
+from ....stages.skeletons import PENN_ACTION
+from ..base import Annotation, Catalogue, official_only, open_root
+from ..custom import dataset as videos
+from .motion import ACTIONS
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
-    from .drawn_film import Clip
+    from ...recipe import Dataset
+    from .render import Clip
 
 VERSION = 1  # raised whenever the same settings give other pictures or joints
 Progress = Callable[[int, int], None]
@@ -94,7 +94,7 @@ def draw(
 
 def _clips(clips_per_class: int, seed: int, frames: tuple[int, int], size: tuple[int, int]) -> Iterator[Clip]:
     """Every third clip of an action is for testing; a figure appears twice in training, or once in testing."""
-    from .drawn_film import Clip
+    from .render import Clip
 
     for action in ACTIONS:
         for number in range(clips_per_class):
@@ -152,7 +152,7 @@ def _settle() -> None:
 
 def draw_clip(root: Path, clip: Clip) -> None:
     """Draw one clip; joints first, so that a video that is there has them."""
-    from .drawn_film import encode, shoot
+    from .render import encode, shoot
 
     video = root / _video(clip)
     frames, joints = shoot(clip)

@@ -9,9 +9,9 @@ from itertools import product
 import pytest
 
 from star.errors import DatasetError
-from star.pipeline.datasets import ntu
-from star.pipeline.datasets.ntu_classes import CLASSES, TWO_PERSONS
-from star.pipeline.datasets.ntu_missing import read_list
+from star.pipeline.datasets.ntu import dataset as ntu
+from star.pipeline.datasets.ntu.classes import CLASSES, TWO_PERSONS
+from star.pipeline.datasets.ntu.missing import read_list
 from star.pipeline.recipe import Dataset
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import DatasetError
-from .dataset import files_below, folders_below, open_root
-from .videos_folders import FILMS, PICTURES
+from .base import files_below, folders_below, open_root
+from .custom.class_folders import FILMS, PICTURES
 
 if TYPE_CHECKING:
     from ..recipe import Dataset

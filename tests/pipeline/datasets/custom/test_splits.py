@@ -8,8 +8,8 @@ import pytest
 
 from star.errors import DatasetError
 from star.pipeline import datasets
-from star.pipeline.datasets.videos_csv import Entry
-from star.pipeline.datasets.videos_split import hashed_split, sides
+from star.pipeline.datasets.custom.csv_list import Entry
+from star.pipeline.datasets.custom.splits import hashed_split, sides
 from star.pipeline.recipe import Dataset
 
 

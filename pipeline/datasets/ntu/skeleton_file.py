@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import AnnotationError
-from ...stages.pose.tracking import Sighting, Track, links
-from ...stages.skeletons import NTU
+from ....errors import AnnotationError
+from ....stages.pose.tracking import Sighting, Track, links
+from ....stages.skeletons import NTU
 
 JOINTS = len(NTU.joints)
 COLUMNS = 12
@@ -26,7 +26,7 @@ COLOR_X, COLOR_Y, TRACKING = 5, 6, 11
 WANTED = itemgetter(COLOR_X, COLOR_Y, TRACKING)
 PEOPLE = 2  # no action has more; further bodies are furniture and reflections
 LOST = 15  # frames, half a second: a body that Kinect lost and finds again within them has got another bodyID
-NEAR = 0.5  # how far from where it is expected it is found again at most, see `tracks.REACH`
+NEAR = 0.5  # how far from where it is expected it is found again at most, see `tracking.REACH`
 
 Body = tuple[list[int], np.ndarray]  # its frames, and its joints (f, 25, 3) in them
 

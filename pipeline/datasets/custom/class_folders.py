@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...errors import DatasetError
-from .videos_csv import SPLITS, Entry
+from ....errors import DatasetError
+from .csv_list import SPLITS, Entry
 
 FILMS = (
     ".mp4",

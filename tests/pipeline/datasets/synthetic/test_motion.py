@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from star.pipeline.datasets.drawn_motion import ACTIONS, SEGMENTS, STAND, Body, perform
+from star.pipeline.datasets.synthetic.motion import ACTIONS, SEGMENTS, STAND, Body, perform
 
 HEAD, LEFT_SHOULDER, LEFT_ELBOW, LEFT_WRIST, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE = 0, 1, 3, 5, 7, 9, 11
 

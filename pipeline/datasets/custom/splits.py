@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from ...errors import DatasetError
-from .videos_csv import Entry
+from ....errors import DatasetError
+from .csv_list import Entry
 
 
 def sides(entries: Sequence[Entry], *, test_share: float, seed: int = 0, by: str | None = None) -> list[str]:
