@@ -27,9 +27,9 @@ def main() -> None:
     star train star.yaml --run runs/first                   features -> a trained STAR-Transformer
     star test star.yaml --run runs/first                    its accuracy
     """
-    from .pipeline import heap
+    from .pipeline.utils import malloc
 
-    heap.keep()  # before any thread begins
+    malloc.keep()  # before any thread begins
 
 
 @main.command()
@@ -42,7 +42,7 @@ def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> Non
 
     Example: star demo demo
     """
-    from .pipeline import demo as pipeline
+    from .pipeline.commands import demo as pipeline
 
     result = pipeline.demo(folder, clips=clips, seed=seed, quiet=quiet)
     show(result, pipeline.lines(result), as_json)
@@ -62,7 +62,7 @@ def init(name: str, root: Path, cache: Path, training: str | None, as_json: bool
 
     Example: star init penn-action --root /data/Penn_Action > star.yaml
     """
-    from .pipeline.commands import run_init
+    from .pipeline.commands.init import run_init
 
     found = run_init(name, root.absolute(), cache.absolute(), training, quiet=quiet)
     show(found, [found["recipe"].rstrip("\n")], as_json)
@@ -77,8 +77,8 @@ def split(recipe: Path, out: Path | None, overrides: tuple[str, ...], as_json: b
 
     Example: star split star.yaml --set dataset.split_by=subject -o split.csv
     """
-    from .pipeline import recipe as recipes
-    from .pipeline import split as pipeline
+    from .pipeline.commands import split as pipeline
+    from .pipeline.recipe import schema as recipes
 
     found = pipeline.split(recipes.load(recipe, overrides), out)
     show(found, pipeline.lines(found), as_json)
@@ -117,9 +117,9 @@ def extract(
 
     Example: star extract star.yaml --stage heatmaps --set heatmaps.sigma=1.5
     """
-    from .pipeline import recipe as recipes
-    from .pipeline.commands import run_extract
-    from .pipeline.extract import Where
+    from .pipeline.commands.extract import run_extract
+    from .pipeline.extraction.execution import Where
+    from .pipeline.recipe import schema as recipes
 
     result = run_extract(
         recipes.load(recipe, overrides), only=stages, force=force, retry_failed=retry_failed, dry_run=dry_run,
@@ -141,12 +141,12 @@ def scan(recipe: Path, workers: int, overrides: tuple[str, ...], as_json: bool, 
 
     Example: star scan star.yaml
     """
-    from .pipeline import recipe as recipes
-    from .pipeline import scan_table
-    from .pipeline.scan import scan as look
+    from .pipeline.checks import scan_report
+    from .pipeline.checks.scan import scan as look
+    from .pipeline.recipe import schema as recipes
 
-    found = scan_table.document(look(recipes.load(recipe, overrides), workers=workers, quiet=quiet))
-    show(found, scan_table.lines(found), as_json)
+    found = scan_report.document(look(recipes.load(recipe, overrides), workers=workers, quiet=quiet))
+    show(found, scan_report.lines(found), as_json)
     sys.exit(3 if found["failing"] else 0)
 
 
@@ -158,9 +158,9 @@ def status(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool)
 
     Example: star status star.yaml --set heatmaps.sigma=1.5
     """
-    from .pipeline import recipe as recipes
-    from .pipeline import status as pipeline
-    from .pipeline.plan import plan, remember
+    from .pipeline.planning import status as pipeline
+    from .pipeline.planning.plan import plan, remember
+    from .pipeline.recipe import schema as recipes
 
     found = plan(recipes.load(recipe, overrides))
     remember(found)
@@ -179,8 +179,8 @@ def verify(recipe: Path, repair: bool, overrides: tuple[str, ...], as_json: bool
 
     Example: star verify star.yaml --repair
     """
-    from .pipeline import recipe as recipes
-    from .pipeline import verify as pipeline
+    from .pipeline.checks import verify as pipeline
+    from .pipeline.recipe import schema as recipes
 
     found = pipeline.verify(recipes.load(recipe, overrides), repair=repair, quiet=quiet)
     show(found, pipeline.lines(found), as_json)
@@ -200,8 +200,8 @@ def train(
 
     Example: star train star.yaml --run runs/first --set train.seed=1
     """
-    from .pipeline import recipe as recipes
-    from .pipeline.commands import run_train
+    from .pipeline.commands.train import run_train
+    from .pipeline.recipe import schema as recipes
 
     result = run_train(recipes.load(recipe, overrides), run, device=device, resume=resume, quiet=quiet)
     show(result.document, result.lines, as_json)
@@ -217,8 +217,8 @@ def test(recipe: Path, run: Path, device: str, overrides: tuple[str, ...], as_js
 
     Example: star test star.yaml --run runs/first --json
     """
-    from .pipeline import recipe as recipes
-    from .pipeline.commands import run_test
+    from .pipeline.commands.test import run_test
+    from .pipeline.recipe import schema as recipes
 
     result = run_test(recipes.load(recipe, overrides), run, device=device, quiet=quiet)
     show(result.document, result.lines, as_json)
@@ -239,8 +239,8 @@ def predict(
 
     Example: star predict clip.mp4 --run runs/first
     """
-    from .pipeline import predict as pipeline
-    from .pipeline.extract import Where
+    from .pipeline.evaluation import predictor as pipeline
+    from .pipeline.extraction.execution import Where
 
     found = pipeline.predict(videos, run, overrides=overrides, where=Where(device), quiet=quiet)
     show(found, pipeline.lines(found), as_json)
@@ -263,8 +263,8 @@ def ablate(
 
     Example: star ablate star.yaml --study tokens --runs ablations --seeds 3
     """
-    from .pipeline import ablate as pipeline
-    from .pipeline import recipe as recipes
+    from .pipeline.evaluation import ablation as pipeline
+    from .pipeline.recipe import schema as recipes
 
     found = pipeline.ablate(
         lambda over: recipes.load(recipe, (*overrides, *over)), study, runs, seeds=seeds,
@@ -281,8 +281,8 @@ def model(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) 
 
     Example: star model star.yaml --set model.width=256
     """
-    from .pipeline import design
-    from .pipeline import recipe as recipes
+    from .pipeline.commands import model as design
+    from .pipeline.recipe import schema as recipes
 
     found = design.design(recipes.load(recipe, overrides))
     show(found, design.lines(found), as_json)
@@ -298,7 +298,7 @@ def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
 
     Example: star export --run runs/first -o star.onnx
     """
-    from .pipeline.network import export as write
+    from .pipeline.training.model_factory import export as write
 
     document = write(run, out)
     show(document, [f"{kind}: {out}, inputs {', '.join(document['inputs'])}, output logits"], as_json)
@@ -313,8 +313,8 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> Non
 
     Example: star report runs/first runs/second -o report.html
     """
-    from .pipeline.report import report as write
-    from .pipeline.strips import Strips
+    from .pipeline.evaluation.report import report as write
+    from .pipeline.visualization.thumbnails import Strips
 
     path = write(list(runs), out, pictures=Strips)
     show({"report": str(path)}, [f"report: {path}"], as_json)
@@ -334,11 +334,11 @@ def inspect(
 
     Example: star inspect star.yaml frames/0001 -o 0001.png
     """
-    from .pipeline import contact
-    from .pipeline import recipe as recipes
+    from .pipeline.recipe import schema as recipes
+    from .pipeline.visualization import contact_sheet
 
-    found = contact.look(recipes.load(recipe, overrides), video, out, count=worst, quiet=quiet)
-    show(found, contact.lines(found), as_json)
+    found = contact_sheet.look(recipes.load(recipe, overrides), video, out, count=worst, quiet=quiet)
+    show(found, contact_sheet.lines(found), as_json)
 
 
 @main.group()
@@ -354,7 +354,7 @@ def cache_ls(root: Path, as_json: bool, quiet: bool) -> None:
 
     Example: star cache ls cache
     """
-    from .pipeline import shelves
+    from .pipeline.commands import cache as shelves
 
     found = shelves.ls(root)
     show(found, shelves.lines(found), as_json)
@@ -369,8 +369,8 @@ def cache_gc(recipes: tuple[Path, ...], yes: bool, as_json: bool, quiet: bool) -
 
     Example: star cache gc star.yaml ablation.yaml
     """
-    from .pipeline import recipe as pipeline
-    from .pipeline import shelves
+    from .pipeline.commands import cache as shelves
+    from .pipeline.recipe import schema as pipeline
 
     found = shelves.gc([pipeline.load(path) for path in recipes], remove=yes)
     show(found, shelves.lines(found, " deleted" if yes else " that none of the recipes uses; --yes deletes"), as_json)
@@ -385,7 +385,7 @@ def cache_diff(first: Path, second: Path, as_json: bool, quiet: bool) -> None:
 
     Example: star cache diff star.yaml ablation.yaml
     """
-    from .pipeline import shelves
+    from .pipeline.commands import cache as shelves
 
     found = shelves.diff(first, second)
     show(found, shelves.diff_lines(found), as_json)
@@ -398,8 +398,8 @@ def doctor(as_json: bool, quiet: bool) -> None:
 
     Example: star doctor
     """
-    from .pipeline.doctor import doctor as examine
-    from .pipeline.doctor import lines
+    from .pipeline.commands.doctor import doctor as examine
+    from .pipeline.commands.doctor import lines
 
     found = examine()
     show(found, lines(found), as_json)

@@ -78,8 +78,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def extracted(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe whose cache holds all five stages of the drawn data set; copy it to change it."""
-    from star.pipeline import recipe as recipes
-    from star.pipeline.extract import Where, extract
+    from star.pipeline.extraction.execution import Where
+    from star.pipeline.extraction.runner import extract
+    from star.pipeline.recipe import schema as recipes
 
     folder = tmp_path_factory.mktemp("extracted")
     path = folder / "star.yaml"

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 from star.pipeline import datasets
 from star.pipeline.datasets.synthetic import dataset as drawn
-from star.pipeline.recipe import Dataset
+from star.pipeline.recipe.schema import Dataset
 from star.stages import weights
 from star.stages.decode import open_video
 from star.stages.pose import mmpose_compat

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import DatasetError
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
+    from ..recipe.schema import Dataset
     from .base import Annotation, Catalogue
 
 KINDS = {

@@ -19,7 +19,7 @@ from .base import Annotation, Catalogue, Video, no_joints, official_only
 from .split_files import Files, by_class_and_stem, clip_of, lines
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
+    from ..recipe.schema import Dataset
 
 SPLITS = {"0": "", "1": "train", "2": "test"}
 NAMED = re.compile(r"_(nm|cm)_np\d+_(fr|ba|le|ri)_(goo|med|bad)_\d+$")  # camera motion, view, quality

@@ -22,7 +22,7 @@ from .base import Annotation, Catalogue, Video, no_joints, official_only
 from .split_files import Files, stem_of, text_of
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
+    from ..recipe.schema import Dataset
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 SPLITS = {"train": "train", "validate": "test", "validation": "test", "val": "test", "test": ""}

@@ -12,7 +12,7 @@ from .base import files_below, folders_below, open_root
 from .custom.class_folders import FILMS, PICTURES
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
+    from ..recipe.schema import Dataset
 
 TEXTS = (".txt", ".csv")
 FLOW = re.compile(r"^[uvxy]$|^brox|(?:^|[\W_]|optical|tvl1)flows?(?:$|[\W_])", re.IGNORECASE)

@@ -10,9 +10,9 @@ import numpy as np
 
 from star.cache.segment import Row
 from star.cache.store import Store
-from star.pipeline import recipe as recipes
 from star.pipeline.datasets.base import Video
-from star.pipeline.selection import Selection
+from star.pipeline.planning.selection import Selection
+from star.pipeline.recipe import schema as recipes
 from star.stages.skeletons import Skeleton
 
 CLASSES = ("bow", "jump", "wave")
@@ -85,7 +85,7 @@ def main(cache, run, *words):
     import json
 
     from star.errors import StarError
-    from star.pipeline.train import train
+    from star.pipeline.training.trainer import train
 
     overrides = [word for word in words if "=" in word]
     try:

@@ -27,7 +27,7 @@ from .keypoints import read_joints, skeleton_of
 from .splits import sides
 
 if TYPE_CHECKING:
-    from ...recipe import Dataset
+    from ...recipe.schema import Dataset
 
 
 def load(settings: Dataset) -> Catalogue:

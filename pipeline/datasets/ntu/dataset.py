@@ -17,7 +17,7 @@ from .classes import CLASSES
 from .missing import SAMPLE, missing_samples
 
 if TYPE_CHECKING:
-    from ...recipe import Dataset
+    from ...recipe.schema import Dataset
 
 CLIP = re.compile(r"(?:^|/)" + SAMPLE.pattern + r"(?:_rgb)?\.(?:avi|mp4)$", re.IGNORECASE)
 

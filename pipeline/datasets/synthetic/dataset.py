@@ -32,7 +32,7 @@ from ..custom import dataset as videos
 from .motion import ACTIONS
 
 if TYPE_CHECKING:
-    from ...recipe import Dataset
+    from ...recipe.schema import Dataset
     from .render import Clip
 
 VERSION = 1  # raised whenever the same settings give other pictures or joints

@@ -9,7 +9,7 @@ import pytest
 from star.errors import DatasetError
 from star.pipeline import datasets
 from star.pipeline.datasets.custom.splits import hashed_split
-from star.pipeline.recipe import Dataset
+from star.pipeline.recipe.schema import Dataset
 
 
 def load(root, **settings):

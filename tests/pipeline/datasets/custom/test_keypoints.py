@@ -7,7 +7,7 @@ import pytest
 
 from star.errors import AnnotationError, DatasetError
 from star.pipeline import datasets
-from star.pipeline.recipe import Dataset
+from star.pipeline.recipe.schema import Dataset
 from star.stages.skeletons import NTU, PENN_ACTION, SKELETONS
 
 LAYOUT = "docs/own-videos.md says what it holds"

@@ -10,7 +10,7 @@ from star.errors import DatasetError
 from star.pipeline import datasets
 from star.pipeline.datasets.custom.csv_list import Entry
 from star.pipeline.datasets.custom.splits import hashed_split, sides
-from star.pipeline.recipe import Dataset
+from star.pipeline.recipe.schema import Dataset
 
 
 def entries(count, people=10):

@@ -12,7 +12,7 @@ from star.errors import DatasetError
 from star.pipeline.datasets.ntu import dataset as ntu
 from star.pipeline.datasets.ntu.classes import CLASSES, TWO_PERSONS
 from star.pipeline.datasets.ntu.missing import read_list
-from star.pipeline.recipe import Dataset
+from star.pipeline.recipe.schema import Dataset
 
 
 def load(root, split="xsub", version=60, missing="none", **settings):

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from star.cli import main
 from star.errors import DatasetError, DownloadError
 from star.pipeline import datasets
-from star.pipeline import recipe as recipes
 from star.pipeline.datasets.ntu import missing
 from star.pipeline.datasets.ntu.missing import PUBLISHED, Published, digest, read_list
-from star.pipeline.recipe import Dataset
+from star.pipeline.recipe import schema as recipes
+from star.pipeline.recipe.schema import Dataset
 
 NAMES = ["S001C002P001R002A003", "S001C002P002R001A004", "S002C003P003R001A060"]
 HEAD = "3 samples of this data set have no whole skeletons.\nLeave them out.\n\n"  # prose, as in the published ones

@@ -13,7 +13,7 @@ from star.errors import AnnotationError, DatasetError, StorageError
 from star.pipeline import datasets
 from star.pipeline.datasets.synthetic import dataset as drawn
 from star.pipeline.datasets.synthetic.motion import ACTIONS
-from star.pipeline.recipe import Dataset
+from star.pipeline.recipe.schema import Dataset
 
 SMALL = {"clips_per_class": 2, "frames": (10, 14), "size": (128, 96), "workers": 1}
 
