@@ -8,6 +8,7 @@ from typing import Any
 
 from ...cache.store import Shelf, Store
 from ...errors import UsageError
+from ...stages import STAGES
 from ..planning.graph import graph
 from ..planning.status import changes
 from ..recipe import schema as recipes
@@ -78,6 +79,5 @@ def lines(found: Sequence[dict[str, Any]], last: str = "") -> list[str]:
 
 def diff_lines(found: dict[str, list[str]]) -> list[str]:
     """One line per stage that differs."""
-    order = ("decode", "pose", "backbone", "heatmaps", "tokens")
-    said = [f"{stage}: {', '.join(found[stage])}" for stage in order if found.get(stage)]
+    said = [f"{stage}: {', '.join(found[stage])}" for stage in STAGES if found.get(stage)]
     return said or ["no difference: both mean the same features"]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import DatasetError
+from ...stages.readers.base import PICTURES
 from .base import files_below, folders_below, open_root
-from .custom.class_folders import FILMS, PICTURES
+from .custom.class_folders import FILMS
 
 if TYPE_CHECKING:
     from ..recipe.schema import Dataset

@@ -16,6 +16,7 @@ import numpy as np
 from ...errors import NoVideoStream, UnreadableVideo
 
 FOLDER_RATE = 30.0  # pictures per second, where nothing says how fast they follow each other
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # the suffixes of a folder's pictures
 
 
 Self = TypeVar("Self", bound="Video")

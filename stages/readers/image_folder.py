@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 
 from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
-from .base import FOLDER_RATE, Video, clock, other_size
+from .base import FOLDER_RATE, PICTURES, Video, clock, other_size
 from .image_size import picture_size
 
-KINDS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 _JPEG = b"\xff\xd8\xff"
 _ENDS = {_JPEG: b"\xff\xd9", b"\x89PNG": b"IEND"}  # how a file begins: how it must end
 _PARTS = re.compile(r"\d+|\D+")
@@ -84,14 +83,16 @@ def list_pictures(folder: Path) -> list[str]:
     except OSError as error:
         raise UnreadableVideo(f"{folder}: may not be listed ({error.strerror}); check its permissions") from None
     if not names:
-        raise NoVideoStream(f"{folder}: a folder without pictures; put its frames there as {', '.join(sorted(KINDS))}")
+        raise NoVideoStream(
+            f"{folder}: a folder without pictures; put its frames there as {', '.join(sorted(PICTURES))}"
+        )
     frames = [name for name in names if not _FLOW.match(name)]
     return sorted(frames or names, key=_natural)
 
 
 def _is_picture(name: str) -> bool:
     _stem, dot, suffix = name.rpartition(".")
-    return not name.startswith(".") and dot + suffix.lower() in KINDS
+    return not name.startswith(".") and dot + suffix.lower() in PICTURES
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ....errors import DatasetError
+from ....stages.readers.base import PICTURES
 from .csv_list import SPLITS, Entry
 
 FILMS = (
@@ -25,7 +26,6 @@ FILMS = (
     ".ts",
     ".mts",
 )
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 JOINTS = ".npz"
 
 
