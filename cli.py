@@ -8,12 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from . import __version__
 from .errors import StarError
+
+if TYPE_CHECKING:
+    from .pipeline.commands.result import Result
 
 FILE = click.Path(path_type=Path)
 RECIPE = click.argument("recipe", type=FILE)
@@ -77,6 +80,13 @@ def show(document: Any, lines: Sequence[str], as_json: bool) -> None:
         _print_json(document)
     else:
         click.echo("\n".join(lines))
+
+
+def answer(result: Result, as_json: bool) -> None:
+    """Print a command's result, and end with its exit code."""
+    show(result.document, result.lines, as_json)
+    if result.exit_code:
+        sys.exit(result.exit_code)
 
 
 @click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -189,8 +199,7 @@ def extract(
         shard=shard, audit=audit or 0, max_failures=max_failures, where=Where(device, workers, scheduler, lease),
         quiet=quiet,
     )  # fmt: skip
-    show(result.document, result.lines, as_json)
-    sys.exit(result.exit_code)
+    answer(result, as_json)
 
 
 @main.command()
@@ -204,13 +213,10 @@ def scan(recipe: Path, workers: int, overrides: tuple[str, ...], as_json: bool, 
 
     Example: star scan star.yaml
     """
-    from .pipeline.checks import scan_report
-    from .pipeline.checks.scan import scan as look
+    from .pipeline.commands.scan import run_scan
     from .pipeline.recipe import schema as recipes
 
-    found = scan_report.document(look(recipes.load(recipe, overrides), workers=workers, quiet=quiet))
-    show(found, scan_report.lines(found), as_json)
-    sys.exit(3 if found["failing"] else 0)
+    answer(run_scan(recipes.load(recipe, overrides), workers=workers, quiet=quiet), as_json)
 
 
 @main.command()
@@ -221,14 +227,10 @@ def status(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool)
 
     Example: star status star.yaml --set heatmaps.sigma=1.5
     """
-    from .pipeline.planning import status as pipeline
-    from .pipeline.planning.plan import plan, remember
+    from .pipeline.commands.status import run_status
     from .pipeline.recipe import schema as recipes
 
-    found = plan(recipes.load(recipe, overrides))
-    remember(found)
-    state = pipeline.status(found)
-    show(state, pipeline.lines(state), as_json)
+    answer(run_status(recipes.load(recipe, overrides)), as_json)
 
 
 @main.command()
@@ -242,12 +244,10 @@ def verify(recipe: Path, repair: bool, overrides: tuple[str, ...], as_json: bool
 
     Example: star verify star.yaml --repair
     """
-    from .pipeline.checks import verify as pipeline
+    from .pipeline.commands.verify import run_verify
     from .pipeline.recipe import schema as recipes
 
-    found = pipeline.verify(recipes.load(recipe, overrides), repair=repair, quiet=quiet)
-    show(found, pipeline.lines(found), as_json)
-    sys.exit(4 if found["problems"] and not repair else 0)
+    answer(run_verify(recipes.load(recipe, overrides), repair=repair, quiet=quiet), as_json)
 
 
 @main.command()
@@ -266,8 +266,7 @@ def train(
     from .pipeline.commands.train import run_train
     from .pipeline.recipe import schema as recipes
 
-    result = run_train(recipes.load(recipe, overrides), run, device=device, resume=resume, quiet=quiet)
-    show(result.document, result.lines, as_json)
+    answer(run_train(recipes.load(recipe, overrides), run, device=device, resume=resume, quiet=quiet), as_json)
 
 
 @main.command()
@@ -283,8 +282,7 @@ def test(recipe: Path, run: Path, device: str, overrides: tuple[str, ...], as_js
     from .pipeline.commands.test import run_test
     from .pipeline.recipe import schema as recipes
 
-    result = run_test(recipes.load(recipe, overrides), run, device=device, quiet=quiet)
-    show(result.document, result.lines, as_json)
+    answer(run_test(recipes.load(recipe, overrides), run, device=device, quiet=quiet), as_json)
 
 
 @main.command()
@@ -302,12 +300,9 @@ def predict(
 
     Example: star predict clip.mp4 --run runs/first
     """
-    from .pipeline.evaluation import predictor as pipeline
-    from .pipeline.extraction.execution import Where
+    from .pipeline.commands.predict import run_predict
 
-    found = pipeline.predict(videos, run, overrides=overrides, where=Where(device), quiet=quiet)
-    show(found, pipeline.lines(found), as_json)
-    sys.exit(3 if any("error" in answer for answer in found) else 0)
+    answer(run_predict(videos, run, overrides=overrides, device=device, quiet=quiet), as_json)
 
 
 @main.command()
@@ -326,14 +321,13 @@ def ablate(
 
     Example: star ablate star.yaml --study tokens --runs ablations --seeds 3
     """
-    from .pipeline.evaluation import ablation as pipeline
-    from .pipeline.recipe import schema as recipes
+    from .pipeline.commands.ablate import run_ablate
 
-    found = pipeline.ablate(
-        lambda over: recipes.load(recipe, (*overrides, *over)), study, runs, seeds=seeds,
+    result = run_ablate(
+        recipe, study, runs, overrides=overrides, seeds=seeds,
         classes=[name for name in classes.split(",") if name], device=device, quiet=quiet,
     )  # fmt: skip
-    show(found, pipeline.lines(found), as_json)
+    answer(result, as_json)
 
 
 @main.command()
@@ -361,10 +355,9 @@ def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
 
     Example: star export --run runs/first -o star.onnx
     """
-    from .pipeline.training.model_factory import export as write
+    from .pipeline.commands.export import run_export
 
-    document = write(run, out)
-    show(document, [f"{kind}: {out}, inputs {', '.join(document['inputs'])}, output logits"], as_json)
+    answer(run_export(run, out, kind), as_json)
 
 
 @main.command()
@@ -376,11 +369,9 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> Non
 
     Example: star report runs/first runs/second -o report.html
     """
-    from .pipeline.evaluation.report import report as write
-    from .pipeline.visualization.thumbnails import Strips
+    from .pipeline.commands.report import run_report
 
-    path = write(list(runs), out, pictures=Strips)
-    show({"report": str(path)}, [f"report: {path}"], as_json)
+    answer(run_report(runs, out), as_json)
 
 
 @main.command()
@@ -397,11 +388,10 @@ def inspect(
 
     Example: star inspect star.yaml frames/0001 -o 0001.png
     """
+    from .pipeline.commands.inspect import run_inspect
     from .pipeline.recipe import schema as recipes
-    from .pipeline.visualization import contact_sheet
 
-    found = contact_sheet.look(recipes.load(recipe, overrides), video, out, count=worst, quiet=quiet)
-    show(found, contact_sheet.lines(found), as_json)
+    answer(run_inspect(recipes.load(recipe, overrides), video, out, worst=worst, quiet=quiet), as_json)
 
 
 @main.group()
@@ -417,10 +407,10 @@ def cache_ls(root: Path, as_json: bool, quiet: bool) -> None:
 
     Example: star cache ls cache
     """
-    from .pipeline.commands import cache as shelves
+    from .pipeline.commands import cache as commands
 
-    found = shelves.ls(root)
-    show(found, shelves.lines(found), as_json)
+    found = commands.ls(root)
+    show(found, commands.lines(found), as_json)
 
 
 @cache.command("gc")
@@ -432,11 +422,11 @@ def cache_gc(recipes: tuple[Path, ...], yes: bool, as_json: bool, quiet: bool) -
 
     Example: star cache gc star.yaml ablation.yaml
     """
-    from .pipeline.commands import cache as shelves
-    from .pipeline.recipe import schema as pipeline
+    from .pipeline.commands import cache as commands
+    from .pipeline.recipe.schema import load
 
-    found = shelves.gc([pipeline.load(path) for path in recipes], remove=yes)
-    show(found, shelves.lines(found, " deleted" if yes else " that none of the recipes uses; --yes deletes"), as_json)
+    found = commands.gc([load(path) for path in recipes], remove=yes)
+    show(found, commands.lines(found, " deleted" if yes else " that none of the recipes uses; --yes deletes"), as_json)
 
 
 @cache.command("diff")
@@ -448,10 +438,10 @@ def cache_diff(first: Path, second: Path, as_json: bool, quiet: bool) -> None:
 
     Example: star cache diff star.yaml ablation.yaml
     """
-    from .pipeline.commands import cache as shelves
+    from .pipeline.commands import cache as commands
 
-    found = shelves.diff(first, second)
-    show(found, shelves.diff_lines(found), as_json)
+    found = commands.diff(first, second)
+    show(found, commands.diff_lines(found), as_json)
 
 
 @main.command()

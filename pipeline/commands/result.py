@@ -11,6 +11,6 @@ from typing import Any
 class Result:
     """A command's answer."""
 
-    document: dict[str, Any]
+    document: Any
     lines: Sequence[str]
     exit_code: int = 0
