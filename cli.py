@@ -2,18 +2,91 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from . import __version__
-from .door import Door, common, output, show
+from .errors import StarError
+
+if TYPE_CHECKING:
+    from .pipeline.commands.result import Result
 
 FILE = click.Path(path_type=Path)
 RECIPE = click.argument("recipe", type=FILE)
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
 STUDIES = ("tokens", "modules", "depth", "joint-token", "position", "no-attention", "frames", "training", "data")
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Door(click.Group):
+    """Turns star's own errors into one line on stderr and the documented exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a bug keeps its traceback and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except StarError as error:
+            if "--json" in sys.argv:
+                _print_json({"error": str(error), "exit_code": error.exit_code})
+            click.echo(f"star: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("star: interrupted; what was finished is kept", err=True)
+            ctx.exit(130)
+
+
+def common(function: Function) -> Function:
+    """The options that every command with a recipe has."""
+    function = click.option(
+        "--set", "overrides", multiple=True, metavar="A.B=C", help="Lay a setting over the recipe."
+    )(function)
+    return output(function)
+
+
+def output(function: Function) -> Function:
+    """The options that every command has."""
+    function = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")(
+        function
+    )
+    function = click.option("-q", "--quiet", is_flag=True, help="No progress.")(function)
+    return click.option(
+        "-v", "--verbose", is_flag=True, help="Log more, on stderr.", callback=_log, expose_value=False
+    )(function)
+
+
+def _log(context: click.Context, parameter: click.Parameter, verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def show(document: Any, lines: Sequence[str], as_json: bool) -> None:
+    """Print a command's result: the document as JSON, or lines for a person. Under torchrun one process speaks."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":
+        return
+    if as_json:
+        _print_json(document)
+    else:
+        click.echo("\n".join(lines))
+
+
+def answer(result: Result, as_json: bool) -> None:
+    """Print a command's result, and end with its exit code."""
+    show(result.document, result.lines, as_json)
+    if result.exit_code:
+        sys.exit(result.exit_code)
 
 
 @click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -27,9 +100,9 @@ def main() -> None:
     star train star.yaml --run runs/first                   features -> a trained STAR-Transformer
     star test star.yaml --run runs/first                    its accuracy
     """
-    from .pipeline import heap
+    from .pipeline.utils import malloc
 
-    heap.keep()  # before any thread begins
+    malloc.keep()  # before any thread begins
 
 
 @main.command()
@@ -42,7 +115,7 @@ def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> Non
 
     Example: star demo demo
     """
-    from .pipeline import demo as pipeline
+    from .pipeline.commands import demo as pipeline
 
     result = pipeline.demo(folder, clips=clips, seed=seed, quiet=quiet)
     show(result, pipeline.lines(result), as_json)
@@ -62,7 +135,7 @@ def init(name: str, root: Path, cache: Path, training: str | None, as_json: bool
 
     Example: star init penn-action --root /data/Penn_Action > star.yaml
     """
-    from .pipeline.commands import run_init
+    from .pipeline.commands.init import run_init
 
     found = run_init(name, root.absolute(), cache.absolute(), training, quiet=quiet)
     show(found, [found["recipe"].rstrip("\n")], as_json)
@@ -77,8 +150,8 @@ def split(recipe: Path, out: Path | None, overrides: tuple[str, ...], as_json: b
 
     Example: star split star.yaml --set dataset.split_by=subject -o split.csv
     """
-    from .pipeline import recipe as recipes
-    from .pipeline import split as pipeline
+    from .pipeline.commands import split as pipeline
+    from .pipeline.recipe import schema as recipes
 
     found = pipeline.split(recipes.load(recipe, overrides), out)
     show(found, pipeline.lines(found), as_json)
@@ -117,17 +190,16 @@ def extract(
 
     Example: star extract star.yaml --stage heatmaps --set heatmaps.sigma=1.5
     """
-    from .pipeline import recipe as recipes
-    from .pipeline.commands import run_extract
-    from .pipeline.extract import Where
+    from .pipeline.commands.extract import run_extract
+    from .pipeline.extraction.execution import Where
+    from .pipeline.recipe import schema as recipes
 
     result = run_extract(
         recipes.load(recipe, overrides), only=stages, force=force, retry_failed=retry_failed, dry_run=dry_run,
         shard=shard, audit=audit or 0, max_failures=max_failures, where=Where(device, workers, scheduler, lease),
         quiet=quiet,
     )  # fmt: skip
-    show(result.document, result.lines, as_json)
-    sys.exit(result.exit_code)
+    answer(result, as_json)
 
 
 @main.command()
@@ -141,13 +213,10 @@ def scan(recipe: Path, workers: int, overrides: tuple[str, ...], as_json: bool, 
 
     Example: star scan star.yaml
     """
-    from .pipeline import recipe as recipes
-    from .pipeline import scan_table
-    from .pipeline.scan import scan as look
+    from .pipeline.commands.scan import run_scan
+    from .pipeline.recipe import schema as recipes
 
-    found = scan_table.document(look(recipes.load(recipe, overrides), workers=workers, quiet=quiet))
-    show(found, scan_table.lines(found), as_json)
-    sys.exit(3 if found["failing"] else 0)
+    answer(run_scan(recipes.load(recipe, overrides), workers=workers, quiet=quiet), as_json)
 
 
 @main.command()
@@ -158,14 +227,10 @@ def status(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool)
 
     Example: star status star.yaml --set heatmaps.sigma=1.5
     """
-    from .pipeline import recipe as recipes
-    from .pipeline import status as pipeline
-    from .pipeline.plan import plan, remember
+    from .pipeline.commands.status import run_status
+    from .pipeline.recipe import schema as recipes
 
-    found = plan(recipes.load(recipe, overrides))
-    remember(found)
-    state = pipeline.status(found)
-    show(state, pipeline.lines(state), as_json)
+    answer(run_status(recipes.load(recipe, overrides)), as_json)
 
 
 @main.command()
@@ -179,12 +244,10 @@ def verify(recipe: Path, repair: bool, overrides: tuple[str, ...], as_json: bool
 
     Example: star verify star.yaml --repair
     """
-    from .pipeline import recipe as recipes
-    from .pipeline import verify as pipeline
+    from .pipeline.commands.verify import run_verify
+    from .pipeline.recipe import schema as recipes
 
-    found = pipeline.verify(recipes.load(recipe, overrides), repair=repair, quiet=quiet)
-    show(found, pipeline.lines(found), as_json)
-    sys.exit(4 if found["problems"] and not repair else 0)
+    answer(run_verify(recipes.load(recipe, overrides), repair=repair, quiet=quiet), as_json)
 
 
 @main.command()
@@ -200,11 +263,10 @@ def train(
 
     Example: star train star.yaml --run runs/first --set train.seed=1
     """
-    from .pipeline import recipe as recipes
-    from .pipeline.commands import run_train
+    from .pipeline.commands.train import run_train
+    from .pipeline.recipe import schema as recipes
 
-    result = run_train(recipes.load(recipe, overrides), run, device=device, resume=resume, quiet=quiet)
-    show(result.document, result.lines, as_json)
+    answer(run_train(recipes.load(recipe, overrides), run, device=device, resume=resume, quiet=quiet), as_json)
 
 
 @main.command()
@@ -217,11 +279,10 @@ def test(recipe: Path, run: Path, device: str, overrides: tuple[str, ...], as_js
 
     Example: star test star.yaml --run runs/first --json
     """
-    from .pipeline import recipe as recipes
-    from .pipeline.commands import run_test
+    from .pipeline.commands.test import run_test
+    from .pipeline.recipe import schema as recipes
 
-    result = run_test(recipes.load(recipe, overrides), run, device=device, quiet=quiet)
-    show(result.document, result.lines, as_json)
+    answer(run_test(recipes.load(recipe, overrides), run, device=device, quiet=quiet), as_json)
 
 
 @main.command()
@@ -239,12 +300,9 @@ def predict(
 
     Example: star predict clip.mp4 --run runs/first
     """
-    from .pipeline import predict as pipeline
-    from .pipeline.extract import Where
+    from .pipeline.commands.predict import run_predict
 
-    found = pipeline.predict(videos, run, overrides=overrides, where=Where(device), quiet=quiet)
-    show(found, pipeline.lines(found), as_json)
-    sys.exit(3 if any("error" in answer for answer in found) else 0)
+    answer(run_predict(videos, run, overrides=overrides, device=device, quiet=quiet), as_json)
 
 
 @main.command()
@@ -263,14 +321,13 @@ def ablate(
 
     Example: star ablate star.yaml --study tokens --runs ablations --seeds 3
     """
-    from .pipeline import ablate as pipeline
-    from .pipeline import recipe as recipes
+    from .pipeline.commands.ablate import run_ablate
 
-    found = pipeline.ablate(
-        lambda over: recipes.load(recipe, (*overrides, *over)), study, runs, seeds=seeds,
+    result = run_ablate(
+        recipe, study, runs, overrides=overrides, seeds=seeds,
         classes=[name for name in classes.split(",") if name], device=device, quiet=quiet,
     )  # fmt: skip
-    show(found, pipeline.lines(found), as_json)
+    answer(result, as_json)
 
 
 @main.command()
@@ -281,8 +338,8 @@ def model(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) 
 
     Example: star model star.yaml --set model.width=256
     """
-    from .pipeline import design
-    from .pipeline import recipe as recipes
+    from .pipeline.commands import model as design
+    from .pipeline.recipe import schema as recipes
 
     found = design.design(recipes.load(recipe, overrides))
     show(found, design.lines(found), as_json)
@@ -298,10 +355,9 @@ def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
 
     Example: star export --run runs/first -o star.onnx
     """
-    from .pipeline.network import export as write
+    from .pipeline.commands.export import run_export
 
-    document = write(run, out)
-    show(document, [f"{kind}: {out}, inputs {', '.join(document['inputs'])}, output logits"], as_json)
+    answer(run_export(run, out, kind), as_json)
 
 
 @main.command()
@@ -313,11 +369,9 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> Non
 
     Example: star report runs/first runs/second -o report.html
     """
-    from .pipeline.report import report as write
-    from .pipeline.strips import Strips
+    from .pipeline.commands.report import run_report
 
-    path = write(list(runs), out, pictures=Strips)
-    show({"report": str(path)}, [f"report: {path}"], as_json)
+    answer(run_report(runs, out), as_json)
 
 
 @main.command()
@@ -334,11 +388,10 @@ def inspect(
 
     Example: star inspect star.yaml frames/0001 -o 0001.png
     """
-    from .pipeline import contact
-    from .pipeline import recipe as recipes
+    from .pipeline.commands.inspect import run_inspect
+    from .pipeline.recipe import schema as recipes
 
-    found = contact.look(recipes.load(recipe, overrides), video, out, count=worst, quiet=quiet)
-    show(found, contact.lines(found), as_json)
+    answer(run_inspect(recipes.load(recipe, overrides), video, out, worst=worst, quiet=quiet), as_json)
 
 
 @main.group()
@@ -354,10 +407,10 @@ def cache_ls(root: Path, as_json: bool, quiet: bool) -> None:
 
     Example: star cache ls cache
     """
-    from .pipeline import shelves
+    from .pipeline.commands import cache as commands
 
-    found = shelves.ls(root)
-    show(found, shelves.lines(found), as_json)
+    found = commands.ls(root)
+    show(found, commands.lines(found), as_json)
 
 
 @cache.command("gc")
@@ -369,11 +422,11 @@ def cache_gc(recipes: tuple[Path, ...], yes: bool, as_json: bool, quiet: bool) -
 
     Example: star cache gc star.yaml ablation.yaml
     """
-    from .pipeline import recipe as pipeline
-    from .pipeline import shelves
+    from .pipeline.commands import cache as commands
+    from .pipeline.recipe.schema import load
 
-    found = shelves.gc([pipeline.load(path) for path in recipes], remove=yes)
-    show(found, shelves.lines(found, " deleted" if yes else " that none of the recipes uses; --yes deletes"), as_json)
+    found = commands.gc([load(path) for path in recipes], remove=yes)
+    show(found, commands.lines(found, " deleted" if yes else " that none of the recipes uses; --yes deletes"), as_json)
 
 
 @cache.command("diff")
@@ -385,10 +438,10 @@ def cache_diff(first: Path, second: Path, as_json: bool, quiet: bool) -> None:
 
     Example: star cache diff star.yaml ablation.yaml
     """
-    from .pipeline import shelves
+    from .pipeline.commands import cache as commands
 
-    found = shelves.diff(first, second)
-    show(found, shelves.diff_lines(found), as_json)
+    found = commands.diff(first, second)
+    show(found, commands.diff_lines(found), as_json)
 
 
 @main.command()
@@ -398,8 +451,8 @@ def doctor(as_json: bool, quiet: bool) -> None:
 
     Example: star doctor
     """
-    from .pipeline.doctor import doctor as examine
-    from .pipeline.doctor import lines
+    from .pipeline.commands.doctor import doctor as examine
+    from .pipeline.commands.doctor import lines
 
     found = examine()
     show(found, lines(found), as_json)

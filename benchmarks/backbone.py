@@ -19,7 +19,7 @@ from common import options, turns
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.video import mc3_18
 
-from star.stages.backbone import DEVIATION, MEAN, Backbone, Network
+from star.stages.backbone.network import DEVIATION, MEAN, Backbone, Network
 
 
 def plain(device: str) -> Callable[[np.ndarray], dict[str, np.ndarray]]:

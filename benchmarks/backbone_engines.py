@@ -26,9 +26,9 @@ from claims import claim, skipped
 from common import options, turns
 from torch import Tensor, nn
 
-from star.pipeline import heap
-from star.stages.backbone import LAYERS, Backbone, Network
-from star.stages.mc3 import load
+from star.pipeline.utils import malloc
+from star.stages.backbone.mc3 import load
+from star.stages.backbone.network import LAYERS, Backbone, Network
 
 SIDE, FRAMES = 112, 16
 Run = Callable[[Tensor], object]
@@ -96,7 +96,7 @@ def onnx(example: Tensor, folder: Path) -> Run:
 def main() -> None:
     """Print a table; an engine that cannot be had is left out, and says why."""
     asked = options(__doc__, batch=4, repeat=3).parse_args()
-    heap.keep()
+    malloc.keep()
     torch.set_num_threads(1)
     pixels = torch.randn(asked.batch, 3, FRAMES, SIDE, SIDE).contiguous(memory_format=torch.channels_last_3d)
     ways: dict[str, Callable[[], object]] = {}

@@ -19,7 +19,7 @@ from statistics import median
 import common
 from claims import claim
 
-from star.pipeline.datasets.drawn import draw
+from star.pipeline.datasets.synthetic.dataset import draw
 
 RECIPE = """
 dataset: {{kind: drawn, root: {root}}}

@@ -34,8 +34,8 @@ from claims import claim, skipped
 from common import options
 from films import films, typical
 
-from star.cache.errors import VideoError
-from star.stages.crop import Crop, cut
+from star.errors import VideoError
+from star.stages.cropping import Crop, cut
 from star.stages.decode import Decode, open_video
 
 WAYS = ("all", "plain", "frames", "cut")

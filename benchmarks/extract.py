@@ -22,7 +22,7 @@ from statistics import median
 from claims import claim
 from common import options, run
 
-from star.pipeline.datasets.drawn import draw
+from star.pipeline.datasets.synthetic.dataset import draw
 
 RECIPE = """
 dataset: {{kind: drawn, root: {root}}}

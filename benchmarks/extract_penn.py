@@ -35,9 +35,9 @@ backbone: {{weights: random, crop: person, precision: bfloat16}}
 BACKBONE = """
 import sys, time
 import numpy as np
-from star.pipeline import heap
-from star.pipeline.lanes import Lanes
-from star.stages.backbone import Backbone, Network
+from star.pipeline.utils import malloc as heap
+from star.pipeline.extraction.inference_threads import Lanes
+from star.stages.backbone.network import Backbone, Network
 
 heap.keep()
 passes = int(sys.argv[1])

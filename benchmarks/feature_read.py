@@ -26,9 +26,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from star.cache.segment import Row
 from star.cache.store import Store
-from star.pipeline.datasets.dataset import Video
-from star.pipeline.features import Features
-from star.pipeline.selection import Selection
+from star.pipeline.datasets.base import Video
+from star.pipeline.planning.selection import Selection
+from star.pipeline.training.dataset import Features
 
 SHAPES = {"global_grid": (16, 512, 7, 7), "joint_map": (16, 13, 784)}
 STAGES = {"backbone": "global_grid", "tokens": "joint_map"}

@@ -31,11 +31,12 @@ from claims import claim
 from common import options
 from memory import megabytes, needs_linux, tree
 
-from star.pipeline import recipe as recipes
-from star.pipeline.datasets.drawn import draw
-from star.pipeline.extract import Where, extract
-from star.pipeline.models import Models
-from star.stages.backbone import Network
+from star.pipeline.datasets.synthetic.dataset import draw
+from star.pipeline.extraction.execution import Where
+from star.pipeline.extraction.models import Models
+from star.pipeline.extraction.runner import extract
+from star.pipeline.recipe import schema as recipes
+from star.stages.backbone.network import Network
 
 RECIPE = """
 dataset: {{kind: drawn, root: {root}}}

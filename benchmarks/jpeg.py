@@ -21,9 +21,9 @@ import numpy as np
 from claims import claim
 from common import options, turns
 
-from star.stages.crop import cut
+from star.stages.cropping import cut
 from star.stages.decode import open_video
-from star.stages.reduced import cut_reduced, reduction
+from star.stages.jpeg_cropping import cut_reduced, reduction
 
 SIZE = 112
 CASES = {  # size of the pictures, region

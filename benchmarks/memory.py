@@ -20,7 +20,7 @@ from statistics import median
 from claims import claim, unable
 from common import options
 
-from star.pipeline.datasets.drawn import draw
+from star.pipeline.datasets.synthetic.dataset import draw
 
 RECIPE = """
 dataset: {{kind: drawn, root: {folder}/data}}

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from scipy.io import savemat
 
-from star.pipeline.datasets.drawn_film import Clip, shoot
 from star.pipeline.datasets.penn_action import CLASSES
+from star.pipeline.datasets.synthetic.render import Clip, shoot
 
 SIZE, FRAMES, QUALITY = (480, 360), (50, 90), 95  # Penn Action: at most 480 px wide, 70 frames in the mean
 

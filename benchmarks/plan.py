@@ -25,9 +25,9 @@ from claims import claim
 from common import options
 
 from star.cache.segment import Row
-from star.pipeline import recipe as recipes
-from star.pipeline.catalogue import Digests
-from star.pipeline.plan import plan, remember
+from star.pipeline.planning.manifest import Digests
+from star.pipeline.planning.plan import plan, remember
+from star.pipeline.recipe import schema as recipes
 
 RECIPE = """
 dataset: {{kind: videos, root: {root}/data}}

@@ -22,18 +22,18 @@ from claims import claim, skipped
 from common import options, turns
 from torch import nn
 
-from star.cache.errors import MissingPackage
-from star.stages import mmpose_adapter, pose_models
-from star.stages.estimator import Estimator, crops
-from star.stages.pose import Pose
+from star.errors import MissingPackage
+from star.stages.pose import mmpose_compat, mmpose_models
+from star.stages.pose.estimator import Estimator, crops
+from star.stages.pose.stage import Pose
 
 
 def theirs(
     estimator: Estimator, model: str, device: str, frames: np.ndarray, boxes: np.ndarray, flip: bool
 ) -> Callable[[], object]:
-    inference = mmpose_adapter.module("mmpose.apis")
-    mmpose_adapter.module("mmpose.datasets.transforms")
-    network = inference.init_model(str(pose_models.published(model).config), device=device)
+    inference = mmpose_compat.module("mmpose.apis")
+    mmpose_compat.module("mmpose.datasets.transforms")
+    network = inference.init_model(str(mmpose_models.published(model).config), device=device)
     images = prepared(network, estimator, frames, flip)
     return lambda: [inference.inference_topdown(network, image, box) for image, box in zip(images, boxes, strict=True)]
 
@@ -54,8 +54,10 @@ def inferencer(
 ) -> Callable[[], object] | str:
     """mmpose's own loop over pictures, which takes the whole picture as the box; why not, where it cannot be built."""
     try:
-        found = mmpose_adapter.module("mmpose.apis.inferencers")
-        built = found.MMPoseInferencer(str(pose_models.published(model).config), device=device, det_model="whole_image")
+        found = mmpose_compat.module("mmpose.apis.inferencers")
+        built = found.MMPoseInferencer(
+            str(mmpose_models.published(model).config), device=device, det_model="whole_image"
+        )
     except (MissingPackage, ImportError) as error:
         return str(error)
     images = prepared(built.inferencer.model, estimator, frames, flip=False)

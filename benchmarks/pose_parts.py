@@ -18,11 +18,11 @@ import torch
 from claims import claim
 from common import options, turns
 
-from star.stages import mmpose_adapter
-from star.stages.estimator import crops
-from star.stages.grid_crop import grid_crops
-from star.stages.pose_decoding import batched
-from star.stages.window import Window
+from star.stages.pose import mmpose_compat
+from star.stages.pose.codecs import batched
+from star.stages.pose.estimator import crops
+from star.stages.pose.person_crop import Window
+from star.stages.pose.person_crop_gpu import grid_crops
 
 WINDOW = Window(192, 256)
 FRAMES, PEOPLE, HEIGHT, WIDTH = 16, 2, 1080, 1920
@@ -59,7 +59,7 @@ def by_torch(frames: torch.Tensor, boxes: np.ndarray) -> torch.Tensor:
 
 
 def decoding(device: str) -> dict[str, Callable[[], object]]:
-    codecs = mmpose_adapter.module("mmpose.codecs")
+    codecs = mmpose_compat.module("mmpose.codecs")
     random = np.random.default_rng(0)
     x, y = (random.uniform(0, side, (BATCH, JOINTS)) for side in (48, 64))
     away = (np.arange(48) - x[..., None])[..., None, :] ** 2 + (np.arange(64) - y[..., None])[..., None] ** 2
@@ -81,7 +81,7 @@ def decoding(device: str) -> dict[str, Callable[[], object]]:
 
 def headed(codec: object):
     """What decodes in all of mmpose's heads, with this codec."""
-    head = mmpose_adapter.module("mmpose.models.heads").HeatmapHead(1, JOINTS, deconv_out_channels=None)
+    head = mmpose_compat.module("mmpose.models.heads").HeatmapHead(1, JOINTS, deconv_out_channels=None)
     head.decoder = codec
     return head
 

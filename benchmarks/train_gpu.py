@@ -23,14 +23,14 @@ from common import options
 from feature_read import SHAPES, build
 from train_step import forever
 
-from star.pipeline import recipe as recipes
-from star.pipeline.epochs import Portion
-from star.pipeline.features import Features
-from star.pipeline.learner import Learner
-from star.pipeline.network import arguments
-from star.pipeline.ranks import Ranks
-from star.pipeline.selection import Selection
-from star.pipeline.stream import Stream
+from star.pipeline.planning.selection import Selection
+from star.pipeline.recipe import schema as recipes
+from star.pipeline.training.dataloader import Stream
+from star.pipeline.training.dataset import Features
+from star.pipeline.training.distributed import Ranks
+from star.pipeline.training.model_factory import arguments
+from star.pipeline.training.sampler import Portion
+from star.pipeline.training.train_step import Learner
 from star.stages.transformer.flops import rows
 
 RECIPE = """

@@ -34,14 +34,14 @@ from feature_read import SHAPES, Batches, Hdf5, as_it_is, build, order
 from torch import nn
 from torch.utils.data import DataLoader
 
-from star.pipeline import recipe as recipes
-from star.pipeline.epochs import Portion
-from star.pipeline.features import Features
-from star.pipeline.learner import Learner
-from star.pipeline.network import arguments, inputs
-from star.pipeline.ranks import Ranks
-from star.pipeline.selection import Selection
-from star.pipeline.stream import Stream
+from star.pipeline.planning.selection import Selection
+from star.pipeline.recipe import schema as recipes
+from star.pipeline.training.dataloader import Stream
+from star.pipeline.training.dataset import Features
+from star.pipeline.training.distributed import Ranks
+from star.pipeline.training.model_factory import arguments, inputs
+from star.pipeline.training.sampler import Portion
+from star.pipeline.training.train_step import Learner
 
 Step = Iterator[tuple[float, float]]  # seconds of a step, and of these waiting for its batch
 

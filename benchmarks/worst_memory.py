@@ -19,11 +19,12 @@ from claims import claim
 from common import options
 
 from star.cache.segment import Row
-from star.pipeline import recipe as recipes
-from star.pipeline.catalogue import Digests
-from star.pipeline.datasets.drawn import draw
-from star.pipeline.extract import Where, extract
-from star.pipeline.plan import plan, remember
+from star.pipeline.datasets.synthetic.dataset import draw
+from star.pipeline.extraction.execution import Where
+from star.pipeline.extraction.runner import extract
+from star.pipeline.planning.manifest import Digests
+from star.pipeline.planning.plan import plan, remember
+from star.pipeline.recipe import schema as recipes
 
 RECIPE = """
 dataset: {{kind: videos, root: {root}/data}}

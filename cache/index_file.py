@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import files
-from .errors import CorruptSegment, FormatError, MissingFeatures
+from ..errors import CorruptSegment, FormatError, MissingFeatures
+from . import atomic
 from .index import KEY_TYPE, Index, index_of, join, without_others
 from .segment import Segment
 
@@ -40,13 +40,13 @@ def load_index(folder: Path, stage: str, key: str) -> Index:
     index = replace(join([without_others(known, set(names)), *read]), broken=broken)
     if index.segments != known.segments or not (folder / FILE).exists():
         with suppress(OSError):  # a read-only cache is as good
-            files.replace(folder / FILE, _pack(index, stage, key))
+            atomic.replace(folder / FILE, _pack(index, stage, key))
     return index
 
 
 def segment_names(folder: Path) -> list[str]:
     """The names of all segments in a shelf, sorted; none where there is no such folder. Raises StorageError."""
-    return sorted(match[1] for name in files.listing(folder) if (match := SEGMENT_NAME.fullmatch(name)))
+    return sorted(match[1] for name in atomic.listing(folder) if (match := SEGMENT_NAME.fullmatch(name)))
 
 
 def _read_all(folder: Path, names: Sequence[str], stage: str, key: str) -> tuple[list[Index], tuple[str, ...]]:
@@ -81,7 +81,7 @@ def _pack(index: Index, stage: str, key: str) -> bytes:
 def _stored(folder: Path, stage: str, key: str, segments: int) -> Index | None:
     """The index in the file; None where it is absent, broken, or another shelf's."""
     try:
-        content = files.read_whole(folder / FILE, (segments + 1000) * _BYTES_A_SEGMENT)
+        content = atomic.read_whole(folder / FILE, (segments + 1000) * _BYTES_A_SEGMENT)
         digest = blake2b(memoryview(content)[33:], digest_size=16).hexdigest()
         return _unpack(content, stage, key) if content[:33] == digest.encode() + b"\n" else None
     except (OSError, FormatError, ValueError, KeyError, TypeError, RecursionError):

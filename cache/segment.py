@@ -15,11 +15,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..errors import FormatError, MissingFeatures
 from .checksum import Row, as_bytes, id_problem
-from .errors import FormatError, MissingFeatures
-from .head import Head, not_given, read_head, unreadable
-from .mapping import map_file
-from .safe import COLUMNS, Layout, corrupt
+from .hdf5_guard import COLUMNS, Layout, corrupt
+from .header import Head, not_given, read_head, unreadable
+from .mmap import map_file
 from .writer import Compression, write_segment
 
 __all__ = ["Compression", "Row", "Segment", "write_segment"]

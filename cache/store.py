@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import FormatError, StorageError
+from .atomic import listing, partial, read_error, read_whole, remove_leftovers, replace, reporting
 from .checksum import Row
-from .errors import FormatError, StorageError
-from .files import listing, partial, read_error, read_whole, remove_leftovers, replace, reporting
-from .head import other_version
+from .hdf5_guard import NAME
+from .header import other_version
 from .index import Index, Place
 from .index_file import SEGMENT_NAME, load_index, segment_names
-from .safe import NAME
 from .segment import Compression, Segment, write_segment
 
 __all__ = ["Index", "Place", "Shelf", "Store"]

@@ -19,13 +19,13 @@ import numpy as np
 from h5py import h5f, h5fd, h5p
 
 from .. import __version__
+from ..errors import DatasetError
+from .atomic import flush, flush_folder, partial, reporting
 from .checksum import Row, id_problem, row_checksums, shape_text
 from .digest import FORMAT_VERSION, segment_name
-from .errors import DatasetError
-from .files import flush, flush_folder, partial, reporting
-from .head import FORMAT
-from .safe import COLUMNS, MAX_ROWS, NAME, TYPES
-from .sink import Sink
+from .hdf5_guard import COLUMNS, MAX_ROWS, NAME, TYPES
+from .hdf5_sink import Sink
+from .header import FORMAT
 
 Compression = Literal["none", "lzf", "gzip"]
 ALIGNMENT = 64

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .backbone import Backbone
+from .backbone.network import Backbone
+from .base import Stage
 from .decode import Decode
 from .heatmaps import Heatmaps
-from .pose import Pose
-from .stage import Stage
+from .pose.stage import Pose
 from .tokens import Tokens
 
 STAGES: dict[str, type[Stage]] = {  # in graph order: each takes only what stands above it

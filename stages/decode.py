@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..cache.errors import MissingPackage
-from .stage import Array, Settings
+from ..errors import MissingPackage
+from .base import Array, Settings
 
 if TYPE_CHECKING:
-    from .readers.survey import Survey
-    from .readers.video import Likely, Video
+    from .readers.base import Likely, Video
+    from .readers.probe import Survey
 
 
 @dataclass(frozen=True)
@@ -125,17 +125,17 @@ def survey_video(path: Path | str, *, upright: bool = False) -> Survey:
     upright: decode the first picture where only that says how the video is turned. Raises as `open_video` does.
     """
     try:
-        from .readers.survey import survey
+        from .readers.probe import survey
     except ImportError as error:
         raise MissingPackage(f"{error.name} is not installed; pip install av opencv-python-headless") from None
     return survey(Path(path), upright=upright)
 
 
 def _open(path: Path, reader: str, likely: Likely | None) -> Video:
-    from .readers.video import is_folder
+    from .readers.base import is_folder
 
     if is_folder(path):
-        from .readers.folder import FolderVideo
+        from .readers.image_folder import FolderVideo
 
         return FolderVideo(path)
     if reader == "pyav":
@@ -143,9 +143,9 @@ def _open(path: Path, reader: str, likely: Likely | None) -> Video:
 
         return SequentialVideo(path, likely)
     if reader == "decord":
-        from .readers.with_decord import open_decord
+        from .readers.decord_reader import open_decord
 
         return open_decord(path, likely)
-    from .readers.skipping import open_auto
+    from .readers.selective import open_auto
 
     return open_auto(path, likely)

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from .crop import Crop, visible
-from .half import to_float16
-from .stage import Array, Settings
+from .base import Array, Settings
+from .cropping import Crop, visible
+from .float16 import to_float16
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .half import to_float16, to_float32
-from .stage import Array, Settings
+from .base import Array, Settings
+from .float16 import to_float16, to_float32
 
 SMALL_PRODUCT = 2**18  # multiplications up to which OpenBLAS stays on one core: its threads are slow on a busy machine
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cache.errors import DownloadError, WeightsError
+from ..errors import DownloadError, WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

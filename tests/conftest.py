@@ -33,7 +33,7 @@ def everyone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights, as torchvision lays them out, of a detector that takes everything for a person."""
     import torch
 
-    from star.stages.detector import SIDES, Detector
+    from star.stages.pose.detector import SIDES, Detector
 
     state = Detector(next(iter(SIDES)), "random", seed=1).network.state_dict()
     state["roi_heads.box_predictor.cls_score.bias"][1] += 5
@@ -45,12 +45,13 @@ def everyone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mmposes_drawn_13() -> Any:
     """drawn-13 as mmpose itself builds it, from the shipped configuration and with the shipped weights."""
-    from star.stages import mmpose_adapter, pose_models, weights
+    from star.stages import weights
+    from star.stages.pose import mmpose_compat, mmpose_models
 
-    mmpose_adapter.module("mmpose.datasets.transforms")
-    config = pose_models.published("drawn-13").config
-    network = mmpose_adapter.module("mmpose.apis").init_model(str(config), device="cpu")
-    file = pose_models.official("drawn-13")
+    mmpose_compat.module("mmpose.datasets.transforms")
+    config = mmpose_models.published("drawn-13").config
+    network = mmpose_compat.module("mmpose.apis").init_model(str(config), device="cpu")
+    file = mmpose_models.official("drawn-13")
     weights.load_into(network, weights.load_state_dict(file), file, "drawn-13")
     return network
 
@@ -67,7 +68,7 @@ train: {{epochs: 1, batch: 8, tensorboard: false}}
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A drawn data set of 8 actions × 3 clips, real H.264 files; read it, do not change it."""
-    from star.pipeline.datasets.drawn import draw
+    from star.pipeline.datasets.synthetic.dataset import draw
 
     root = tmp_path_factory.mktemp("drawn") / "data"
     draw(root, clips_per_class=3, frames=(20, 24), size=(96, 80), workers=1)
@@ -77,8 +78,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def extracted(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe whose cache holds all five stages of the drawn data set; copy it to change it."""
-    from star.pipeline import recipe as recipes
-    from star.pipeline.extract import Where, extract
+    from star.pipeline.extraction.execution import Where
+    from star.pipeline.extraction.runner import extract
+    from star.pipeline.recipe import schema as recipes
 
     folder = tmp_path_factory.mktemp("extracted")
     path = folder / "star.yaml"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from star.cli import main
-from star.pipeline.recipe import Recipe
+from star.pipeline.recipe.schema import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

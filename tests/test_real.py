@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from star.cli import main
-from star.pipeline import recipe as recipes
-from star.pipeline.inspect import cached
-from star.pipeline.plan import plan
+from star.pipeline.planning.plan import plan
+from star.pipeline.recipe import schema as recipes
+from star.pipeline.visualization.clip_figure import cached
 
 LIST = """video,label,split
 armwrestling.mp4,sport,train

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from star.pipeline.recipe import Recipe
+from star.pipeline.recipe.schema import Recipe
 
 HEAD = """# The recipe
 
@@ -27,7 +27,7 @@ What a setting changes decides what has to be computed again:
 | `tokens` | tokens |
 | `model`, `train`, `test` | nothing: features do not depend on them |
 
-This page is made from `pipeline/recipe.py` (`python tools/settings.py > docs/recipe.md`).
+This page is made from `pipeline/recipe/schema.py` (`python tools/settings.py > docs/recipe.md`).
 """
 
 

@@ -2,7 +2,7 @@
 """Train the pose network that star brings for its drawn figures: train_demo_pose.py FOLDER.
 
 mmpose's own training (mmengine's Runner, mmpose's losses, transforms and PCKAccuracy) of the network that
-stages/shipped/drawn-13.yaml describes, on figures drawn into FOLDER with a seed that `star demo` never uses. Only
+stages/pose/shipped/drawn-13.yaml describes, on figures drawn into FOLDER with a seed that `star demo` never uses. Only
 training clips are trained on, so clothes and backdrops of the demo's test clips have hues that the network never saw.
 The weights go beside the configuration in float16; what they reach on figures never seen is printed.
 """
@@ -20,17 +20,18 @@ import torch
 from safetensors.torch import save_file
 
 from star.pipeline import datasets
-from star.pipeline.datasets import drawn
-from star.pipeline.recipe import Dataset
-from star.stages import mmpose_adapter, weights
+from star.pipeline.datasets.synthetic import dataset as drawn
+from star.pipeline.recipe.schema import Dataset
+from star.stages import weights
 from star.stages.decode import open_video
-from star.stages.pose_models import SHIPPED
+from star.stages.pose import mmpose_compat
+from star.stages.pose.mmpose_models import SHIPPED
 
-mmpose = {name: mmpose_adapter.module(f"mmpose.{name}") for name in ("datasets", "models", "evaluation", "registry")}
+mmpose = {name: mmpose_compat.module(f"mmpose.{name}") for name in ("datasets", "models", "evaluation", "registry")}
 BaseCocoStyleDataset = mmpose["datasets"].datasets.base.BaseCocoStyleDataset
-BaseTransform = mmpose_adapter.module("mmcv.transforms").BaseTransform
-Config = mmpose_adapter.module("mmengine.config").Config
-Runner = mmpose_adapter.module("mmengine.runner").Runner
+BaseTransform = mmpose_compat.module("mmcv.transforms").BaseTransform
+Config = mmpose_compat.module("mmengine.config").Config
+Runner = mmpose_compat.module("mmengine.runner").Runner
 
 NAME = "drawn-13"
 SEED, CLIPS = 100, 120  # of the drawing; clips per action, two thirds of them for training

@@ -6,20 +6,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...cache.errors import DatasetError
+from ...errors import DatasetError
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
-    from .dataset import Annotation, Catalogue
+    from ..recipe.schema import Dataset
+    from .base import Annotation, Catalogue
 
 KINDS = {
     "penn_action": "penn_action",
-    "ntu": "ntu",
+    "ntu": "ntu.dataset",
     "ucf101": "ucf101",
     "hmdb51": "hmdb51",
     "kinetics": "kinetics",
-    "videos": "videos",
-    "drawn": "drawn",
+    "videos": "custom.dataset",
+    "drawn": "synthetic.dataset",
 }
 
 ONLY_OF = {

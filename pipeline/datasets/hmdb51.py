@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...cache.errors import DatasetError
-from .dataset import Annotation, Catalogue, Video, no_joints, official_only
-from .split_lists import Files, by_class_and_stem, clip_of, lines
+from ...errors import DatasetError
+from .base import Annotation, Catalogue, Video, no_joints, official_only
+from .split_files import Files, by_class_and_stem, clip_of, lines
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
+    from ..recipe.schema import Dataset
 
 SPLITS = {"0": "", "1": "train", "2": "test"}
 NAMED = re.compile(r"_(nm|cm)_np\d+_(fr|ba|le|ri)_(goo|med|bad)_\d+$")  # camera motion, view, quality

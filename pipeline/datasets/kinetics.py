@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...cache.errors import DatasetError
-from .dataset import Annotation, Catalogue, Video, no_joints, official_only
-from .split_lists import Files, stem_of, text_of
+from ...errors import DatasetError
+from .base import Annotation, Catalogue, Video, no_joints, official_only
+from .split_files import Files, stem_of, text_of
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
+    from ..recipe.schema import Dataset
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 SPLITS = {"train": "train", "validate": "test", "validation": "test", "val": "test", "test": ""}

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...cache.errors import AnnotationError, DatasetError
-from ...stages.skeleton import PENN_ACTION
-from .dataset import Annotation, Catalogue, Video, official_only, open_root
+from ...errors import AnnotationError, DatasetError
+from ...stages.skeletons import PENN_ACTION
+from .base import Annotation, Catalogue, Video, official_only, open_root
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
+    from ..recipe.schema import Dataset
 
 CLASSES = (
     "baseball_pitch", "baseball_swing", "bench_press", "bowl", "clean_and_jerk", "golf_swing", "jump_rope",

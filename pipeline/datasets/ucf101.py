@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...cache.errors import DatasetError
-from .dataset import Annotation, Catalogue, Video, no_joints, official_only
-from .split_lists import Files, by_class_and_stem, clip_of, lines
+from ...errors import DatasetError
+from .base import Annotation, Catalogue, Video, no_joints, official_only
+from .split_files import Files, by_class_and_stem, clip_of, lines
 
 if TYPE_CHECKING:
-    from ..recipe import Dataset
+    from ..recipe.schema import Dataset
 
 LISTED = re.compile(r"(?:.*/)?([^/]+)/([^/]+)\.\w+(?: +(\d+))?")
 GROUP = re.compile(r"_(g\d+)_c\d+$", re.IGNORECASE)

@@ -20,8 +20,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from ...cache.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
-from .video import Turn, clock, upright
+from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
+from .base import Turn, clock, upright
 
 # Formats that are one file with video in it. FFmpeg also takes play lists, which open other files and addresses, and
 # plain text, which it draws as a terminal.

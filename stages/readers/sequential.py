@@ -12,9 +12,9 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from ...cache.errors import UnreadableVideo
+from ...errors import UnreadableVideo
+from .base import Likely, Video, other_size, upright_size
 from .container import File, broken_off, cut_off, no_frames, turn_of
-from .video import Likely, Video, other_size, upright_size
 
 KEPT_BYTES = 64 << 20  # decoded frames up to this much are kept between counting and delivering; packets likewise
 

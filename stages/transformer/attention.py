@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...cache.errors import UsageError
+from ...errors import UsageError
 from .projection import QUIET, BranchLinear, linear
 
 

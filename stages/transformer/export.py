@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from ...cache.errors import MissingPackage
+from ...errors import MissingPackage
 from .model import STARTransformer
 
 
 def export_onnx(network: STARTransformer, path: Path, *, map_size: int = 28) -> Path:
     """Write the network, in eval mode, as one ONNX file and return its path.
 
-    Inputs are float32 and carry the names of the cached arrays (`network.inputs`), the output is `logits`
+    Inputs are float32 and carry the names of the cached arrays (`model_factory.inputs`), the output is `logits`
     (clips, classes); only the number of clips is free. map_size: rows and columns of local maps, for concat_conv.
     Raises MissingPackage without onnx and onnxscript (the extra `star[onnx]`).
     """

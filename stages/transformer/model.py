@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...cache.errors import UsageError
+from ...errors import UsageError
 from .attention import attention
 from .layer import NORMS, Layer, pick
 from .projection import linear, wide

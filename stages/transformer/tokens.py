@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ...cache.errors import UsageError
+from ...errors import UsageError
 from .projection import linear, token
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from star.cache.checksum import Row
-from star.cache.errors import FormatError
 from star.cache.segment import Segment
 from star.cache.writer import Compression, write_segment
+from star.errors import FormatError
 
 KEY = "0123456789abcdef" * 2
 ATTRIBUTES = {

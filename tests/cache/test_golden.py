@@ -18,12 +18,12 @@ import h5py
 import numpy as np
 import pytest
 
-from star.cache.check import check_description, check_segment
 from star.cache.checksum import Row
 from star.cache.digest import FORMAT_VERSION, READABLE
-from star.cache.key import stage_key
+from star.cache.keys import stage_key
 from star.cache.segment import Segment
 from star.cache.store import Shelf, Store
+from star.cache.verify import check_description, check_segment
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = {version: ROOT / "tests" / "data" / f"format_v{version}" for version in READABLE}

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from star.cache.checksum import Row
-from star.cache.errors import FormatError
 from star.cache.index import Index, Place, row_keys
 from star.cache.index_file import load_index, segment_names
 from star.cache.segment import Segment
+from star.errors import FormatError
 
 KEY = "0123456789abcdef" * 2
 

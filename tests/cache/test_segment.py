@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from star.cache.errors import CorruptSegment, FormatError, MissingFeatures, StorageError
 from star.cache.segment import Segment
+from star.errors import CorruptSegment, FormatError, MissingFeatures, StorageError
 
 
 @pytest.mark.parametrize("compression", ["none", "lzf", "gzip"])

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from star.cache import store as module
-from star.cache.errors import FormatError, MissingFeatures, StorageError
 from star.cache.store import Place, Store
+from star.errors import FormatError, MissingFeatures, StorageError
 
 KEY = "0123456789abcdef" * 2
 
@@ -50,7 +50,7 @@ def test_prepare_says_what_is_in_the_way(tmp_path):
 def test_prepare_deletes_what_the_dead_left_everywhere(tmp_path, shelf, clips):
     """Partial files of dead writers go, in the root, in stages and in shelves; whole segments stay."""
     path = fill(shelf, clips(1))
-    script = "import os; from pathlib import Path; from star.cache import files; import sys\n"
+    script = "import os; from pathlib import Path; from star.cache import atomic as files; import sys\n"
     script += "files.partial(Path(sys.argv[1])).__enter__().touch(); os._exit(9)"
     for folder in (tmp_path / "cache", shelf.path.parent, shelf.path):
         subprocess.run([sys.executable, "-c", script, str(folder)], check=False)

@@ -14,12 +14,12 @@ import time
 import numpy as np
 import pytest
 
-from star.cache.check import check_segment
 from star.cache.checksum import Row
-from star.cache.errors import DatasetError, StorageError
 from star.cache.segment import Segment
 from star.cache.store import Store
+from star.cache.verify import check_segment
 from star.cache.writer import write_segment
+from star.errors import DatasetError, StorageError
 
 FULL = "the disk is full; free some space or set cache.root to another disk"
 

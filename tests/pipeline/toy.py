@@ -10,10 +10,10 @@ import numpy as np
 
 from star.cache.segment import Row
 from star.cache.store import Store
-from star.pipeline import recipe as recipes
-from star.pipeline.datasets.dataset import Video
-from star.pipeline.selection import Selection
-from star.stages.skeleton import Skeleton
+from star.pipeline.datasets.base import Video
+from star.pipeline.planning.selection import Selection
+from star.pipeline.recipe import schema as recipes
+from star.stages.skeletons import Skeleton
 
 CLASSES = ("bow", "jump", "wave")
 SHAPES = {
@@ -84,8 +84,8 @@ def main(cache, run, *words):
     """Train as the command line says and print the summary."""
     import json
 
-    from star.cache.errors import StarError
-    from star.pipeline.train import train
+    from star.errors import StarError
+    from star.pipeline.training.trainer import train
 
     overrides = [word for word in words if "=" in word]
     try:

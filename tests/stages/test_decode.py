@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from star.cache.errors import MissingPackage, NoVideoStream, TruncatedVideo, UnreadableVideo
+from star.errors import MissingPackage, NoVideoStream, TruncatedVideo, UnreadableVideo
+from star.stages.base import Array
 from star.stages.decode import Decode, open_video
-from star.stages.stage import Array
 
 
 @pytest.mark.parametrize("count", [16, 17, 57, 103, 280, 355])

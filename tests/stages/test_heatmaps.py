@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from star.stages.backbone import Backbone
-from star.stages.crop import Crop
+from star.stages.backbone.network import Backbone
+from star.stages.cropping import Crop
 from star.stages.heatmaps import Heatmaps
-from star.stages.skeleton import NTU
+from star.stages.skeletons import NTU
 
 FRAME = (320, 240)
 REGION = np.array([30.0, -10.0, 230.0, 190.0])

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from star.stages import STAGES
-from star.stages.stage import Array
+from star.stages.base import Array
 
 
 def test_stages_are_in_graph_order():

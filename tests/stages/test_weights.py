@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from star.cache.errors import DownloadError, WeightsError
+from star.errors import DownloadError, WeightsError
 from star.stages import weights
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from star.cache.errors import AnnotationError, DatasetError
+from star.errors import AnnotationError, DatasetError
 from star.pipeline import datasets
-from star.pipeline.recipe import Dataset
+from star.pipeline.recipe.schema import Dataset
 
 HMDB = "April_09_brush_hair_u_nm_np1_ba_goo_{}.avi"
 KINETICS = "label,youtube_id,time_start,time_end,split\n"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from star.cache.errors import AnnotationError, DatasetError
+from star.errors import AnnotationError, DatasetError
 from star.pipeline.datasets import penn_action
-from star.pipeline.recipe import Dataset
+from star.pipeline.recipe.schema import Dataset
 
 COUNTS = {
     "baseball_pitch": 167, "baseball_swing": 173, "bench_press": 140, "bowl": 220, "clean_and_jerk": 88,

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from star.cache.errors import VideoError
+from star.errors import VideoError
 from star.stages.decode import open_video
 from star.stages.readers.container import NOT_UTF8
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from star.stages.decode import Decode, open_video
-from star.stages.readers.skipping import SkippingVideo
+from star.stages.readers.selective import SkippingVideo
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from films import Film, films

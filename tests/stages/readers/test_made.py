@@ -6,11 +6,11 @@ import av
 import numpy as np
 import pytest
 
-from star.cache.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
+from star.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from star.stages.decode import open_video
-from star.stages.readers import sequential, skipping
+from star.stages.readers import selective, sequential
+from star.stages.readers.selective import SkippingVideo
 from star.stages.readers.sequential import SequentialVideo
-from star.stages.readers.skipping import SkippingVideo
 
 # name: (reader that auto takes, how it is encoded)
 VIDEOS = {
@@ -121,13 +121,13 @@ def test_skipping_skips(make, tmp_path, monkeypatch):
     assert len(packets) <= 5
 
 
-@pytest.mark.parametrize("module", [sequential, skipping])
+@pytest.mark.parametrize("module", [sequential, selective])
 def test_large_files_are_read_twice(make, plain, tmp_path, monkeypatch, module):
     """What does not fit the memory limit is read again, to the same pictures."""
     path = make(tmp_path / "a.mp4", params="bframes=3:keyint=20")
     frames = plain(path)
     monkeypatch.setattr(module, "KEPT_BYTES", 2000)
-    with open_video(path, "auto" if module is skipping else "pyav") as video:
+    with open_video(path, "auto" if module is selective else "pyav") as video:
         assert video._kept is None
         for chosen in ([0, 39], range(5, 30)):
             assert all(np.array_equal(picture, frames[index]) for index, picture in video.frames(chosen))

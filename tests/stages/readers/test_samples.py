@@ -8,9 +8,9 @@ import gc
 import numpy as np
 import pytest
 
-from star.cache.errors import TruncatedVideo
+from star.errors import TruncatedVideo
 from star.stages.decode import Decode, open_video
-from star.stages.readers.skipping import SkippingVideo
+from star.stages.readers.selective import SkippingVideo
 
 SAMPLES = {
     "S001C001P001R001A001_rgb.avi": (103, (1920, 1080)),

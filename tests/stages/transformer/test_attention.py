@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from star.cache.errors import UsageError
+from star.errors import UsageError
 from star.stages.transformer import Average, BAttn, FAttn, ZAttn
 from star.stages.transformer.attention import attention
 

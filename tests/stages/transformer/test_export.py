@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from star.cache.errors import MissingPackage
+from star.errors import MissingPackage
 from star.stages.transformer import STARTransformer
 from star.stages.transformer.export import export_onnx
 

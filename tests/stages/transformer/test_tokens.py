@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from star.cache.errors import UsageError
+from star.errors import UsageError
 from star.stages.transformer import STARTransformer
 from star.stages.transformer.tokens import ConcatConv
 

@@ -1,0 +1,146 @@
+"""The head of a segment: all of it but its values, read and checked against FORMAT.md."""
+
+# pyright: reportAttributeAccessIssue=false
+# (h5py's low level is compiled and has no types)
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from h5py import h5f, h5g
+
+from ..errors import CorruptSegment, FormatError, MissingFeatures, StorageError
+from .atomic import read_error, size_of
+from .checksum import shape_text
+from .digest import CHECKSUM_BYTES, READABLE
+from .hdf5_guard import COLUMNS, VERIFY, Layout, attribute, attributes, corrupt, datasets, refusal
+
+FORMAT = "star segment"
+_TEXTS = ("stage", "key", "star_version", "provenance")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a segment says of itself: root attributes, datasets by name, and the attributes of the stage's arrays.
+
+    size: bytes of the file. version: of the format. provenance: JSON text.
+    """
+
+    size: int
+    version: int
+    stage: str
+    key: str
+    star_version: str
+    provenance: str
+    datasets: dict[str, Layout]
+    attributes: dict[str, dict[str, str]]
+
+
+def read_head(path: Path) -> Head:
+    """Read and check the head of a segment; the file is closed again.
+
+    Raises MissingFeatures when it is gone, StorageError when the disk refuses, FormatError when it is no segment,
+    of another format version or holds what the format forbids, CorruptSegment when it is no HDF5 file, or damaged.
+    """
+    size = _plain_size(path)
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return _head(path, file.id, size)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, ArithmeticError, MemoryError) as error:
+        raise unreadable(path, "HDF5 cannot read it", error) from None
+
+
+def not_given(path: Path, error: OSError) -> MissingFeatures | StorageError:
+    """The error for a segment that the system does not give out."""
+    if error.errno in _GONE:
+        return MissingFeatures(f"{path}: the segment is gone; run `star extract` again")
+    return read_error(error, path)
+
+
+def unreadable(path: Path, what: str, error: Exception) -> CorruptSegment:
+    """The error for a segment that HDF5 stumbles over."""
+    return corrupt(path, f"{what} ({' '.join(str(error).split())[:120]})")
+
+
+def _plain_size(path: Path) -> int:
+    try:
+        size = size_of(path)
+        with path.open("rb") as file:
+            if file.read(len(_SIGNATURE)) == _SIGNATURE:
+                return size
+    except OSError as error:
+        raise not_given(path, error) from None
+    raise corrupt(path, "not a segment of star's: it does not begin like an HDF5 file")
+
+
+def _head(path: Path, file: h5f.FileID, size: int) -> Head:
+    root = h5g.open(file, b"/")
+    version = _version(path, root)
+    if file.get_create_plist().get_userblock():
+        raise refusal(path, "a user block")
+    about = attributes(path, "the root", root)
+    about.pop("format_version")
+    texts = _only_texts(path, "the root", about)
+    if lacking := [name for name in _TEXTS if name not in texts]:
+        raise FormatError(f"{path}: has no attribute {lacking[0]!r}; {VERIFY}")
+    found = datasets(path, root, size)
+    layouts = {name: layout for name, (_, layout) in found.items()}
+    said = {n: _only_texts(path, n, attributes(path, n, d)) for n, (d, _) in found.items() if n not in COLUMNS}
+    _check_schema(path, layouts, said)
+    _check_json(path, texts["provenance"])
+    return Head(size, version, texts["stage"], texts["key"], texts["star_version"], texts["provenance"], layouts, said)
+
+
+def _version(path: Path, root: h5g.GroupID) -> int:
+    if attribute(root, b"format") != FORMAT:
+        raise FormatError(f"{path}: not a segment of star's; {VERIFY}")
+    version = attribute(root, b"format_version")
+    if isinstance(version, int) and version in READABLE:
+        return version
+    raise FormatError(f"{path}: {other_version(version, READABLE)}")
+
+
+def other_version(version: object, readable: Sequence[int]) -> str:
+    """What to say of a file of another format version."""
+    known = " and ".join(map(str, readable))
+    return f"is of format version {version}; this star reads {known}: update star, or extract again"
+
+
+def _only_texts(path: Path, owner: str, values: Mapping[str, str | int]) -> dict[str, str]:
+    texts = {name: value for name, value in values.items() if isinstance(value, str)}
+    if numbers := sorted(values.keys() - texts.keys()):
+        raise refusal(path, f"a number as attribute {numbers[0]!r} at {owner}")
+    return texts
+
+
+def _check_schema(path: Path, layouts: Mapping[str, Layout], said: Mapping[str, Mapping[str, str]]) -> None:
+    """The columns are there, all datasets have the same rows, and the attributes agree with the datasets."""
+    if lacking := [name for name in COLUMNS if name not in layouts]:
+        raise FormatError(f"{path}: has no dataset {lacking[0]!r}; {VERIFY}")
+    rows = layouts["view"].shape[0]
+    wanted = {"video_id": (rows,), "source": (rows,), "view": (rows,), "checksum": (rows, CHECKSUM_BYTES)}
+    for name, layout in layouts.items():
+        if layout.shape != wanted.get(name, (rows, *layout.shape[1:])):
+            raise FormatError(f"{path}: {name} has shape {layout.shape} beside {rows} rows; {VERIFY}")
+    for name, texts in said.items():
+        layout = layouts[name]
+        if (texts.get("dtype"), texts.get("shape")) != (layout.dtype.name, shape_text(layout.shape[1:])):
+            raise FormatError(f"{path}: {name} is not of the type and shape that its attributes say; {VERIFY}")
+    if layouts["view"].dtype != np.dtype("<i4") or layouts["checksum"].dtype != np.dtype("u1"):
+        raise FormatError(f"{path}: view or checksum is of another type; {VERIFY}")
+
+
+def _check_json(path: Path, text: str) -> None:
+    try:
+        if isinstance(json.loads(text), dict):
+            return
+    except (ValueError, RecursionError):
+        pass
+    raise FormatError(f"{path}: its provenance is not a JSON object; {VERIFY}")

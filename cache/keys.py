@@ -1,0 +1,88 @@
+"""Names that follow from content: the key of a stage's settings, the digest of a video.
+
+A key depends on nothing but plain settings, so a cache made on one machine is found on another.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from ..errors import NoVideoStream, UnreadableVideo
+from .digest import read_through
+
+DIGEST_BYTES = 16
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical JSON (FORMAT.md "Keys"): equal settings give equal bytes, on every machine and version of Python.
+
+    value: None, bool, int, float, str, and lists, tuples and dicts of them. Raises TypeError for anything else and
+    ValueError for NaN and infinity.
+    """
+    plain = _plain(value)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def stage_key(name: str, version: int, settings: Mapping[str, Any], upstream: Mapping[str, str]) -> str:
+    """The key of a stage: 32 hex digits over its name, version, settings and the keys of the stages it reads."""
+    text = canonical({"stage": name, "version": version, "settings": settings, "upstream": upstream})
+    return blake2b(text, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """The digest of a video file's bytes, 32 hex digits.
+
+    Raises NoVideoStream for what is no regular file (a pipe would block for ever), UnreadableVideo when the system
+    does not give it out.
+    """
+    try:
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise NoVideoStream(f"{path}: not a regular file; name a video file or a folder of frames")
+            digest = blake2b(digest_size=DIGEST_BYTES)
+            read_through(file, digest)
+            return digest.hexdigest()
+    except OSError as error:
+        raise UnreadableVideo(f"{path}: {error.strerror}; check the path and its permissions") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def folder_digest(path: str | Path) -> str:
+    """The digest of a folder of frames: its files' names and sizes, not their bytes (32 hex digits).
+
+    Hidden files and folders inside do not count. Raises UnreadableVideo when the folder cannot be read.
+    """
+    try:
+        with os.scandir(path) as entries:
+            files = [(e.name, e.stat().st_size) for e in entries if e.is_file() and not e.name.startswith(".")]
+    except OSError as error:
+        raise UnreadableVideo(f"{path}: {error.strerror}; check the path and its permissions") from None
+    digest = blake2b(digest_size=DIGEST_BYTES)
+    for name, size in sorted(files):
+        digest.update(f"{size} {name}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """The same value in JSON's own types; whole floats as integers."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} cannot stand in a key")
+        return int(value) if value.is_integer() else float(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {name: _plain(item) for name, item in value.items()}
+    raise TypeError(f"{value!r} cannot stand in a key: settings are plain JSON")

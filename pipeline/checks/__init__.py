@@ -1,0 +1,1 @@
+"""Checks of the videos before extraction and of the cache after it."""

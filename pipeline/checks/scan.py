@@ -1,0 +1,193 @@
+"""`star scan`: what is wrong with a data set, found out before hours are spent on it.
+
+Every video is opened in a child process under the time limit of decoding, but only its headers and packets are read.
+What concerns several videos (classes, groups on both sides of the split, equal contents) follows from the figures.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ...errors import DatasetError, Interrupted, VideoError
+from ..datasets.base import Catalogue, Video
+from ..extraction.decode_pool import Children, ahead
+from ..planning import manifest
+from ..planning.graph import uses_annotation
+from ..planning.manifest import Sources
+from ..recipe.schema import Recipe
+from ..utils.hardware import cores
+from ..utils.progress import Progress
+from ..utils.signals import Stop
+from ..utils.text import counted
+from .scan_task import Finding, Look, Looking, content, failure, look
+
+FEW = 5  # videos of a class below which a split can neither teach nor judge it
+PROTOCOLS = {"xsub": "subject", "xview": "camera", "xset": "setup"}  # the group that each protocol keeps apart
+APART = frozenset(("subject", "person", "actor", "performer", "figure", "group", "scene"))  # elsewhere, by their names
+PLACES = {
+    "ntu": "dataset.skeletons says where the .skeleton files lie, if not below dataset.root; ",
+    "videos": "a file WAVE.npz beside WAVE.mp4 holds them, or a column joints of the CSV names it; ",
+}
+
+
+@dataclass
+class Scan:
+    """What a scan saw: the data set, a look at each video (by id), and the findings, failures first."""
+
+    catalogue: Catalogue
+    looks: dict[str, Look] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
+    """Look at every video of a recipe's data set. workers: processes, 0 for one per core.
+
+    Raises DatasetError where the data set is not there, Interrupted after Ctrl-C. Digests that were read are remembered
+    where there is a cache, so that extraction need not read them again.
+    """
+    listed, sources, absent = manifest.open_catalogue(recipe.dataset, recipe.cache.root)
+    if absent:
+        raise DatasetError(f"dataset.root: {recipe.dataset.root} is not there, and scan reads the videos; mount it")
+    children = Children(workers or cores(), recipe.decode.timeout)
+    result = Scan(listed)
+    try:
+        with Stop("stopping") as stop, Progress("scan", len(listed.videos), "videos", quiet=quiet) as bar:
+            for video, found in _look_at_all(recipe, sources, children):
+                if stop.asked:
+                    break
+                _take(result, sources, video, found)
+                bar.advance()
+            else:
+                result.findings += duplicates(result, children)
+    finally:
+        children.close()
+        if sources.changed and recipe.cache.root.is_dir():
+            manifest.remember(recipe.dataset, recipe.cache.root, sources)
+    if stop.asked:
+        raise Interrupted(f"interrupted: {bar.done:,} of {counted(len(listed.videos), 'video')} looked at")
+    apart = PROTOCOLS.get(recipe.dataset.split)
+    result.findings += [*_left_out(listed), *unbalanced(listed), *leaks(listed, frozenset([apart]) if apart else APART)]
+    result.findings += without_joints(listed, recipe)
+    order = ("fails", "problem", "note")
+    result.findings.sort(key=lambda finding: (order.index(finding.level), finding.kind, finding.video))
+    return result
+
+
+def _look_at_all(recipe: Recipe, sources: Sources, children: Children) -> Iterator[tuple[Video, Look | VideoError]]:
+    pose, wanted, demanded = recipe.pose, uses_annotation(recipe), _demands_annotation(recipe)
+    jobs = (
+        Looking(
+            video, recipe.dataset.kind, recipe.decode.frames, pose.people, wanted, demanded, pose.occluded,
+            sources.known[video.id].digests,
+        )
+        for video in sources.catalogue.videos
+    )  # fmt: skip
+    for job, future in ahead(jobs, lambda job: children.submit(look, job), 4 * cores()):
+        yield job.video, children.outcome(future, job.video.id)
+
+
+def _take(result: Scan, sources: Sources, video: Video, found: Look | VideoError) -> None:
+    if isinstance(found, VideoError):
+        result.looks[video.id] = Look()
+        result.findings.append(failure(video, found))
+        return
+    result.looks[video.id] = found
+    result.findings += found.findings
+    sources.learn(video.id, found.digests)
+
+
+def duplicates(result: Scan, children: Children) -> list[Finding]:
+    """Videos whose bytes are equal: a problem on both sides of the split or in two classes, else a note."""
+    groups: dict[str, list[Video]] = defaultdict(list)
+    for video in result.catalogue.videos:
+        if digest := result.looks[video.id].digests.video:
+            groups[digest].append(video)
+    same = [videos for videos in groups.values() if len(videos) > 1]
+    return [
+        _duplicate(part[0], other) for videos in same for part in _confirmed(videos, children) for other in part[1:]
+    ]
+
+
+def _confirmed(videos: list[Video], children: Children) -> list[list[Video]]:
+    """Videos of one digest, parted by all their bytes: a folder's digest knows only names and sizes."""
+    if not videos[0].media.is_dir():
+        return [videos]
+    futures = [(video, children.submit(content, video.media)) for video in videos]
+    parts: dict[str, list[Video]] = defaultdict(list)
+    for video, future in futures:
+        found = children.outcome(future, video.id)
+        if isinstance(found, str):
+            parts[found].append(video)
+    return list(parts.values())
+
+
+def _duplicate(first: Video, other: Video) -> Finding:
+    same = f"the same content as {first.id}"
+    if first.split != other.split:
+        message = f"{same}, in {other.split} and {first.split}: the test is no test; remove one"
+        return Finding("problem", "duplicate", other.id, message)
+    if first.label != other.label:
+        return Finding("problem", "duplicate", other.id, f"{same}, under another label; correct one")
+    return Finding("note", "duplicate", other.id, f"{same}; remove one")
+
+
+def _left_out(listed: Catalogue) -> Iterator[Finding]:
+    for video, reason in listed.left_out:
+        yield Finding("note", "left_out", video, f"left out by the data set: {reason}")
+
+
+def _demands_annotation(recipe: Recipe) -> bool:
+    """Whether a video without annotated joints fails."""
+    return recipe.pose.source != "auto" and "annotations" in (recipe.pose.source, recipe.pose.detector)
+
+
+def without_joints(listed: Catalogue, recipe: Recipe) -> Iterator[Finding]:
+    """One line where so many videos lack the joints they need that the files must lie elsewhere."""
+    lacking = sum(video.annotation is None for video in listed.videos)
+    if _demands_annotation(recipe) and lacking > max(1, len(listed.videos) // 2):
+        place = PLACES.get(recipe.dataset.kind, "")
+        message = f"{lacking:,} of {len(listed.videos):,} videos have no annotated joints; {place}"
+        yield Finding("problem", "no_joints", "", f"{message}pose.source: mmpose estimates them")
+
+
+def unbalanced(listed: Catalogue) -> Iterator[Finding]:
+    """Classes without a video, in one line; those that a split lacks, or of which it has very few videos."""
+    counts = Counter((video.label, video.split) for video in listed.videos)
+    there = {video.label for video in listed.videos}
+    empty = [name for label, name in enumerate(listed.classes) if label not in there]
+    if empty:
+        some = ", ".join(empty[:3]) + (", …" if len(empty) > 3 else "")
+        message = f"{len(empty)} of {len(listed.classes)} classes have no video at all ({some}): is a part not there?"
+        yield Finding("problem", "class", "", message)
+    for label, name in ((label, listed.classes[label]) for label in sorted(there)):
+        for split, verb in (("train", "learned"), ("test", "judged")):
+            count = counts[label, split]
+            if not count:
+                message = f"class {name!r} has no {split} video, and cannot be {verb}; add some, or leave the class out"
+                yield Finding("problem", "class", "", message)
+            elif count < FEW:
+                message = f"class {name!r} has only {counted(count, f'{split} video')}"
+                yield Finding("note", "class", "", f"{message}; it can hardly be {verb}, add some")
+
+
+def sides(listed: Catalogue) -> dict[str, tuple[int, list[str]]]:
+    """Every kind of group: how many there are, and which stand on both sides of the split."""
+    splits: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for video in listed.videos:
+        for kind, group in video.groups:
+            splits[kind][group].add(video.split)
+    return {
+        kind: (len(groups), sorted(group for group, on in groups.items() if len(on) > 1))
+        for kind, groups in splits.items()
+    }
+
+
+def leaks(listed: Catalogue, apart: frozenset[str]) -> Iterator[Finding]:
+    """Groups in both train and test, of the kinds that should be kept `apart`."""
+    for kind, (count, both) in sides(listed).items():
+        if kind in apart and both:
+            some = ", ".join(both[:5]) + (", …" if len(both) > 5 else "")
+            message = f"{kind}: {len(both)} of {count} stand in both train and test ({some}); split by {kind}"
+            yield Finding("problem", "leak", "", message)

@@ -1,0 +1,149 @@
+"""What a child process does with one video for `star scan`: digest, headers, packets, annotated joints. No decoding.
+
+Everything that touches a stranger's bytes happens here, and only figures and findings come back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from ...cache.keys import file_digest
+from ...errors import AnnotationError, UnreadableVideo, VideoError
+from ...stages.cropping import visible
+from ...stages.decode import survey_video
+from ...stages.pose.stage import annotated
+from .. import datasets
+from ..datasets.base import Video
+from ..planning.manifest import Digests, digests
+
+Level = Literal["fails", "problem", "note"]
+OUTSIDE = 0.1  # from this share of joints outside the frame on, an annotation is suspected to be another video's
+
+
+class Finding(NamedTuple):
+    """One thing that a person should know before extracting.
+
+    level: "fails", the video would fail in extraction; "problem", results would mean less than they seem; "note".
+    kind: a word for scripts ("truncated", "length", ...). video: its id, "" where it concerns the whole data set.
+    """
+
+    level: Level
+    kind: str
+    video: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Looking:
+    """One video's task.
+
+    kind: of the data set. frames: how many a clip has (decode.frames). people: how many it keeps. wanted: whether
+    extraction takes the annotation. demanded: whether it cannot do without. occluded: as pose.occluded. known: digests
+    that need not be read again.
+    """
+
+    video: Video
+    kind: str
+    frames: int = 16
+    people: int = 1
+    wanted: bool = True
+    demanded: bool = True
+    occluded: bool = False
+    known: Digests = Digests()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of a video.
+
+    frames: 0 where it cannot be opened. size: (w, h) px. joints: annotated joints with a place, over all frames and
+    people; outside: those of them outside the frame; broken: those that are not finite.
+    """
+
+    digests: Digests = Digests()
+    frames: int = 0
+    size: tuple[int, int] = (0, 0)
+    seconds: float = 0.0
+    joints: int = 0
+    outside: int = 0
+    broken: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+def look(job: Looking) -> Look:
+    """Look at one video. Raises VideoError where it cannot be opened; whatever else is wrong is a finding."""
+    video = job.video
+    if not video.media.exists() and not video.media.is_symlink():
+        raise UnreadableVideo(f"{video.id}: no such file; restore it, or take it off the list")
+    found = survey_video(video.media, upright=video.annotation is not None)
+    seen = Look(digests(video, job.known), found.frames, found.size, found.seconds)
+    findings = [*_lengths(job, found.frames, found.claimed)]
+    try:
+        if video.annotation is None and job.demanded:
+            raise AnnotationError("no annotated joints; set pose.source to mmpose, or take the video off the list")
+        if video.annotation is not None:
+            seen, more = _joints(job, seen)
+            findings += more
+    except AnnotationError as error:
+        findings.append(Finding("fails" if job.wanted else "note", error.kind, video.id, str(error)))
+    return replace(seen, findings=tuple(findings))
+
+
+def failure(video: Video, error: VideoError) -> Finding:
+    """The finding that an error amounts to; a message that begins with the file's path begins with the id instead."""
+    message = str(error).removeprefix(f"{video.media}: ").removeprefix(f"{video.id}: ")
+    return Finding("fails", error.kind, video.id, message)
+
+
+def content(path: Path) -> str:
+    """The digest of all bytes in a folder of frames, in the order of their names: what its quick digest leaves out."""
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    return hashlib.blake2b("".join(map(file_digest, files)).encode(), digest_size=16).hexdigest()
+
+
+def _lengths(job: Looking, count: int, claimed: int) -> Iterator[Finding]:
+    if count < job.frames:
+        message = f"{count} frames, fewer than decode.frames ({job.frames}): some are taken twice, which does no harm"
+        yield Finding("note", "short", job.video.id, message)
+    if claimed > count:
+        message = f"the file claims {claimed} frames and has {count}; only those are used, but it may have been cut off"
+        yield Finding("note", "claim", job.video.id, message)
+
+
+def _joints(job: Looking, seen: Look) -> tuple[Look, list[Finding]]:
+    """The annotation against the video. Raises AnnotationError as extraction would."""
+    assert job.video.annotation is not None
+    annotation = datasets.read_annotation(job.kind, job.video.annotation)
+    keypoints = annotation.joints(occluded=job.occluded)
+    finite = np.asarray(np.isfinite(keypoints).all(-1))
+    with np.errstate(invalid="ignore"):
+        there = finite & (keypoints[..., 2] > 0)
+        inside = visible(np.where(finite[..., None], keypoints, 0), seen.size)
+    joints, outside, broken = (int(np.count_nonzero(which)) for which in (there, there & ~inside, ~finite))
+    seen = replace(seen, joints=joints, outside=outside, broken=broken)
+    annotated(keypoints, np.zeros(1, np.int64), seen.frames, job.people)
+    return seen, [Finding(level, kind, job.video.id, message) for level, kind, message in _doubts(seen, len(keypoints))]
+
+
+def _doubts(seen: Look, length: int) -> Iterator[tuple[Level, str, str]]:
+    if length != seen.frames:
+        rest = "the last ones have no joints" if length < seen.frames else "the annotation's last ones are not used"
+        yield "note", "length", f"{length} annotated frames and {seen.frames} in the video; {rest}"
+    if seen.broken:
+        yield "note", "nan", f"{seen.broken} joints are not finite numbers; they count as absent"
+    if seen.joints == seen.outside:
+        yield (
+            "problem",
+            "no_joints",
+            "no joint is inside the frame: its heat maps would be empty; check the annotation",
+        )
+    elif seen.outside > OUTSIDE * seen.joints:
+        share, (width, height) = seen.outside / seen.joints, seen.size
+        message = f"{share:.0%} of its joints lie outside the frame ({width}×{height}); "
+        yield "problem", "outside", message + "is the annotation another video's, or another size's?"

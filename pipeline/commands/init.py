@@ -1,0 +1,21 @@
+"""`star init`: a ready recipe, or one for the videos of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..recipe import presets
+from ..utils.progress import tell
+
+
+def run_init(name: str, root: Path, cache: Path, training: str | None, *, quiet: bool = False) -> dict[str, Any]:
+    """`star init`: {"recipe": YAML} and, for one's own videos, what was found in their folder."""
+    if name != "videos":
+        return {"recipe": presets.ready(name, root, cache, training)}
+    from .init_videos import look
+
+    found = look(root, cache, training)
+    for line in found["warnings"] if not quiet else ():
+        tell(f"warning: {line}")
+    return found

@@ -1,0 +1,137 @@
+"""`star init videos`: a recipe for one's own videos, by looking at their folder. No video is opened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import AnnotationError, DatasetError, RecipeError
+from ...stages.skeleton_mapping import parts
+from ...stages.skeletons import COCO, SKELETONS, Skeleton
+from .. import datasets
+from ..datasets.base import Catalogue, one_sided, open_root
+from ..datasets.custom.csv_list import Entry
+from ..datasets.custom.dataset import csv_files, list_entries
+from ..datasets.custom.splits import sides
+from ..datasets.detect import recognise
+from ..datasets.split_files import text_of
+from ..recipe import presets
+from ..recipe.schema import Dataset
+from ..utils.text import counted
+
+SEEDS = 200  # tried where chance left a class without test videos
+SMALL = 5000  # videos; with more of them, chance does not
+PEOPLE = 2  # a clip keeps two at most unless its owner wants more
+
+
+def look(root: Path, cache: Path, training: str | None = None) -> dict[str, Any]:
+    """A recipe that works for the videos in ROOT, and what was found there.
+
+    Returns {"recipe": YAML, "videos", "classes", "train", "test", "joints", "skeleton", "warnings"}. Where ROOT is not
+    on this machine, the recipe is the general one, with a warning. Raises DatasetError where ROOT is a published data
+    set (with the name that fits it), or holds no videos.
+    """
+    if not root.exists():
+        warning = f"{root} is not there, so the recipe is a general one; here, `star extract` would find no videos"
+        return {"recipe": presets.ready("videos", root, cache, training), "warnings": [warning]}
+    open_root(root)
+    name, sign = ("", "") if _own_list(root) else recognise(root)
+    if name:
+        raise DatasetError(
+            f"init videos: {root} looks like {name} ({sign}); use `star init {name} --root {root}`, "
+            "or list your own choice of videos in a CSV (video,label,split)"
+        )
+    lists = csv_files(root)
+    chosen = lists[0] if len(lists) > 1 else None
+    entries = list_entries(root, chosen)
+    settings = Dataset(kind="videos", root=root, list=chosen, split_seed=_seed(entries))
+    catalogue = datasets.load(settings)
+    joints = sum(video.annotation is not None for video in catalogue.videos)
+    layout = _layout(catalogue.skeleton) if 0 < joints < len(catalogue.videos) else None
+    people = _people(catalogue) if layout or joints == len(catalogue.videos) else 0
+    split = Counter(video.split for video in catalogue.videos)
+    found: dict[str, Any] = {
+        "videos": len(catalogue.videos), "classes": list(catalogue.classes), "train": split["train"],
+        "test": split["test"], "joints": joints, "skeleton": catalogue.skeleton and catalogue.skeleton.name,
+    }  # fmt: skip
+    text = presets.ready("videos", root, cache, training, people, layout).partition("\n")[2]
+    text = text.replace("  test_share:", f"{_choices(settings)}  test_share:")
+    text = _described(found, "as listed" if all(entry.split for entry in entries) else "drawn") + text
+    return {"recipe": text, **found, "warnings": _warnings(catalogue, joints, layout, lists)}
+
+
+def _own_list(root: Path) -> bool:
+    """Whether ROOT has a list of star's own: then its owner has decided what it is."""
+    return any("youtube_id" not in text_of(path).partition("\n")[0] for path in csv_files(root))
+
+
+def _seed(entries: Sequence[Entry]) -> int:
+    """The first seed by which every class has training and test videos; 0 where none does, or needs to."""
+    classes = len({entry.label for entry in entries})
+    for seed in range(SEEDS if len(entries) <= SMALL else 0):
+        split = sides(entries, test_share=Dataset.model_fields["test_share"].default, seed=seed)
+        if len({(entry.label, side) for entry, side in zip(entries, split, strict=True)}) == 2 * classes:
+            return seed
+    return 0
+
+
+def _choices(settings: Dataset) -> str:
+    """The lines of the section `dataset` that not every recipe needs."""
+    said = f"  list: {presets.quoted(settings.list)}\n" if settings.list else ""
+    if settings.split_seed:
+        said += f"  split_seed: {settings.split_seed:<14}# the first that puts every class on both sides\n"
+    return said
+
+
+def _people(catalogue: Catalogue) -> int:
+    """How many people the joints of the first readable file have, 1 or 2."""
+    for video in catalogue.videos:
+        try:
+            if video.annotation:
+                found = datasets.read_annotation("videos", video.annotation)
+                return max(1, min(PEOPLE, found.keypoints.shape[1]))
+        except AnnotationError:
+            continue
+    return 1
+
+
+def _layout(skeleton: Skeleton | None) -> str | None:
+    """The layout in which annotated and estimated joints meet: the annotation's own, or the pose estimator's."""
+    if skeleton is None:
+        return None
+    known = SKELETONS.get(skeleton.name)
+    if known is not None and known.joints == skeleton.joints:
+        return known.name
+    try:
+        return COCO.name if parts(skeleton, COCO) else None
+    except RecipeError:
+        return None
+
+
+def _described(found: dict[str, Any], split: str) -> str:
+    """The recipe's first lines."""
+    classes = found["classes"]
+    named = " ".join(", ".join(classes[:5]).split()) + (", …" if len(classes) > 5 else "")
+    joints = f"joints of {found['joints']:,} of them ({found['skeleton']})" if found["joints"] else "no joints"
+    return (
+        f"# {counted(found['videos'], 'video')}, {len(classes)} class{'es' * (len(classes) != 1)} ({named}), "
+        f"{joints}; split {split}: {found['train']:,} for training, {found['test']:,} for testing.\n"
+        "# Every setting that is not here has its default.\n"
+    )
+
+
+def _warnings(catalogue: Catalogue, joints: int, layout: str | None, lists: Sequence[Path]) -> list[str]:
+    """What stands in the way of a good result."""
+    found = [one_sided(catalogue)]
+    if len(lists) > 1:
+        names = ", ".join(path.name for path in lists)
+        found.append(f"there are {len(lists)} CSV files ({names}); the recipe takes the first, see dataset.list")
+    if 0 < joints < len(catalogue.videos):
+        missing = len(catalogue.videos) - joints
+        takes = "theirs from mmpose" if layout else "all joints by mmpose"
+        found.append(f"{counted(missing, 'video')} without joints, so the recipe takes {takes}")
+    if len(catalogue.classes) == 1:
+        found.append(f"only one class, {catalogue.classes[0]!r}: there is nothing to tell apart")
+    return [line for line in found if line]

@@ -1,0 +1,81 @@
+"""`star split`: who is for training and who for testing, by class, and the list of it as a CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ...errors import StorageError, UsageError
+from .. import datasets
+from ..datasets.base import Catalogue, one_sided
+from ..recipe.schema import Recipe
+from ..utils.text import table
+
+
+def split(recipe: Recipe, out: Path | None = None) -> dict[str, Any]:
+    """The videos of every class for training and for testing; `out`: a CSV of all of them, which kind `videos` reads.
+
+    The CSV's paths count from `dataset.root`. Raises UsageError where `out` exists: no list is ever overwritten.
+    """
+    catalogue = datasets.load(recipe.dataset)
+    if out is not None:
+        _write(out, _table(catalogue, recipe))
+    counts = Counter((video.label, video.split) for video in catalogue.videos)
+    classes = [
+        {"class": name, "train": counts[label, "train"], "test": counts[label, "test"]}
+        for label, name in enumerate(catalogue.classes)
+    ]
+    return {
+        "data": catalogue.name,
+        "train": sum(row["train"] for row in classes),
+        "test": sum(row["test"] for row in classes),
+        "classes": classes,
+        "left_out": len(catalogue.left_out),
+        "warnings": [line for line in [one_sided(catalogue)] if line],
+        "list": None if out is None else str(out),
+    }
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The table for a person."""
+    rows: list[tuple[str, ...]] = [("class", "train", "test", "share of test")]
+    filled = [row for row in found["classes"] if row["train"] or row["test"]]
+    for row in [*filled, {"class": "all", "train": found["train"], "test": found["test"]}]:
+        videos = row["train"] + row["test"]
+        rows.append((row["class"], f"{row['train']:,}", f"{row['test']:,}", f"{row['test'] / max(1, videos):.0%}"))
+    empty = len(found["classes"]) - len(filled)
+    said = [*table(rows), *([f"and {empty} class{'es' * (empty > 1)} without a video"] if empty else [])]
+    said += [f"warning: {line}" for line in found["warnings"]]
+    if found["list"]:
+        said.append(f"list: {found['list']}; a recipe of kind videos reads it with dataset.list: {found['list']}")
+    return said
+
+
+def _table(catalogue: Catalogue, recipe: Recipe) -> str:
+    """The list as CSV: video, label, split, joints where one's own videos have them, and the groups."""
+    columns = list(dict.fromkeys(name for video in catalogue.videos for name, _ in video.groups))
+    own = recipe.dataset.kind == "videos"  # other kinds keep their joints in files of their own
+    joints = ["joints"] if own and any(video.annotation for video in catalogue.videos) else []
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["video", "label", "split", *joints, *columns])
+    for video in catalogue.videos:
+        beside = os.path.relpath(video.annotation, recipe.dataset.root) if video.annotation else ""
+        groups = dict(video.groups)
+        row = [video.id, catalogue.classes[video.label], video.split]
+        writer.writerow([*row, *([beside] if joints else []), *(groups.get(name, "") for name in columns)])
+    return text.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"-o {path}: exists already; give another name, or remove it") from None
+    except OSError as error:
+        raise StorageError(f"-o {path}: {error.strerror or error}; choose a folder that can be written") from None

@@ -1,0 +1,122 @@
+"""What every data set gives: a catalogue of videos, and the annotated joints of one of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import AnnotationError, DatasetError
+from ...stages.skeletons import Skeleton
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One video of a data set.
+
+    id: its path relative to the data set's root, with "/" and without "..": unique, and the same on every machine.
+    label: index into the catalogue's classes; -1 where it has none.
+    split: "train" or "test" under the protocol that the recipe names.
+    media: the video file, or the folder of its frames.
+    annotation: the file with its joints, None where the data set has none.
+    groups: what results can be broken down by: (("subject", "P001"), ("camera", "C001")).
+    """
+
+    id: str
+    label: int
+    split: str
+    media: Path
+    annotation: Path | None = None
+    groups: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The videos of a data set under one protocol, in a fixed order.
+
+    skeleton: the joints that its annotations hold; None where it has no annotations.
+    left_out: (video id, reason) of what the data set has but a run cannot use.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    videos: Sequence[Video]
+    skeleton: Skeleton | None = None
+    left_out: Sequence[tuple[str, str]] = field(default=())
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The annotated joints of one video, frame by frame, in the pixels of the frames as they are stored.
+
+    keypoints: (frames, people, joints, 3) float32: x px, y px, score; score 0 (and x = y = 0) for a joint that is
+        invisible, missing or not finite. Pixel centres are whole numbers: the first pixel's centre is x = 0.
+    boxes: (frames, people, 4) float32 x0 y0 x1 y1 px, NaN where there is nobody; None without boxes.
+    occluded: (frames, people, joints, 3) like keypoints, of the joints alone that somebody gave a place although they
+        are not seen; None where the data set has no such joints.
+    skeleton: the joints' skeleton where every file names its own; None where the kind of data set has only one.
+    """
+
+    keypoints: np.ndarray
+    boxes: np.ndarray | None = None
+    occluded: np.ndarray | None = None
+    skeleton: Skeleton | None = None
+
+    def joints(self, *, occluded: bool) -> np.ndarray:
+        """The keypoints, with or without those that are not seen."""
+        return self.keypoints if self.occluded is None or not occluded else self.keypoints + self.occluded
+
+
+def one_sided(catalogue: Catalogue) -> str:
+    """One line on the classes whose videos all stand on one side of the split, "" if there are none."""
+    there = {(video.label, video.split) for video in catalogue.videos}
+    labels = sorted({label for label, _ in there})
+    said = []
+    for split, called in (("train", "training"), ("test", "test")):
+        lone = [catalogue.classes[label] for label in labels if (label, split) not in there]
+        if lone:
+            named = ", ".join(lone[:3]) + (", …" if len(lone) > 3 else "")
+            said.append(f"no {called} video of {len(lone)} of {len(labels)} classes ({named})")
+    return "; ".join(said)
+
+
+def open_root(root: Path) -> Path:
+    """The data set's folder; raises DatasetError where it is none."""
+    if not root.exists():
+        raise DatasetError(f"dataset.root: {root} does not exist; give the folder that holds the data set")
+    if not root.is_dir():
+        raise DatasetError(f"dataset.root: {root} is not a folder; give the folder that holds the data set")
+    return root
+
+
+def official_only(split: str, kind: str) -> None:
+    """Refuse a protocol that this kind of data set does not have."""
+    if split != "official":
+        raise DatasetError(f"dataset.split: {split!r} is a protocol of kind 'ntu'; for {kind!r} leave it 'official'")
+
+
+def no_joints(path: Path, kind: str) -> AnnotationError:
+    """The error for joints that this kind of data set does not have."""
+    return AnnotationError(f"{path}: kind {kind!r} has no annotated joints; set pose.source: mmpose")
+
+
+def files_below(root: Path) -> Iterator[str]:
+    """The path relative to root, with "/", of every file below it; links are followed, but not in circles."""
+    for folder, names in folders_below(root):
+        yield from (f"{folder}/{name}" for name in names) if folder else names
+
+
+def folders_below(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Root ("") and every folder below it, as `files_below` names them, each with the names of its files."""
+    start = len(str(root)) + 1
+    seen = set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        identity = Path(folder).stat()
+        if (identity.st_dev, identity.st_ino) in seen:  # a link that leads back
+            below.clear()
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        yield folder[start:].replace(os.sep, "/"), names

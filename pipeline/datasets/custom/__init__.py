@@ -1,0 +1,1 @@
+"""One's own videos: folders of classes, or a CSV list."""

@@ -1,0 +1,130 @@
+"""The CSV that lists videos: `video,label,split`, on request `joints` and columns that results are grouped by."""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from ....errors import DatasetError
+
+SPLITS = ("train", "test")
+COLUMNS = ("video", "label", "split", "joints")
+KNOWN = frozenset(COLUMNS)
+PLAIN = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*")  # a path that needs no second look
+
+
+class Entry(NamedTuple):
+    """One listed video.
+
+    split: "train", "test", or "" where the list leaves it open. where: the row, for messages. joints: the .npz file
+    with its joints, a path like the video's; "" where it has none.
+    """
+
+    video: str
+    label: str
+    split: str
+    groups: tuple[tuple[str, str], ...]
+    where: str
+    joints: str = ""
+
+
+def read_csv(path: Path) -> list[Entry]:
+    """The rows of a CSV, in its order; the header is required, the separator is a comma, semicolon or tab.
+
+    Raises DatasetError with the row for: a video given twice, an absolute path or one with "..", an empty label, a
+    split other than train and test, joints that are no .npz file, a row longer than the header.
+    """
+    text = _text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True)
+    entries: list[Entry] = []
+    rows: dict[str, int] = {}
+    try:
+        columns = _header(path, next(reader, []))
+        for row in reader:
+            if not any(row):
+                continue
+            entry = _entry(f"{path.name}, row {reader.line_num}", columns, row)
+            if rows.setdefault(entry.video, reader.line_num) != reader.line_num:
+                raise DatasetError(f"{entry.where}: {entry.video} stands in row {rows[entry.video]} already")
+            entries.append(entry)
+    except csv.Error as error:
+        raise DatasetError(f"{path.name}, row {reader.line_num}: {error}; check the quotes") from None
+    if not entries:
+        raise DatasetError(f"{path}: the list is empty; add one row per video")
+    return entries
+
+
+def video_id(text: str, where: str, what: str = "a video") -> str:
+    """A path below the root in the one spelling that star uses; raises DatasetError where it leads elsewhere."""
+    if PLAIN.fullmatch(text):
+        return text
+    name = text.replace("\\", "/")
+    if not name:
+        raise DatasetError(f"{where}: no video")
+    if name.startswith(("/", "~")) or re.match(r"[A-Za-z]:", name):
+        raise DatasetError(f"{where}: {text} is an absolute path; give it relative to dataset.root")
+    if ".." in name.split("/"):
+        raise DatasetError(f"{where}: {text} climbs out with '..'; give a path below dataset.root")
+    if not name.isprintable() or posixpath.normpath(name) == ".":
+        raise DatasetError(f"{where}: {text!r} is not the path of {what}")
+    return posixpath.normpath(name)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8 (byte {error.start}); save the list as CSV UTF-8") from None
+
+
+def _separator(text: str) -> str:
+    """The separator that the header uses most; spreadsheets of some countries write semicolons."""
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
+
+
+def _header(path: Path, row: list[str]) -> dict[str, int]:
+    """Column -> its place."""
+    header = [name.strip().lower() for name in row]
+    lacking = [name for name in COLUMNS[:2] if name not in header]
+    if lacking:
+        found = ",".join(row)[:60]
+        raise DatasetError(f"{path}: no column {lacking[0]!r} in its first row {found!r}; expected video,label,split")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DatasetError(f"{path}: two columns are called {twice[0]!r}")
+    return {name: place for place, name in enumerate(header)}
+
+
+def _entry(where: str, columns: dict[str, int], row: list[str]) -> Entry:
+    if len(row) > len(columns):
+        raise DatasetError(f"{where}: {len(row)} values for {len(columns)} columns; quote a value that has a comma")
+    cells = [cell.strip() for cell in row] + [""] * (len(columns) - len(row))
+    video = video_id(cells[columns["video"]], where)
+    label = cells[columns["label"]]
+    split = cells[columns["split"]].lower() if "split" in columns else ""
+    if not label:
+        raise DatasetError(f"{where}: {video} has no label")
+    if split and split not in SPLITS:
+        raise DatasetError(f"{where}: split {split!r} is neither 'train' nor 'test'")
+    joints = _joints(cells[columns["joints"]], where) if "joints" in columns else ""
+    if columns.keys() <= KNOWN:  # no groups
+        return Entry(video, label, split, (), where, joints)
+    others = (name for name in columns if name and name not in COLUMNS)
+    groups = tuple((name, cells[columns[name]]) for name in others if cells[columns[name]])
+    return Entry(video, label, split, groups, where, joints)
+
+
+def _joints(text: str, where: str) -> str:
+    if not text:
+        return ""
+    path = video_id(text, where, "a file of joints")
+    if not path.lower().endswith(".npz"):
+        raise DatasetError(f"{where}: joints {text!r} is no .npz file; docs/own-videos.md says what it holds")
+    return path

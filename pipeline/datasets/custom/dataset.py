@@ -1,0 +1,112 @@
+"""Anybody's videos. ROOT holds either one CSV,
+
+    video,label,split
+    clips/a.mp4,wave,train
+
+(split optional, a column `joints` names .npz files, further columns are groups), or a folder per class, on request
+below train/ and test/, with joints beside the videos:
+
+    wave/a.mp4      or      train/wave/a.mp4      and      wave/a.npz
+
+A video is a file or a folder of frames. Its id is its path relative to ROOT, so equal names never collide.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ....errors import AnnotationError, DatasetError
+from ....stages.skeletons import Skeleton
+from ..base import Annotation, Catalogue, Video, official_only, open_root
+from .class_folders import FILMS, class_folders
+from .csv_list import Entry, read_csv
+from .keypoints import read_joints, skeleton_of
+from .splits import sides
+
+if TYPE_CHECKING:
+    from ...recipe.schema import Dataset
+
+
+def load(settings: Dataset) -> Catalogue:
+    """The videos of ROOT's CSV or class folders; a listed video need not exist, extraction says what it cannot open.
+
+    Where no split is given, a hash of the id (or of its group, `dataset.split_by`) decides, so that adding videos moves
+    none of the others. The skeleton is that of the first joints that can be read. Raises DatasetError with the row that
+    is wrong.
+    """
+    official_only(settings.split, settings.kind)
+    root = open_root(settings.root)
+    entries = list_entries(root, settings.list)
+    classes = settings.classes or tuple(sorted({entry.label for entry in entries}))
+    index = {label: number for number, label in enumerate(classes)}
+    split = sides(entries, test_share=settings.test_share, seed=settings.split_seed, by=settings.split_by)
+    videos = [
+        Video(
+            entry.video,
+            _label(entry, index),
+            side,
+            root / entry.video,
+            root / entry.joints if entry.joints else None,
+            entry.groups,
+        )
+        for entry, side in zip(entries, split, strict=True)
+    ]
+    return Catalogue(settings.name or root.name, classes, videos, _skeleton(videos, entries))
+
+
+def read_annotation(path: Path) -> Annotation:
+    """The joints in one .npz file, see `keypoints.read_joints`."""
+    return read_joints(path)
+
+
+def _skeleton(videos: Sequence[Video], entries: Sequence[Entry]) -> Skeleton | None:
+    """That of the first joints that can be read, None without joints; refused where no file can be read."""
+    problem = ""
+    for video, entry in zip(videos, entries, strict=True):
+        if video.annotation:
+            try:
+                return skeleton_of(video.annotation)
+            except AnnotationError as error:
+                problem = problem or f"{entry.where}: {error}"
+    if problem:
+        raise DatasetError(problem)
+    return None
+
+
+def list_entries(root: Path, chosen: Path | None = None) -> list[Entry]:
+    """What ROOT's CSV (or the chosen one) lists, or else what lies in its class folders, in the order of the ids."""
+    if chosen and not chosen.is_file():
+        raise DatasetError(f"dataset.list: no file {chosen}; give a CSV (video,label,split)")
+    lists = [chosen] if chosen else csv_files(root)
+    if len(lists) > 1:
+        names = ", ".join(path.name for path in lists)
+        raise DatasetError(f"dataset.root: {root} holds {len(lists)} CSV files ({names}); name one: dataset.list")
+    entries = read_csv(lists[0]) if lists else list(class_folders(root))
+    if not entries:
+        loose = sum(path.name.lower().endswith(FILMS) for path in root.iterdir())
+        found = f"holds {loose:,} video{'s' * (loose > 1)}, but" if loose else "has"
+        raise DatasetError(
+            f"dataset.root: {root} {found} neither a CSV (video,label,split) nor a folder of videos per class"
+        )
+    return sorted(entries, key=lambda entry: entry.video)
+
+
+def csv_files(root: Path) -> list[Path]:
+    """The CSV files in ROOT, by name."""
+    return sorted(path for path in root.glob("*.[cC][sS][vV]") if not path.name.startswith("."))
+
+
+def _label(entry: Entry, index: dict[str, int]) -> int:
+    """The class's number; refused where `dataset.classes` does not list it."""
+    if entry.label in index:
+        return index[entry.label]
+    close = difflib.get_close_matches(entry.label, index, 1)
+    remedy = f"did you mean {close[0]!r}?" if close else f"known are {_some(list(index))}"
+    raise DatasetError(f"{entry.where}: label {entry.label!r} is not in dataset.classes; {remedy}")
+
+
+def _some(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

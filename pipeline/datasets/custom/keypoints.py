@@ -1,0 +1,127 @@
+"""The joints of one's own videos: one .npz file a video, as `numpy.savez` writes it.
+
+    keypoints   (F, P, N, 3) x px, y px, score of P people, or (F, N, 3) of one; any real numbers
+    skeleton    the skeleton's name ("coco"), or the names of the N joints in order
+    boxes       optional, (F, P, 4) or (F, 4) x0 y0 x1 y1 px
+
+A joint with score 0 (or less), or whose place is not finite, is absent. Nothing in the file is unpickled.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ....errors import AnnotationError
+from ....stages.skeletons import SKELETONS, Skeleton
+from ..base import Annotation
+
+LAYOUT = "docs/own-videos.md says what it holds"
+SIDES = "left_", "right_"
+
+
+def read_joints(path: Path) -> Annotation:
+    """Keypoints (F, P, N, 3) float32, boxes (F, P, 4) float32 or None, and the skeleton of a file.
+
+    Raises AnnotationError where the file is broken or its arrays do not fit each other.
+    """
+    arrays = _arrays(path, ("keypoints", "skeleton", "boxes"))
+    skeleton = _skeleton(path, arrays)
+    keypoints = _numbers(path, arrays, "keypoints")
+    if keypoints.ndim == 3:
+        keypoints = keypoints[:, None]
+    joints = len(skeleton.joints)
+    if keypoints.ndim != 4 or keypoints.shape[2:] != (joints, 3):
+        raise AnnotationError(
+            f"{path}: keypoints {arrays['keypoints'].shape} where (frames, people, {joints}, 3) was expected, "
+            f"for {skeleton.name!r} has {joints} joints; correct the file, {LAYOUT}"
+        )
+    absent = ~(np.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0))
+    keypoints[absent] = 0
+    return Annotation(keypoints, _boxes(path, arrays, keypoints.shape[:2]), skeleton=skeleton)
+
+
+def skeleton_of(path: Path) -> Skeleton:
+    """The skeleton that a file of joints names; raises AnnotationError where it cannot be read."""
+    return _skeleton(path, _arrays(path, ("skeleton",)))
+
+
+def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of these names that the file has."""
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            return {name: found[name] for name in names if name in found.files}
+    except OSError as error:
+        if error.strerror:
+            raise AnnotationError(f"{path}: {error.strerror}; restore it, or correct the list") from None
+        raise _broken(path, error) from None
+    except Exception as error:  # numpy and zipfile raise whatever their parsers trip over
+        raise _broken(path, error) from None
+
+
+def _broken(path: Path, error: Exception) -> AnnotationError:
+    return AnnotationError(f"{path}: no .npz file of plain arrays ({type(error).__name__}); write it anew, {LAYOUT}")
+
+
+def _numbers(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """A float32 copy of an array of real numbers."""
+    if name not in arrays:
+        raise AnnotationError(f"{path}: no array {name!r}; {LAYOUT}")
+    if arrays[name].dtype.kind not in "iuf":
+        raise AnnotationError(f"{path}: {name} holds {arrays[name].dtype}, not numbers; {LAYOUT}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is not finite, and so absent
+        return arrays[name].astype(np.float32)
+
+
+def _boxes(path: Path, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray | None:
+    """(F, P, 4) float32, NaN where a box is not finite or has no area."""
+    if "boxes" not in arrays:
+        return None
+    boxes = _numbers(path, arrays, "boxes")
+    if boxes.ndim == 2:
+        boxes = boxes[:, None]
+    if boxes.shape != (*shape, 4):
+        raise AnnotationError(
+            f"{path}: boxes {arrays['boxes'].shape} where {(*shape, 4)} was expected, one for each person; "
+            "correct them or leave them out"
+        )
+    sound = np.isfinite(boxes).all(-1) & (boxes[..., 2:] > boxes[..., :2]).all(-1)
+    boxes[~sound] = np.nan
+    return boxes
+
+
+def _skeleton(path: Path, arrays: dict[str, np.ndarray]) -> Skeleton:
+    """The skeleton by its name, or made of the names of its joints."""
+    given = arrays.get("skeleton")
+    if given is None:
+        known = ", ".join(SKELETONS)
+        raise AnnotationError(f"{path}: no array 'skeleton'; add its name ({known}) or the names of its joints")
+    names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in given.flat]
+    if given.dtype.kind not in "US" or given.ndim > 1 or not all(names) or len(set(names)) < max(1, len(names)):
+        raise AnnotationError(
+            f"{path}: skeleton {given.dtype} {given.shape} where a name or a row of different names was expected"
+        )
+    return _named(names) if given.ndim else _known(path, names[0])
+
+
+def _known(path: Path, name: str) -> Skeleton:
+    if name in SKELETONS:
+        return SKELETONS[name]
+    close = difflib.get_close_matches(name, SKELETONS, 1)
+    remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(SKELETONS)}; or name the joints"
+    raise AnnotationError(f"{path}: skeleton {name!r} is not known; {remedy}")
+
+
+def _named(joints: Sequence[str]) -> Skeleton:
+    """A skeleton of these joints; left_x and right_x change places in a mirror."""
+    same = [skeleton for skeleton in SKELETONS.values() if skeleton.joints == tuple(joints)]
+    if same:
+        return same[0]
+    left, right = SIDES
+    twins = {name: right + name.removeprefix(left) for name in joints if name.startswith(left)}
+    pairs = [(joints.index(name), joints.index(twin)) for name, twin in twins.items() if twin in joints]
+    return Skeleton(f"own, {len(joints)} joints", tuple(joints), tuple(pairs))

@@ -1,0 +1,52 @@
+"""Which videos are for training and which for testing, where their list does not say it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from ....errors import DatasetError
+from .csv_list import Entry
+
+
+def sides(entries: Sequence[Entry], *, test_share: float, seed: int = 0, by: str | None = None) -> list[str]:
+    """ "train" or "test" for every entry: as it says itself, or else as a hash of its id decides.
+
+    by: a column of the list; then the hash of its value decides, so that nothing of one subject, say, stands on both
+    sides. Rows that say their split take the rest of their group along. New videos move none of the others.
+    Raises DatasetError with the row that lacks a value, or whose given split tears its group apart.
+    """
+    if by is None:
+        return [entry.split or hashed_split(entry.video, test_share, seed) for entry in entries]
+    groups = _groups(entries, by.lower())
+    given: dict[str, Entry] = {}
+    for entry, group in zip(entries, groups, strict=True):
+        first = given.setdefault(group, entry) if entry.split else entry
+        if first.split != entry.split:
+            raise DatasetError(
+                f"{entry.where}: {by} {group!r} is for {entry.split} here and for {first.split} in {first.where}; "
+                "correct one of them, or leave dataset.split_by out"
+            )
+    return [given[group].split if group in given else hashed_split(group, test_share, seed) for group in groups]
+
+
+def hashed_split(name: str, test_share: float, seed: int = 0) -> str:
+    """ "train" or "test" by name and seed alone; on average `test_share` of all names are for testing."""
+    salt = seed.to_bytes(16, "big")  # of zeros: no salt at all
+    digest = hashlib.blake2b(name.encode(), digest_size=8, salt=salt).digest()
+    return "test" if int.from_bytes(digest, "big") < test_share * 2**64 else "train"
+
+
+def _groups(entries: Sequence[Entry], by: str) -> list[str]:
+    """The value of column `by` in every row."""
+    values = [dict(entry.groups).get(by) for entry in entries]
+    if not any(values):
+        columns = ", ".join(dict.fromkeys(name for entry in entries for name, _ in entry.groups))
+        remedy = f"it may be one of {columns}" if columns else f"add it to a CSV (video,label,split,{by})"
+        raise DatasetError(f"dataset.split_by: {by!r} is no column of the list; {remedy}")
+    for entry, value in zip(entries, values, strict=True):
+        if not value:
+            raise DatasetError(
+                f"{entry.where}: {entry.video} has no {by}, and dataset.split_by needs one for every video"
+            )
+    return [value or "" for value in values]

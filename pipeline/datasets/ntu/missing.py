@@ -1,0 +1,109 @@
+"""The lists of samples with missing or incomplete skeletons, which every published count of NTU RGB+D leaves out.
+
+They are not part of star: one is taken from beside the data, or fetched once from where the data set's authors publish
+it. Either way its names must be the published ones, in any order and among any prose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ....errors import DatasetError
+from ....stages.weights import download
+
+SAMPLE = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}")
+HOME = "https://raw.githubusercontent.com/shahroudy/NTURGB-D/master/Matlab"
+OTHERWISE = ", or set dataset.missing: none"
+
+
+class Published(NamedTuple):
+    """A list as its authors publish it: the file's name, how many samples it names, `digest` of them."""
+
+    file: str
+    samples: int
+    digest: str
+
+
+PUBLISHED = {
+    60: Published(
+        "NTU_RGBD_samples_with_missing_skeletons.txt",
+        302,
+        "3ff503429ae912d947682d1e93a50e5e7f6dc0b0cac61dbc7d306801f36e6317",
+    ),
+    120: Published(
+        "NTU_RGBD120_samples_with_missing_skeletons.txt",
+        535,
+        "58d30a6fdf262ab9fe1b51b74fb64f51a5b0107ab9eaa9fb3382d55c7b7d6884",
+    ),
+}
+
+
+def missing_samples(setting: str | None, version: int, near: Iterable[Path]) -> frozenset[str]:
+    """The samples to leave out.
+
+    setting: `dataset.missing`: "official", "none" (or None), or the path of a list that is taken as it is. near: the
+    files beside the data. Raises DatasetError for a list that cannot be read or is not the published one, DownloadError
+    where it could not be fetched.
+    """
+    if setting in ("none", None):
+        return frozenset()
+    return _official(version, near) if setting == "official" else read_list(Path(setting))
+
+
+def read_list(path: Path) -> frozenset[str]:
+    """The samples in a list; lines that name none are prose. Raises DatasetError."""
+    try:
+        samples = _samples(path)
+    except OSError as error:
+        raise DatasetError(f"dataset.missing: {path}: {error.strerror}; give the list of missing skeletons") from None
+    if not samples:
+        raise DatasetError(f"dataset.missing: {path} names no sample; expected lines like S001C002P005R002A008")
+    return samples
+
+
+def place(version: int) -> Path:
+    """Where a fetched list is kept: `star` in the user's folder of caches (XDG_CACHE_HOME moves it)."""
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(caches).expanduser() / "star" / PUBLISHED[version].file
+
+
+def digest(samples: Iterable[str]) -> str:
+    """The sha256 of a set of names, in order, one a line."""
+    return hashlib.sha256("\n".join(sorted(samples)).encode()).hexdigest()
+
+
+def _official(version: int, near: Iterable[Path]) -> frozenset[str]:
+    published, kept = PUBLISHED[version], place(version)
+    path = next(_named(published.file, near), kept)
+    if not path.is_file():
+        what = f"NTU RGB+D {version}'s list of samples with missing skeletons"
+        download(f"{HOME}/{published.file}", kept, what, lambda file: _check(file, published), OTHERWISE)
+    try:
+        _check(path, published)
+    except ValueError as error:
+        raise DatasetError(
+            f"dataset.missing: {path}: {error}; remove it, or set dataset.missing to a list to take it as it is"
+        ) from None
+    return read_list(path)
+
+
+def _named(name: str, near: Iterable[Path]) -> Iterator[Path]:
+    return (path for path in near if path.name == name)
+
+
+def _check(path: Path, published: Published) -> None:
+    """Raises ValueError where the file's names are not the published ones."""
+    samples = _samples(path)
+    if digest(samples) != published.digest:
+        other = "" if len(samples) == published.samples else f"it names {len(samples)}, "
+        raise ValueError(f"{other}not the {published.samples} samples that were published")
+
+
+def _samples(path: Path) -> frozenset[str]:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return frozenset(line.strip() for line in lines if SAMPLE.fullmatch(line.strip()))

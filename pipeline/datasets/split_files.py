@@ -1,0 +1,141 @@
+"""What the benchmarks with published split lists share: files found by name, lists read line by line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...errors import DatasetError
+from ...stages.readers.base import PICTURES
+from .base import files_below, folders_below, open_root
+from .custom.class_folders import FILMS
+
+if TYPE_CHECKING:
+    from ..recipe.schema import Dataset
+
+TEXTS = (".txt", ".csv")
+FLOW = re.compile(r"^[uvxy]$|^brox|(?:^|[\W_]|optical|tvl1)flows?(?:$|[\W_])", re.IGNORECASE)
+
+
+class Line(NamedTuple):
+    """One line of a list. where: its file and number, for messages."""
+
+    where: str
+    text: str
+
+
+class Files:
+    """The files of a data set: its clips below the root, its lists below the root or below `dataset.lists`.
+
+    films: video files. folders: folders with pictures in them, but for optical flow; of which one is a clip, its name
+    says. texts: where lists may be.
+    """
+
+    def __init__(self, settings: Dataset) -> None:
+        self.root = open_root(settings.root)
+        self.place = settings.lists or self.root
+        if not self.place.is_dir():
+            raise DatasetError(f"dataset.lists: {self.place} is not a folder; give that of the split lists")
+        self.films: list[str] = []
+        self.folders: list[str] = []
+        self.texts: list[str] = []
+        self._walk()
+        if settings.lists is not None:
+            self.texts = [name for name in files_below(settings.lists) if name.lower().endswith(TEXTS)]
+        self.texts.sort()
+
+    def _walk(self) -> None:
+        """One pass over the root; the names of pictures, millions of them, are not kept."""
+        for folder, names in folders_below(self.root):
+            prefix = f"{folder}/" if folder else ""
+            hidden = "/." in f"/{folder}"
+            pictures = False
+            for name in names:
+                ending = name[name.rfind(".") :].lower()
+                if ending in PICTURES:
+                    pictures = True
+                elif ending in TEXTS:
+                    self.texts.append(prefix + name)
+                elif ending in FILMS and not hidden and not name.startswith("."):
+                    self.films.append(prefix + name)
+            if pictures and folder and not hidden and not _is_flow(folder):
+                self.folders.append(folder)
+
+    def lists(self, *endings: str) -> list[Path]:
+        """The lists whose names end so, by name; one name is taken once, from the folder that comes first."""
+        found: dict[str, str] = {}
+        for name in self.texts:
+            base = name.rpartition("/")[2]
+            if base.endswith(endings) and not base.startswith("."):
+                found.setdefault(base, name)
+        return [self.place / found[base] for base in sorted(found)]
+
+    def one(self, name: str) -> Path:
+        """The list of this name, in capitals or not. Raises DatasetError where there is none."""
+        for path in self.lists(name, name.lower()):
+            if path.name in (name, name.lower()):
+                return path
+        raise self.lacking(name)
+
+    def lacking(self, name: str) -> DatasetError:
+        """The error for lists that are not there."""
+        return DatasetError(f"dataset.root: no {name} below {self.place}; say where the split lists lie: dataset.lists")
+
+    def require(self, found: Sequence[object], listed: int, example: str) -> None:
+        """Refuse a data set of which nothing is there. example: one film's path."""
+        if not found:
+            raise DatasetError(
+                f"dataset.root: none of the {listed:,} listed videos lies below {self.root}; "
+                f"they are named like {example}, or are folders of frames of that name without {example[-4:]}"
+            )
+
+
+def text_of(path: Path) -> str:
+    """What a list says. Raises DatasetError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8 (byte {error.start}); fetch the list again") from None
+
+
+def lines(path: Path) -> Iterator[Line]:
+    """The lines of a list that hold anything, without the spaces around them. Raises DatasetError."""
+    for number, line in enumerate(text_of(path).splitlines(), 1):
+        if line.strip():
+            yield Line(f"{path.name}, line {number}", line.strip())
+
+
+def by_class_and_stem(files: Files, classes: Iterable[str]) -> dict[tuple[str, str], str]:
+    """(class, name without its ending) -> the clip, whatever its format is now; both in small letters.
+
+    The class is that of the folder in which the clip lies, "" where that is no class's; `clip_of` looks there too. Of
+    a film and a folder of its frames the film is taken.
+    """
+    known = {name.lower() for name in classes}
+    found: dict[tuple[str, str], str] = {}
+    for clip in (*sorted(files.films), *sorted(files.folders)):
+        above, _, name = clip.lower().rpartition("/")
+        label = above.rpartition("/")[2]
+        found.setdefault((label if label in known else "", stem_of(name)), clip)
+    return found
+
+
+def clip_of(clips: Mapping[tuple[str, str], str], label: str, stem: str) -> str | None:
+    """The clip in the folder of its class, or in one that is no class's; None where it is not there."""
+    key = label.lower(), stem.lower()
+    return clips.get(key) or clips.get(("", key[1]))
+
+
+def stem_of(name: str) -> str:
+    """A film's name without its ending; that of a folder of its frames, which may have kept the ending."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if f"{dot}{ending}".lower() in FILMS else name
+
+
+def _is_flow(folder: str) -> bool:
+    """Whether a folder of pictures lies among optical flow: its own name may hold any word."""
+    return any(FLOW.search(part) for part in folder.split("/")[:-1])

@@ -1,0 +1,1 @@
+"""Drawn videos of eight actions, with exact joints."""

@@ -1,0 +1,1 @@
+"""Test, prediction, ablation studies and reports of trained networks."""

@@ -1,0 +1,121 @@
+"""`star predict`: any video through exactly the extraction code, then through a run's network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...errors import DatasetError, UsageError
+from ...stages.precision import sums_device
+from ...stages.skeletons import Skeleton
+from ..datasets.base import Video
+from ..extraction.engine import Computed, Engine
+from ..extraction.execution import Where
+from ..extraction.prefetch import computing, decoding
+from ..planning.graph import graph
+from ..planning.inputs import stages_for_training
+from ..planning.joint_layout import check, for_other_source
+from ..planning.manifest import Digests, open_catalogue
+from ..planning.plan import Clip
+from ..planning.work_units import Unit
+from ..recipe import schema as recipes
+from ..recipe.schema import Recipe
+from ..training.model_factory import inputs, load
+from ..training.precision import autocast
+from ..utils.progress import Progress
+
+TOP = 5
+STRANGER = "not in the run's data set, so it has no annotated joints; --set pose.source=mmpose estimates them"
+
+
+def predict(
+    videos: Sequence[Path], run: Path, *, overrides: tuple[str, ...] = (), where: Where = Where(), quiet: bool = False
+) -> list[dict[str, Any]]:
+    """The five likeliest classes of each video under a run's own recipe and network; nothing is cached.
+
+    overrides: laid over the run's recipe. A video of the run's data set gets the annotated joints that extraction
+    would give it; any other needs `pose.source=mmpose` (or auto), whose joints are converted to the layout that the
+    run was trained on. Returns one {"video", "top": [{"class", "probability"}]} or {"video", "error"} each.
+    Raises UsageError for a folder that is no run, RecipeError for a wrong override.
+    """
+    path = run / "recipe.yaml"
+    if not path.is_file():
+        raise UsageError(f"--run {run}: holds no recipe.yaml; give the folder of a run of `star train`")
+    trained = recipes.load(path, tuple(one for one in overrides if one.startswith(("dataset.", "cache."))))
+    known, skeleton = _known(trained)
+    recipe = recipes.load(path, (*for_other_source(trained, skeleton, overrides), *overrides))
+    network, note = load(run, recipe.test.checkpoint, where.devices[0])
+    check(recipe, skeleton, run, note)
+    asked = {str(given): known.get(given.absolute()) or _stranger(given) for given in videos}
+    failed = _refused(recipe, list(asked.values()))
+    computed = _compute(recipe, [video for video in asked.values() if video.id not in failed], skeleton, where, quiet)
+    failed |= {failure[0]: failure[3] for failure in computed.failures}
+    answers: list[dict[str, Any]] = []
+    for given, video in asked.items():
+        views = [state.arrays for state in computed.states if state.clip.video.id == video.id]
+        found = {"top": _top(network, note, views)} if views else {"error": failed[video.id]}
+        answers.append({"video": given, **found})
+    return answers
+
+
+def _known(recipe: Recipe) -> tuple[dict[Path, Video], Skeleton | None]:
+    """The data set's videos by their files; none where it is not on this machine."""
+    try:
+        catalogue, _, _ = open_catalogue(recipe.dataset, recipe.cache.root)
+    except DatasetError:
+        return {}, None
+    return {video.media.absolute(): video for video in catalogue.videos}, catalogue.skeleton
+
+
+def _stranger(path: Path) -> Video:
+    return Video(str(path), -1, "test", path.absolute())
+
+
+def _refused(recipe: Recipe, videos: list[Video]) -> dict[str, str]:
+    """The videos that are no data set's and would need annotated joints, each with the reason."""
+    if recipe.pose.source != "annotations" or "pose" not in graph(recipe).below(stages_for_training(recipe)):
+        return {}
+    strangers = [video for video in videos if video.label < 0]
+    return {video.id: STRANGER if video.media.exists() else "no such file" for video in strangers}
+
+
+def _compute(recipe: Recipe, videos: list[Video], skeleton: Skeleton | None, where: Where, quiet: bool) -> Computed:
+    """What the recipe's network takes of the test views, in memory."""
+    clips = tuple(Clip(video, view) for video in videos for view in range(recipe.decode.views.test))
+    nodes = graph(recipe)
+    unit = Unit(nodes.below(stages_for_training(recipe)), clips, {}, {video.id: Digests() for video in videos})
+    if not clips:
+        return Computed(unit)
+    children = decoding(recipe, where.children, where.devices[0])
+    try:
+        engine = Engine(recipe, nodes, where.devices[0], children, skeleton)
+        with Progress("predict", len(clips), quiet=quiet) as bar:
+            ((_, computed),) = computing(engine, [unit], where.children, lambda: False, bar.advance)
+        return engine.finish(computed)
+    finally:
+        children.close()
+
+
+@torch.no_grad()
+def _top(network: torch.nn.Module, note: dict[str, Any], views: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Probabilities averaged over the views, the likeliest classes first."""
+    device = next(network.parameters()).device
+    batch = {name: torch.from_numpy(np.stack([view[name] for view in views])).to(device) for name in note["arrays"]}
+    with autocast(device, "float32"):
+        found = network(**inputs(batch)).to(sums_device(device)).double().softmax(-1).mean(0).cpu().numpy()
+    order = np.argsort(-found)[:TOP]
+    return [{"class": note["classes"][index], "probability": float(found[index])} for index in order]
+
+
+def lines(answers: list[dict[str, Any]]) -> list[str]:
+    """One line per video for a person."""
+    return [
+        f"{answer['video']}: {answer['error']}"
+        if "error" in answer
+        else f"{answer['video']}: " + ", ".join(f"{top['class']} {top['probability']:.1%}" for top in answer["top"])
+        for answer in answers
+    ]

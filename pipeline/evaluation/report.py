@@ -1,0 +1,175 @@
+"""`star report`: one HTML page about one run or several side by side, with everything in it and nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ...errors import UsageError
+from ..training.run_dir import RunFolder, differences
+from ..utils.atomic import replace_bytes
+from ..utils.text import clock
+from ..visualization.plots import curves_picture, frames_picture
+from . import results
+
+Pictures = Callable[[str], bytes | None]  # video id -> PNG or JPEG bytes, None where there is none
+
+CURVES = (
+    ("Loss", (("test_loss", "test"), ("train_loss", "training"))),
+    ("Top-1 accuracy", (("top1", "test"), ("train_top1", "training"))),
+    ("Learning rate", (("lr", "learning rate"),)),
+)
+FIGURES = (("top1", "Top-1"), ("top5", "Top-5"), ("mean_class", "Mean over classes"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's folder says. test: metrics.json, {} before `star test`; the pictures are data URIs or ""."""
+
+    name: str
+    path: Path
+    recipe: dict[str, Any]
+    recipe_text: str
+    environment: dict[str, Any]
+    rows: Sequence[dict[str, Any]]
+    test: dict[str, Any]
+    confusion: str
+    clips: Sequence[dict[str, Any]]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The row of the epoch with the highest top-1, the last one where none was judged."""
+        judged = [row for row in self.rows if "top1" in row] or [{}]
+        return max(judged, key=lambda row: (row.get("top1", 0), -row.get("test_loss", 0)))
+
+    @property
+    def seconds(self) -> float | None:
+        """Time spent on training and on judging."""
+        return self.rows[-1].get("seconds") if self.rows else None
+
+
+def report(runs: Sequence[Path], out: Path, *, pictures: Callable[[Path], Pictures] | None = None) -> Path:
+    """Write the page about these runs to `out` and return its path.
+
+    pictures: run -> what gives a picture of a video's clip, where the media are at hand (`Strips`); asked for the few
+    clips that are shown.
+    Raises UsageError for a folder that holds no run, StorageError where the page cannot be written.
+    """
+    if not runs:
+        raise UsageError("report: no run given; `star report RUN…`")
+    read = [
+        read_run(path, name, pictures(path) if pictures else None)
+        for path, name in zip(runs, _names(runs), strict=True)
+    ]
+    replace_bytes(out, render(read).encode("utf-8", "replace"))
+    return out
+
+
+def read_run(path: Path, name: str, pictures: Pictures | None = None) -> Run:
+    """Read a run's folder. Raises UsageError where it holds no run."""
+    folder = RunFolder(path)
+    environment = folder.read_environment()
+    try:
+        text = folder.recipe.read_text(encoding="utf-8")
+        recipe = yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError):
+        raise UsageError(f"{path}: no run of star's (recipe.yaml cannot be read)") from None
+    test = path / "test"
+    scores = _json(test / "metrics.json")
+    return Run(
+        name=name,
+        path=path,
+        recipe=recipe,
+        recipe_text=text,
+        environment=environment,
+        rows=folder.rows(),
+        test=scores,
+        confusion=_image(test / "confusion.png"),
+        clips=_clips(scores, pictures),
+    )
+
+
+def render(runs: Sequence[Run]) -> str:
+    """The page as text."""
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    environment.filters |= {"percent": _percent, "number": _number, "clock": clock}
+    curves = [(title, _curve(runs, title, lines)) for title, lines in CURVES]
+    return environment.get_template("report.html").render(
+        runs=runs,
+        title=", ".join(run.name for run in runs),
+        figures=FIGURES,
+        curves=[(title, picture) for title, picture in curves if picture],
+        different=_different(runs),
+    )
+
+
+def _curve(runs: Sequence[Run], title: str, lines: Sequence[tuple[str, str]]) -> str:
+    if not any(key in row for run in runs for row in run.rows for key, _ in lines):
+        return ""
+    return _data_uri(curves_picture({run.name: run.rows for run in runs}, lines, title))
+
+
+def _different(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
+    """(setting, its value in each run) of the settings in which the runs differ."""
+    names = dict.fromkeys(name for run in runs[1:] for name, _, _ in differences(runs[0].recipe, run.recipe))
+    return [(name, [_setting(run.recipe, name) for run in runs]) for name in names]
+
+
+def _setting(recipe: Any, name: str) -> Any:
+    for part in name.split("."):
+        recipe = recipe.get(part) if isinstance(recipe, dict) else None
+    return recipe
+
+
+def _clips(scores: Mapping[str, Any], pictures: Pictures | None) -> list[dict[str, Any]]:
+    """The clips that are shown: the surest right and wrong answers, with frames looked at and pictures."""
+    found: list[dict[str, Any]] = []
+    for kind, name in (("wrong", "worst"), ("right", "surest")):
+        for clip in scores.get(name, [])[: results.SHOWN]:
+            picture = pictures(clip["video"]) if pictures else None
+            attention = {module: np.asarray(share) for module, share in clip.get("frames", {}).items()}
+            looked = _data_uri(frames_picture(attention)) if attention else ""
+            found.append({**clip, "kind": kind, "picture": _data_uri(picture) if picture else "", "looked": looked})
+    return found
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """Short names that tell the runs apart: the folder's own, or with its parent."""
+    own = [path.resolve().name for path in runs]
+    if len(set(own)) == len(own):
+        return own
+    return [f"{path.resolve().parent.name}/{path.resolve().name}" for path in runs]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _image(path: Path) -> str:
+    return _data_uri(path.read_bytes()) if path.is_file() else ""
+
+
+def _data_uri(content: bytes) -> str:
+    kind = "jpeg" if content[:2] == b"\xff\xd8" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _percent(value: Any) -> str:
+    return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else "–"
+
+
+def _number(value: Any, places: int = 0) -> str:
+    return f"{value:,.{places}f}" if isinstance(value, (int, float)) else "–"

@@ -1,0 +1,147 @@
+"""What a test comes to: from probabilities to scores, and the files that say so.
+
+RUN/test/metrics.json       scores with intervals, per class, by group, and the surest wrong answers
+RUN/test/per_class.csv      one row a class         RUN/test/confusion.csv, .png   true class x predicted class
+RUN/test/predictions.csv    one row a video
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..planning.selection import Selection
+from ..recipe import schema as settings
+from ..training import metrics
+from ..utils.atomic import replace_bytes
+from ..visualization.plots import confusion_picture
+
+WORST = 20  # wrong answers named in metrics.json
+SHOWN = 6  # clips of each kind that a report shows
+PREDICTION = ("video", "label", "predicted", "right", "probability", "label_probability", "place")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a test came to.
+
+    videos: ids, in order. labels, predicted: (v) int. probabilities: (v, k), averaged over views. place: (v) int, how
+    many classes stand before the true one. summary: metrics.json.
+    """
+
+    videos: Sequence[str]
+    labels: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray
+    place: np.ndarray
+    classes: Sequence[str]
+    summary: dict[str, Any]
+
+
+def judge(found: np.ndarray, selection: Selection, note: Mapping[str, Any], asked: settings.Test) -> Judgement:
+    """From probabilities (clips, k) to a judgement over videos; note: of the checkpoint."""
+    clips_of = selection.clips_of
+    averaged = np.stack([found[np.asarray(clips)].mean(0) for clips in clips_of.values()])
+    first = np.array([clips[0] for clips in clips_of.values()])
+    labels, classes = selection.labels[first], len(selection.classes)
+    place = metrics.ahead(averaged, labels)
+    summary = {
+        **metrics.scores(averaged, labels),
+        "intervals": metrics.intervals(place, labels, classes, asked.bootstrap),
+        "videos": len(first),
+        "clips": len(selection),
+        "left_out": len(selection.left_out),
+        "checkpoint": {"epoch": note["epoch"]},
+        "groups": {
+            name: metrics.by_group(place, [values[clip] for clip in first.tolist()])
+            for name, values in selection.groups.items()
+        },
+        "per_class": _per_class(place, averaged.argmax(1), labels, selection.classes),
+        "worst": _surest(averaged, labels, list(clips_of), selection.classes, right=False),
+        "surest": _surest(averaged, labels, list(clips_of), selection.classes, right=True),
+    }
+    return Judgement(list(clips_of), labels, averaged.argmax(1), averaged, place, selection.classes, summary)
+
+
+def _per_class(
+    place: np.ndarray, predicted: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One entry a class: recall (its accuracy), precision, and what it is most often taken for."""
+    table = metrics.confusion(predicted, labels, len(classes))
+    hits = np.bincount(labels[place < metrics.top(metrics.TOP, len(classes))], minlength=len(classes))
+    wrong = table - np.diag(np.diag(table))
+    found: list[dict[str, Any]] = []
+    for index, name in enumerate(classes):
+        count, named = int(table[index].sum()), int(table[:, index].sum())
+        row: dict[str, Any] = {"class": name, "videos": count, "right": int(table[index, index])}
+        row["accuracy"] = row["right"] / count if count else None
+        row["top5"] = int(hits[index]) / count if count else None
+        row["precision"] = row["right"] / named if named else None
+        row["taken_for"] = classes[wrong[index].argmax()] if wrong[index].any() else ""
+        found.append(row)
+    return found
+
+
+def _surest(
+    probabilities: np.ndarray, labels: np.ndarray, videos: Sequence[str], classes: Sequence[str], *, right: bool
+) -> list[dict[str, Any]]:
+    """The right, or the wrong, answers of which the network was most sure, the surest first."""
+    predicted = probabilities.argmax(1)
+    chosen = np.flatnonzero((predicted == labels) == right)
+    order: list[int] = chosen[np.argsort(-probabilities[chosen, predicted[chosen]], kind="stable")].tolist()
+    return [
+        {
+            "video": videos[index],
+            "label": classes[labels[index]],
+            "predicted": classes[predicted[index]],
+            "probability": float(probabilities[index, predicted[index]]),
+        }
+        for index in order[: SHOWN if right else WORST]
+    ]
+
+
+def write(folder: Path, judgement: Judgement) -> None:
+    """Write RUN/test/; each file is replaced as a whole. Raises StorageError."""
+    classes = judgement.classes
+    table = metrics.confusion(judgement.predicted, judgement.labels, len(classes))
+    replace_bytes(folder / "metrics.json", json.dumps(judgement.summary, indent=1).encode())
+    rows = judgement.summary["per_class"]
+    _write_csv(folder / "per_class.csv", list(rows[0]), [list(row.values()) for row in rows])
+    _write_csv(
+        folder / "confusion.csv",
+        ["true", *classes],
+        [[n, *row] for n, row in zip(classes, table.tolist(), strict=True)],
+    )
+    _write_csv(folder / "predictions.csv", PREDICTION, _predictions(judgement))
+    replace_bytes(folder / "confusion.png", confusion_picture(table, classes))
+
+
+def _predictions(judgement: Judgement) -> Iterable[Sequence[Any]]:
+    for index, video in enumerate(judgement.videos):
+        label, predicted = judgement.labels[index], judgement.predicted[index]
+        sure, own = (f"{judgement.probabilities[index, which]:.6f}" for which in (predicted, label))
+        right = int(label == predicted)
+        yield (
+            video,
+            judgement.classes[label],
+            judgement.classes[predicted],
+            right,
+            sure,
+            own,
+            judgement.place[index] + 1,
+        )
+
+
+def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    replace_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))

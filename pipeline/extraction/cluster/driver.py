@@ -1,0 +1,427 @@
+"""Many machines: the same units of work on the workers of a Dask scheduler. The only importer of dask.
+
+One task is one unit, sent to one worker. What it writes is found by its name in the shared folder; only that name and a
+small account of the unit travel. Correctness lies in the segments, which are whole or absent, and not in the scheduler:
+a unit that is computed twice gives equal rows, of which the first counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple
+
+from ....errors import MachineError, VideoError, VideoTimeout
+from ...planning.plan import Plan
+from ...planning.work_units import Unit
+from ...recipe import schema as recipes
+from ...utils.hardware import cores
+from ...utils.malloc import ENVIRONMENT
+from ...utils.progress import Progress, tell
+from ...utils.text import counted
+from ..engine import Done, reads_videos
+from ..execution import Where
+from ..profile import Crew
+from .scheduler import DEATHS, Cluster, Desk, Job
+from .worker import Stations, Task, Unfit, unfit
+
+TICK_S = 0.5  # how often the driver looks who came and who went
+PATIENCE_S = 10.0  # for a scheduler to answer
+BACK_S = 60.0  # for one that went away to come back
+LOADING_S = 300.0  # on top of the lease for a worker's first unit: it imports torch and builds its networks
+VISIBLE_S = 30.0  # network file systems may show a new file late
+LOST = (CancelledError, OSError, TimeoutError)  # what Dask raises while its scheduler is away
+
+_stations = Stations()
+
+
+def work_on(task: Task) -> tuple[Done, Crew] | Unfit | None:
+    """One unit on a worker: decoded, computed, written. None where it was taken away before its turn.
+
+    The task leaves Dask's thread pool at once, so that the worker takes in the next unit while this one is computed.
+    """
+    from dask.distributed import get_worker, secede
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def sign(clips: int, begun: bool = True) -> None:
+        worker.log_event(task.topic, {"key": key, "clips": clips, "begun": begun, "worker": worker.address})
+
+    def unwanted() -> bool:
+        state = worker.state.tasks.get(key)
+        return state is None or state.state == "cancelled"
+
+    sign(0, begun=False)
+    with unfit() as why:
+        station = _stations.get(task)
+        computing = station.enter(task.unit, unwanted, sign)
+    if why:
+        return Unfit(why[0])
+    try:
+        secede()
+        with unfit() as why:
+            computed = computing.result()
+        if why:
+            return Unfit(why[0])
+        return None if computed is None else (station.write(computed), station.crew)
+    finally:
+        station.leave()
+
+
+def on_cluster(
+    planned: Plan,
+    work: list[Unit],
+    where: Where,
+    stopped: Callable[[], bool],
+    bar: Progress,
+    found: Cluster,
+) -> Iterator[tuple[Unit, Done]]:
+    """Run units on Dask workers and yield what became of them as they are done.
+
+    found: told where the scheduler is, and who worked. Raises MachineError where the scheduler is lost or no
+    worker is fit for the work, and what a worker's own error was.
+    """
+    with cluster(where.scheduler, where.devices) as client:
+        found.address, found.dashboard = client.scheduler.address, client.dashboard_link
+        if not bar.quiet:
+            tell(f"dask: scheduler {found.address}, dashboard {found.dashboard}")
+        driver = Driver(client, planned, work, where, bar, found)
+        try:
+            yield from driver.run(stopped)
+        finally:
+            driver.close()
+
+
+class Lane(NamedTuple):
+    """A worker: its machine, its number among those of that machine, and how many those were when it came."""
+
+    host: str
+    slot: int
+    peers: int
+
+
+class Driver:
+    """Gives units to the workers of a Dask client, and looks after both."""
+
+    def __init__(
+        self, client: Any, planned: Plan, work: list[Unit], where: Where, bar: Progress, found: Cluster
+    ) -> None:
+        self.client, self.planned, self.where, self.bar, self.found = client, planned, where, bar, found
+        self.desk = Desk.of(work)
+        self.lanes: dict[str, Lane] = {}
+        self.heard: dict[str, float] = {}
+        self.banned: set[str] = set()  # those given up, as long as they are silent
+        self.useless: set[str] = set()
+        self.tasks: dict[str, tuple[Job, Any]] = {}
+        self.ready: deque[tuple[Unit, Done]] = deque()
+        self.events: SimpleQueue[tuple[str, dict[str, Any] | None]] = SimpleQueue()
+        self.recipe = recipes.dump(planned.recipe)
+        self.keys = {name: planned.graph[name].key for name in planned.graph.names}
+        self.topic = f"star-{uuid.uuid4().hex}"
+        self.looked, self.alone_since = -TICK_S, time.monotonic()
+        self.lease = where.lease + planned.recipe.decode.timeout
+        client.subscribe_topic(self.topic, lambda event: self.events.put((event[1]["key"], event[1])))
+
+    def run(self, stopped: Callable[[], bool]) -> Iterator[tuple[Unit, Done]]:
+        """Everything, until it is done or somebody says stop; then only what was begun is finished."""
+        while self.desk.busy:
+            if stopped():
+                self._only_begun()
+            self._look()
+            self._give()
+            self._listen()
+            while self.ready:
+                yield self.ready.popleft()
+
+    def close(self) -> None:
+        """Tell the workers that nothing more is wanted."""
+        with self._unless_away():
+            self.client.cancel([future for _, future in self.tasks.values()], force=True)
+            self.client.unsubscribe_topic(self.topic)
+
+    def _look(self) -> None:
+        """Who came, who went, who stands still."""
+        now = time.monotonic()
+        if now - self.looked < TICK_S:
+            return
+        self.looked = now
+        there = self._there()
+        for worker in self.lanes.keys() - there:
+            self._lost(worker, "died", VideoError)
+        self._arrive(there - self.lanes.keys() - self.banned - self.useless)
+        for worker in [name for name, jobs in self.desk.hands.items() if jobs]:
+            loading = 0.0 if worker in self.found.crews else LOADING_S
+            if now - self.heard[worker] > self.lease + loading:
+                self._lost(worker, f"gave no sign of life for {self.lease:g} s", VideoTimeout)
+                self.banned.add(worker)
+                Thread(target=self._restart, args=(worker,), daemon=True).start()
+        if self.lanes:
+            self.alone_since = now
+        elif self.client.status == "running" and now - self.alone_since > PATIENCE_S:
+            self.alone_since = float("inf")
+            self._tell(f"no worker at {self._address()}; waiting for some: `dask worker {self._address()}` starts one")
+
+    def _there(self) -> set[str]:
+        """The workers' addresses; those of a scheduler that is away are nobody's any more."""
+        if self.client.status in ("closed", "closing"):
+            raise MachineError(
+                f"--scheduler {self._address()}: the Dask scheduler went away; what was written stays, and the same "
+                "command goes on once there is one again"
+            )
+        if self.client.status == "running":
+            with self._unless_away():
+                return set(self.client.nthreads())
+        for worker in list(self.lanes):
+            self._leave(worker)
+        return set()
+
+    def _arrive(self, workers: set[str]) -> None:
+        if not workers:
+            return
+        about = self.client.scheduler_info(n_workers=-1)["workers"]
+        gpus = {worker for worker, what in about.items() if what["resources"].get("GPU")}
+        usable = gpus or set(about)
+        for worker in sorted(workers & usable):
+            host = about[worker]["host"]
+            peers = sum(about[other]["host"] == host for other in usable)
+            taken = {lane.slot for lane in self.lanes.values() if lane.host == host}
+            slot = next(number for number in range(len(taken) + 1) if number not in taken)
+            self.lanes[worker] = Lane(host, slot, peers)
+            self.desk.hands[worker] = []
+        self._tell(f"dask: {counted(len(self.lanes), 'worker')} at {self._address()}")
+
+    def _give(self) -> None:
+        """Hand out what the workers have room for."""
+        for worker in list(self.lanes):
+            while self.client.status == "running" and (job := self.desk.next(worker)):
+                self._submit(worker, job)
+
+    def _submit(self, worker: str, job: Job) -> None:
+        key = f"extract-{uuid.uuid4().hex}"
+        if len(self.desk.hands[worker]) == 1:
+            self.heard[worker] = time.monotonic()
+        _, slot, peers = self.lanes[worker]
+        children = self.where.workers if self.where.scheduler else -(-self.where.workers // len(self.where.devices))
+        task = Task(
+            job.unit, self.recipe, self.planned.catalogue.skeleton, self.keys, self.topic,
+            self.where.devices, slot, peers, children,
+        )  # fmt: skip
+        with self._unless_away():
+            future = self.client.submit(work_on, task, key=key, workers=[worker], pure=False)
+            self.tasks[key] = job, future
+            future.add_done_callback(lambda done: self.events.put((key, None)))
+
+    def _listen(self) -> None:
+        """Take in what the workers say, waiting a moment for it."""
+        with suppress(Empty):
+            key, said = self.events.get(timeout=TICK_S)
+            while True:
+                if said:
+                    self.banned.discard(said["worker"])  # it only slept
+                if key in self.tasks:
+                    self._sign(self.tasks[key][0], said) if said else self._end(key)
+                key, said = self.events.get_nowait()
+
+    def _sign(self, job: Job, said: dict[str, Any]) -> None:
+        worker = self.desk.holder(job)
+        if worker is not None:
+            self.heard[worker] = time.monotonic()
+        job.begun = job.begun or said["begun"]
+        if said["clips"]:
+            job.shown += said["clips"]
+            self.bar.advance(said["clips"])
+
+    def _end(self, key: str) -> None:
+        """A task is over, one way or another."""
+        from dask.distributed import KilledWorker
+
+        job, future = self.tasks.pop(key)
+        worker = self.desk.holder(job)
+        if worker is None:
+            return
+        self.heard[worker] = time.monotonic()
+        try:
+            answer = future.result(timeout=PATIENCE_S)
+        except KilledWorker:  # by Dask's own count: the worker came back under its old address
+            self._unshow(job)
+            if self.desk.blame(job):
+                self._give_up(job)
+        except LOST:
+            self._taken(worker, job, None)
+        except (ImportError, AttributeError) as error:
+            self._taken(worker, job, Unfit(f"{error}; install there what is installed here"))
+        else:
+            self._taken(worker, job, answer)
+
+    def _taken(self, worker: str, job: Job, answer: tuple[Done, Crew] | Unfit | None) -> None:
+        """A worker's answer about a job."""
+        if isinstance(answer, Unfit):
+            self._unfit(worker, answer)
+        elif answer is None:
+            self.desk.back(job)
+            self._unshow(job)
+        else:
+            done, self.found.crews[worker] = answer
+            self._done(job, done)
+
+    def _done(self, job: Job, done: Done) -> None:
+        self.desk.done(job)
+        self._find(done)
+        self.bar.advance(len(job.unit.clips) - job.shown)
+        self.ready.append((job.unit, done))
+
+    def _find(self, done: Done) -> None:
+        """What a worker wrote must be seen here, or the folder is not the same on both machines."""
+        until = time.monotonic() + VISIBLE_S
+        for stage, segment in done.segments.items():
+            path = self.planned.stages[stage].shelf.file(segment)
+            while not path.exists():
+                if time.monotonic() > until:
+                    raise MachineError(
+                        f"cache.root: a worker wrote {path}, which is not here; "
+                        "give all machines one shared folder under the same path"
+                    )
+                time.sleep(TICK_S)
+
+    def _lost(self, worker: str, how: str, error: type[VideoError]) -> None:
+        """A worker is gone with units in its hands; those of one video that cost too many are given up."""
+        jobs = self.desk.hands[worker]
+        self._tell(f"worker {worker} {how}; others take its {counted(len(jobs), 'unit')}")
+        for job in jobs:
+            job.error = error
+        self._forget(worker, jobs)
+        for job in self.desk.lost(worker):
+            self._give_up(job)
+
+    def _unfit(self, worker: str, answer: Unfit) -> None:
+        """A worker cannot do the work; others may. Raises MachineError where it was the last."""
+        self.useless.add(worker)
+        self._leave(worker)
+        if not self.lanes:
+            raise MachineError(f"worker {worker}: {answer.why}")
+        self._tell(f"warning: worker {worker} is left out: {answer.why}")
+
+    def _leave(self, worker: str) -> None:
+        self._forget(worker, self.desk.hands[worker])
+        self.desk.leave(worker)
+
+    def _forget(self, worker: str, jobs: list[Job]) -> None:
+        """Let go of a worker and of what was sent to it."""
+        del self.lanes[worker]
+        for key, (job, future) in list(self.tasks.items()):
+            if job in jobs:
+                del self.tasks[key]
+                self._unshow(job)
+                with self._unless_away():
+                    future.cancel()
+
+    def _unshow(self, job: Job) -> None:
+        if job.shown:
+            self.bar.advance(-job.shown)
+            job.shown = 0
+
+    def _give_up(self, job: Job) -> None:
+        """A single video that cost several workers: one failure, like that of a video that kills its decoder."""
+        (name,) = job.unit.videos
+        if job.error is VideoTimeout:
+            kind, what = "timeout", f"stood still for {self.lease:g} s"
+        else:
+            kind, what = "crashed", "died, perhaps for want of memory"
+        stage = "decode" if reads_videos(job.unit) else job.unit.stages[0]
+        message = f"{name}: {DEATHS} workers that had it in hand {what}"
+        self.ready.append((job.unit, Done(0, {}, {}, [(name, stage, kind, message)], Counter())))
+
+    def _restart(self, worker: str) -> None:
+        """Have a worker that stands still killed by its nanny, which starts another; without one it stays banned."""
+        with self._unless_away(), suppress(ValueError):
+            self.client.restart_workers([worker], timeout=PATIENCE_S, raise_for_error=False)
+            self.banned.discard(worker)
+
+    def _only_begun(self) -> None:
+        """Finish the units that are in the networks; forget the others."""
+        self.desk.fresh.clear()
+        self.desk.suspects.clear()
+        for key, (job, future) in list(self.tasks.items()):
+            if not job.begun:
+                del self.tasks[key]
+                self.desk.done(job)
+                with self._unless_away():
+                    future.cancel()
+
+    @contextmanager
+    def _unless_away(self) -> Iterator[None]:
+        """Errors of a scheduler that is away, which the next look finds out; Dask has other classes in each version."""
+        try:
+            yield
+        except LOST:
+            pass
+        except Exception:
+            if self.client.status == "running":
+                raise
+
+    def _address(self) -> str:
+        return self.where.scheduler or self.client.scheduler.address
+
+    def _tell(self, line: str) -> None:
+        if not self.bar.quiet:
+            tell(line)
+
+
+@contextmanager
+def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
+    """A Dask client: of the scheduler at an address, or of one local worker process per device."""
+    from dask import config
+    from dask.distributed import Client, LocalCluster
+
+    level = _hushed()
+    if scheduler:
+        try:
+            client = Client(scheduler, timeout=PATIENCE_S)
+        except (OSError, TimeoutError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise MachineError(f"--scheduler {scheduler}: no Dask scheduler answers there ({reason})") from None
+        client._timeout = BACK_S  # Dask has no public name for it
+        with client:
+            yield client
+        return
+    threads = {f"{library}_NUM_THREADS": max(1, cores() // len(devices)) for library in ("OMP", "MKL", "OPENBLAS")}
+    resource = "GPU" if all(name.startswith("cuda") for name in devices) else "CPU"
+    with (
+        _environment_kept(),
+        config.set({"distributed.worker.daemon": False, "distributed.nanny.pre-spawn-environ": threads | ENVIRONMENT}),
+        LocalCluster(
+            n_workers=len(devices), threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
+            resources={resource: 1}, memory_limit=0, silence_logs=level,
+        ) as local,
+        Client(local) as client,
+    ):  # fmt: skip
+        yield client
+
+
+def _hushed() -> int:
+    """Let Dask's own log be silent, unless star's is asked for (-v): star says what happened. Returns the level."""
+    level = logging.WARNING if logging.getLogger().isEnabledFor(logging.DEBUG) else logging.CRITICAL
+    for name in list(logging.root.manager.loggerDict):  # Dask gives several of its parts levels of their own
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(level)
+    return level
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Dask tells its workers how many threads to use through this process's environment, and leaves it so."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,151 @@
+"""Which worker of a cluster gets which unit next, and what becomes of units whose worker is lost. Knows no Dask.
+
+A worker may die of a video (out of memory) or for reasons of its own (kill -9, a reboot). So a unit that was in its
+hands is given out again, from then on alone, so that a further death is this unit's and no other's. After the second
+death a unit is cut into parts, and so on down to one video, which is given up after its third.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ....errors import VideoError
+from ...planning.work_units import Unit, split
+from ..profile import Crew
+
+AHEAD = 4  # units in a worker's hands: two being written, one in the network, one being decoded
+PARTS = 8  # a unit that seems to kill workers is cut into so many
+DEATHS = 3  # as many workers may a single video cost
+SMALLEST = 32  # near the end units are halved so that no worker idles, but not below so many clips
+
+
+@dataclass
+class Cluster:
+    """Where a run went: addresses of the scheduler and of its dashboard, and who worked, by worker."""
+
+    address: str = ""
+    dashboard: str = ""
+    crews: dict[str, Crew] = field(default_factory=dict)
+
+    @property
+    def crew(self) -> Crew:
+        """All workers as one."""
+        crews = list(self.crews.values())
+        return Crew(
+            children=sum(crew.children for crew in crews),
+            lanes=sum(crew.lanes for crew in crews),
+            finishers=sum(crew.finishers for crew in crews),
+            device=crews[0].device,
+            cores=sum(crew.cores for crew in crews),
+            feeders=len(crews),
+        )
+
+    def document(self) -> Mapping[str, str | int]:
+        """What `--json` says of it."""
+        return {"scheduler": self.address, "dashboard": self.dashboard, "workers": len(self.crews)}
+
+
+@dataclass(eq=False)
+class Job:
+    """A unit on its way.
+
+    deaths: workers lost with it; error: in what way, the last time. shown: clips that the progress bar counted already.
+    begun: whether it is in the network.
+    """
+
+    unit: Unit
+    deaths: int = 0
+    shown: int = 0
+    begun: bool = False
+    error: type[VideoError] = VideoError
+
+
+@dataclass
+class Desk:
+    """Work, and the workers' hands.
+
+    fresh: not given out yet. suspects: to be given out alone. hands: worker -> its jobs, oldest first.
+    """
+
+    fresh: deque[Job]
+    suspects: deque[Job] = field(default_factory=deque)
+    hands: dict[str, list[Job]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, units: Iterable[Unit]) -> Desk:
+        """A desk with all of its work before it."""
+        return cls(deque(Job(unit) for unit in units))
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything left to do."""
+        return bool(self.fresh or self.suspects or any(self.hands.values()))
+
+    def next(self, worker: str) -> Job | None:
+        """The next job for a worker; None where it has enough, or must be empty-handed first."""
+        hands = self.hands[worker]
+        if any(job.deaths for job in hands):
+            return None
+        if self.suspects and worker in self._emptying():
+            return None if hands else self._give(worker, self.suspects.popleft())
+        if not self.fresh or len(hands) >= self._share():
+            return None
+        job = self.fresh.popleft()
+        if len(self.fresh) + 1 < len(self.hands) and len(job.unit.clips) >= 2 * SMALLEST:
+            first, *others = split(job.unit, 2)
+            self.fresh.extendleft(Job(unit) for unit in reversed(others))
+            job = Job(first)
+        return self._give(worker, job)
+
+    def _give(self, worker: str, job: Job) -> Job:
+        self.hands[worker].append(job)
+        job.begun = False
+        return job
+
+    def _emptying(self) -> list[str]:
+        """The workers that get no more before they take a suspect: those with the least in hand."""
+        free = [worker for worker, jobs in self.hands.items() if not any(job.deaths for job in jobs)]
+        return sorted(free, key=lambda worker: len(self.hands[worker]))[: len(self.suspects)]
+
+    def _share(self) -> int:
+        """How many units one worker may hold: fewer near the end, so that none waits behind another's."""
+        left = len(self.fresh) + sum(map(len, self.hands.values()))
+        return max(1, min(AHEAD, -(-left // len(self.hands))))
+
+    def holder(self, job: Job) -> str | None:
+        """Who has a job in hand; None where it was taken away in the meantime."""
+        return next((worker for worker, jobs in self.hands.items() if job in jobs), None)
+
+    def done(self, job: Job) -> None:
+        """A job is finished."""
+        worker = self.holder(job)
+        if worker is not None:
+            self.hands[worker].remove(job)
+
+    def back(self, job: Job) -> None:
+        """A job is taken from its worker through no fault of its own, to be given out next."""
+        self.done(job)
+        (self.suspects if job.deaths else self.fresh).appendleft(job)
+
+    def leave(self, worker: str) -> list[Job]:
+        """A worker went away in peace, or is of no use; its jobs are given out again. Returns them."""
+        jobs = self.hands.pop(worker)
+        for job in reversed(jobs):
+            (self.suspects if job.deaths else self.fresh).appendleft(job)
+        return jobs
+
+    def lost(self, worker: str) -> list[Job]:
+        """A worker died or stood still with its jobs in hand. Returns those that are given up: one video each."""
+        return [job for job in self.hands.pop(worker) if self.blame(job)]
+
+    def blame(self, job: Job) -> bool:
+        """One more death for a job, which waits for another worker, in parts if need be; True if it is given up."""
+        self.done(job)
+        job.deaths += 1
+        if len(job.unit.videos) == 1 and job.deaths >= DEATHS:
+            return True
+        parts = split(job.unit, PARTS) if job.deaths > 1 else []
+        self.suspects.extend([Job(part, deaths=1) for part in parts] if len(parts) > 1 else [job])
+        return False

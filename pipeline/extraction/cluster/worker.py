@@ -1,0 +1,311 @@
+"""A worker's own half of a cluster: the networks and decoding children of one recipe, kept from unit to unit.
+
+While one unit is in the network, the videos of the next are decoded and the segments of the one before are written,
+as in a run within one process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, NamedTuple
+
+from .... import __version__
+from ....errors import MachineError
+from ...planning.graph import graph
+from ...planning.work_units import Unit
+from ...recipe import schema as recipes
+from ...utils import malloc
+from ...utils.hardware import best_device, cores
+from ..decode_pool import Job, Result
+from ..engine import Computed, Done, Engine, reads_videos
+from ..prefetch import AHEAD, decoding
+from ..profile import Crew
+from ..video_task import Read, Reading, lend, read
+from ..writer_threads import alone, finishers
+
+IDLE_S = 120.0  # a station that nobody asks for so long gives its memory and its children back
+
+
+class Task(NamedTuple):
+    """What travels to a worker: one unit, and all that a worker must know beside it.
+
+    keys: of the stages, as the driver has them. topic: where signs of life go. devices: of one machine, or "auto".
+    slot, peers: the worker is number `slot` of `peers` on its machine. children: processes that decode, 0 for the
+    worker's share of the machine.
+    """
+
+    unit: Unit
+    recipe: str
+    skeleton: Any
+    keys: Mapping[str, str]
+    topic: str
+    devices: tuple[str, ...]
+    slot: int
+    peers: int
+    children: int
+
+
+class Unfit(NamedTuple):
+    """The answer of a worker that cannot do the work, whatever the unit."""
+
+    why: str
+
+
+@contextmanager
+def unfit() -> Iterator[list[str]]:
+    """Why this machine cannot do the work, where a MachineError inside says so."""
+    why: list[str] = []
+    try:
+        yield why
+    except MachineError as error:
+        why.append(str(error))
+
+
+class Post(NamedTuple):
+    """What a station is made for: a recipe's text, the device, how many children decode, threads on a CPU."""
+
+    recipe: str
+    device: str
+    children: int
+    threads: int
+
+
+def post(task: Task) -> Post:
+    """The post that a worker has for a task.
+
+    "auto" is a GPU of this machine, or the CPU where there is none: the driver may be another kind of machine.
+    """
+    share = max(1, cores() // max(task.peers, 1))
+    device = task.devices[task.slot % len(task.devices)]
+    count = _gpus() if device.startswith(("auto", "cuda")) else 0
+    if device == "auto":
+        device = f"cuda:{task.slot % count}" if count else best_device()
+    elif device.startswith("cuda") and int(device.partition(":")[2] or 0) >= count:
+        raise MachineError(f"--device {device}: there are {count} GPUs on this machine")
+    return Post(task.recipe, device, task.children or max(1, share - 1), share)
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+@dataclass(eq=False)
+class _Entry(Generic[Job, Result]):
+    job: Job
+    future: Future[Result] | None = None
+
+
+@dataclass
+class Feed(Generic[Job, Result]):
+    """Jobs of several units, started in order, never more than `depth` that were not taken: across units, too.
+
+    start: starts a job, and may return another in its place. gone: told of started jobs that nobody took, at their end.
+    """
+
+    start: Callable[[Job], tuple[Job, Future[Result]]]
+    gone: Callable[[Job], None]
+    depth: int
+    waiting: deque[_Entry[Job, Result]] = field(default_factory=deque)
+    under_way: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, jobs: Iterable[Job]) -> Share[Job, Result]:
+        """Queue a unit's jobs; they are to be taken after those of the units before it."""
+        entries = deque(_Entry[Job, Result](job) for job in jobs)
+        with self.lock:
+            self.waiting.extend(entries)
+            self._fill()
+        return Share(self, entries)
+
+    def take(self, entries: deque[_Entry[Job, Result]]) -> tuple[Job, Future[Result]]:
+        """The next of a unit's jobs, and its future."""
+        with self.lock:
+            entry = entries.popleft()
+            self.under_way -= 1
+            self._fill()
+        assert entry.future is not None, "units are taken in the order in which they were added"
+        return entry.job, entry.future
+
+    def give_up(self, entries: deque[_Entry[Job, Result]]) -> None:
+        """What is left of a unit's jobs is not wanted any more; `gone` hears of those that were started."""
+        with self.lock:
+            while entries:
+                entry = entries.popleft()
+                if entry.future is None:
+                    self.waiting.remove(entry)
+                else:
+                    entry.future.add_done_callback(partial(self._dropped, entry.job))
+                    self.under_way -= 1
+            self._fill()
+
+    def _dropped(self, job: Job, future: Future[Result]) -> None:
+        self.gone(job)
+
+    def _fill(self) -> None:
+        while self.waiting and self.under_way < self.depth:
+            entry = self.waiting.popleft()
+            entry.job, entry.future = self.start(entry.job)
+            self.under_way += 1
+
+
+class Share(Generic[Job, Result]):
+    """A unit's jobs with their futures, in order."""
+
+    def __init__(self, feed: Feed[Job, Result], entries: deque[_Entry[Job, Result]]) -> None:
+        self.feed, self.entries = feed, entries
+
+    def __iter__(self) -> Iterator[tuple[Job, Future[Result]]]:
+        return self
+
+    def __next__(self) -> tuple[Job, Future[Result]]:
+        if not self.entries:
+            raise StopIteration
+        return self.feed.take(self.entries)
+
+    def close(self) -> None:
+        """Give up what was not taken."""
+        self.feed.give_up(self.entries)
+
+
+class Station:
+    """The engine of one post. Units go through it in the order in which they `enter`."""
+
+    def __init__(self, post: Post, skeleton: Any) -> None:
+        _keep_memory(post)
+        _settle(post)
+        recipe = recipes.parse(post.recipe)
+        self.graph = graph(recipe)
+        self.children = decoding(recipe, post.children, post.device)
+        self.engine = Engine(recipe, self.graph, post.device, self.children, skeleton)
+        self.feed = Feed[Reading, Read](self._start, self._gone, AHEAD * post.children)
+        self.network = ThreadPoolExecutor(1, "star-network", _settle, (post,))
+        self.writers = ThreadPoolExecutor(finishers(post.threads), "star-writer", alone)
+        self.lock = threading.Lock()
+        self.busy, self.used = 0, time.monotonic()
+        self.processor = time.process_time()
+        lanes, writers = self.engine.lanes.count, finishers(post.threads)
+        self.crew = Crew(post.children, lanes, writers, post.device, post.threads)
+
+    def _start(self, reading: Reading) -> tuple[Reading, Future[Read]]:
+        lent = lend(self.children.slots, reading)
+        return lent, self.children.submit(read, lent)
+
+    def _gone(self, reading: Reading) -> None:
+        self.children.slots.give_back(reading.slots.values())
+
+    def check(self, task: Task) -> None:
+        """Whether a task can be done here at all. Raises MachineError."""
+        recipe = self.engine.recipe
+        other = next((name for name, key in task.keys.items() if self.graph[name].key != key), None)
+        if other:
+            raise MachineError(f"its star {__version__} makes other keys for {other}; install the driver's version")
+        roots = [("cache.root", recipe.cache.root)]
+        roots += [("dataset.root", recipe.dataset.root)] if reads_videos(task.unit) else []
+        for name, root in roots:
+            if not root.exists():
+                raise MachineError(f"{name}: {root} is not there; mount it under the same path as on the driver")
+
+    def enter(self, unit: Unit, stopped: Callable[[], bool], count: Callable[[int], None]) -> Future[Computed | None]:
+        """Decode a unit as soon as the ones before it leave room; it is computed in its turn.
+
+        stopped: asked before and between batches; where it is so before the first, None comes back.
+        """
+        with self.lock:
+            outcomes = self.feed.add(self.engine.readings(unit))
+            computing = self.network.submit(self._compute, unit, outcomes, stopped, count)
+            self.busy += 1
+            return computing
+
+    def _compute(
+        self,
+        unit: Unit,
+        outcomes: Share[Reading, Read],
+        stopped: Callable[[], bool],
+        count: Callable[[int], None],
+    ) -> Computed | None:
+        try:
+            count(0)
+            return None if stopped() else self.engine.compute(unit, outcomes, stopped, count)
+        finally:
+            outcomes.close()
+
+    def write(self, computed: Computed) -> Done:
+        """Put a unit's clips into segments, while the next unit is computed."""
+        done = self.writers.submit(self.engine.write, computed).result()
+        with self.lock:
+            now = time.process_time()
+            done.seconds["worker processor"] += now - self.processor  # type: ignore[assignment]
+            self.processor = now
+        return done
+
+    def leave(self) -> None:
+        """A unit is through, or given up."""
+        with self.lock:
+            self.busy -= 1
+            self.used = time.monotonic()
+
+    def close(self) -> None:
+        """End the children and the threads."""
+        self.network.shutdown(wait=False, cancel_futures=True)
+        self.writers.shutdown(wait=False)
+        self.engine.close()
+        self.children.close()
+
+
+def _settle(post: Post) -> None:
+    """Dask tells its workers to use one thread; a network on the CPU gets the worker's share of the cores."""
+    if post.device == "cpu":
+        import torch
+
+        torch.set_num_threads(post.threads)
+
+
+def _keep_memory(post: Post) -> None:
+    """Dask tells its workers to give back all memory; a network on the CPU keeps it. Children keep what they hold."""
+    for name in malloc.ENVIRONMENT:
+        os.environ.pop(name, None)
+    if post.device == "cpu":
+        malloc.keep()
+
+
+class Stations:
+    """The stations of this process. One is kept until another is asked for, or nobody has asked for a while."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.open: dict[Post, Station] = {}
+
+    def get(self, task: Task) -> Station:
+        """The station for a task, made if need be. Raises MachineError where this machine cannot do the work."""
+        with self.lock:
+            wanted = post(task)
+            if wanted not in self.open:
+                self._close(0.0)
+                self.open[wanted] = Station(wanted, task.skeleton)
+                threading.Thread(target=self._tidy, args=(wanted,), daemon=True).start()
+            station = self.open[wanted]
+            station.used = time.monotonic()
+            station.check(task)
+            return station
+
+    def _tidy(self, post: Post) -> None:
+        while post in self.open:
+            time.sleep(IDLE_S / 10)
+            with self.lock:
+                self._close(IDLE_S)
+
+    def _close(self, idle: float) -> None:
+        for post, station in list(self.open.items()):
+            if not station.busy and time.monotonic() - station.used >= idle:
+                del self.open[post]
+                station.close()

@@ -1,0 +1,116 @@
+"""Decoding in child processes with a time limit.
+
+A decoder may hang, abort or eat all memory, so no decoder runs in this process: each video is one task of a child that
+is killed when its time is up and replaced when it dies (PITFALLS: decord#269, #25). Children are spawned, not forked:
+torch's threads and CUDA do not survive a fork.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TimeIsUp
+from itertools import islice
+from typing import TypeVar
+
+from ...errors import VideoCrash, VideoError, VideoTimeout
+from .shared_frames import Slots, attach
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+TASKS_PER_CHILD = 4000  # videos after which a child is replaced; a new one takes a second to start
+LEAKING = 400  # the same where the decoder leaks (PITFALLS: decord#197)
+
+
+class Children:
+    """Child processes that run one function per video, each call under a time limit in seconds.
+
+    slots: memory that they share with this process, for what they would otherwise send through a pipe. tasks: how many
+    one child does before another takes its place.
+    """
+
+    def __init__(self, count: int, timeout: float, slots: Slots | None = None, tasks: int = TASKS_PER_CHILD) -> None:
+        from pebble import ProcessPool
+
+        _allow_children()
+        self.count, self.timeout = count, timeout
+        self.slots = slots or Slots(0, (1,))
+        self.pool = ProcessPool(
+            max_workers=count,
+            max_tasks=tasks,
+            initializer=_in_child,
+            initargs=(slots,),
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    def submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
+        """Queue one call; `outcome` waits for it."""
+        return self.pool.schedule(work, args=(job,), timeout=self.timeout)
+
+    def outcome(self, future: Future[Result], name: str) -> Result | VideoError:
+        """What a call returned, or the VideoError that it, its time limit or its death amounts to."""
+        from pebble import ProcessExpired
+
+        try:
+            return future.result()
+        except VideoError as error:
+            return error
+        except TimeIsUp:
+            return VideoTimeout(
+                f"{name}: not decoded within {self.timeout:g} s; raise decode.timeout if it is only long"
+            )
+        except ProcessExpired as error:
+            return VideoCrash(f"{name}: the decoder died ({_death(error.exitcode)}); the file is broken or too large")
+        except MemoryError:
+            return VideoCrash(f"{name}: the decoder ran out of memory; the file claims sizes that it cannot have")
+
+    def close(self) -> None:
+        """Stop the children, also busy ones."""
+        self.pool.stop()
+        self.pool.join()
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"
+
+
+def _in_child(slots: Slots | None) -> None:
+    """Ctrl-C reaches the whole process group, but only the driver decides what it means."""
+    attach(slots)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """No child outlives its parent, whatever that dies of.
+
+    Linux's own way, PR_SET_PDEATHSIG, would kill children at the end of the thread that happened to start them.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _allow_children() -> None:
+    """Dask starts its workers as daemons, which multiprocessing forbids to have children; ours are killed by us."""
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+
+
+def ahead(
+    jobs: Iterable[Job], start: Callable[[Job], Future[Result]], depth: int
+) -> Iterator[tuple[Job, Future[Result]]]:
+    """Each job with its future, in order, keeping `depth` futures under way: bounded memory, no idle child."""
+    jobs = iter(jobs)
+    under_way = [(job, start(job)) for job in islice(jobs, depth)]
+    while under_way:
+        yield under_way.pop(0)
+        under_way.extend((job, start(job)) for job in islice(jobs, 1))

@@ -1,0 +1,117 @@
+"""The networks that extraction runs, built when they are first needed and kept for the life of the process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...stages.skeleton_mapping import parts
+from ...stages.skeletons import SKELETONS
+from ..planning.graph import Graph
+from ..planning.manifest import Digests
+from ..planning.plan import Clip
+from ..recipe.schema import WORDS, Recipe
+from .video_task import Arrays, Read, stored
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...stages.backbone.network import Network
+    from ...stages.pose.detector import Detector
+    from ...stages.pose.estimator import Estimator
+
+
+@dataclass
+class State:
+    """One clip on its way through the stages: the arrays it has so far, its frames, the digests of its bytes.
+
+    slot: where the frames are in shared memory, to be given back once they were used.
+    """
+
+    clip: Clip
+    arrays: Arrays
+    digests: Digests
+    frames: np.ndarray | None = None
+    read: Read | None = None
+    slot: int | None = None
+
+
+class Models:
+    """The networks of a recipe on a device (torch's name of it)."""
+
+    def __init__(self, recipe: Recipe, graph: Graph, device: str) -> None:
+        self.recipe, self.graph, self.device = recipe, graph, device
+
+    @cached_property
+    def device_name(self) -> str:
+        """What the device is, for the provenance."""
+        import torch
+
+        return torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else "cpu"
+
+    @cached_property
+    def network(self) -> Network:
+        """The video network: frames (b, T, size, size, 3) uint8 -> its arrays."""
+        from ...stages.backbone.network import Network
+
+        settings = self.recipe.backbone
+        file = file_of(settings.weights)
+        return Network(self.graph["backbone"].stage, file=file, device=self.device, batch=settings.batch)
+
+    @cached_property
+    def estimator(self) -> Estimator:
+        """The pose network."""
+        from ...stages.pose.estimator import Estimator
+
+        settings = self.recipe.pose
+        file = file_of(settings.checkpoint)
+        network = Estimator(self.graph["pose"].stage, checkpoint=file, device=self.device, batch=settings.batch)
+        if settings.layout != "own":
+            parts(network.skeleton, SKELETONS[settings.layout])  # refused now, not after the first videos
+        return network
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The network that looks for people."""
+        from ...stages.pose.detector import Detector
+
+        settings = self.recipe.pose
+        source = file_of(settings.detector_weights) or settings.detector_weights
+        return Detector(settings.detector, source, seed=settings.seed, device=self.device)
+
+    def estimate(self, batch: list[State]) -> None:
+        """Give every clip its keypoints (T, people, N, 3), by one batched call for all of them."""
+        boxes, crops = zip(*(self._seen(state) for state in batch), strict=True)
+        for state, found in zip(batch, self.estimator.keypoints(crops, boxes), strict=True):
+            layout = SKELETONS.get(self.recipe.pose.layout)
+            state.arrays["keypoints"] = stored(found, state.arrays, self.estimator.skeleton, layout)
+
+    def _seen(self, state: State) -> tuple[np.ndarray, np.ndarray | Tensor]:
+        """Boxes (T, people, 4) and crops of a clip: those cut where it was read, or around detected people."""
+        assert state.read is not None
+        view = state.clip.view
+        if view in state.read.crops:
+            return state.read.boxes[view], state.read.crops[view]
+        return self._detected([state.read.full[int(index)] for index in state.arrays["frame_index"]], state.arrays)
+
+    def _detected(self, frames: list[np.ndarray], arrays: Arrays) -> tuple[np.ndarray, Tensor]:
+        """The same around people whom the detector finds: whole frames go to the device, once, and stay there."""
+        import torch
+
+        from ...stages.pose.people import linked
+        from ...stages.pose.person_crop_gpu import grid_crops
+
+        pixels = torch.from_numpy(np.stack(frames)).to(self.device)
+        width, height = (int(side) for side in arrays["frame_size"])
+        settings = self.recipe.pose
+        boxes = linked(self.detector.find(pixels, (width, height)), settings.people, settings.choose)
+        return boxes, grid_crops(self.estimator.window, pixels, boxes)
+
+
+def file_of(weights: str) -> Path | None:
+    """The file that a weights setting names; None for an official name or random weights."""
+    return None if weights in WORDS else Path(weights)

@@ -1,0 +1,204 @@
+"""Stage one: the plan, run.
+
+Decide, announce, act, return. Each unit of work becomes one segment per stage, finished and written by other threads
+while the next unit is read and computed; whatever stops the run costs at most the units in hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from ...cache.failures import Failure
+from ...errors import DatasetError, Interrupted, VideoError
+from ...stages.precision import compute_precision
+from ..planning.cost import check_space
+from ..planning.plan import Plan, StagePlan, plan, remember
+from ..planning.shard import Shard
+from ..planning.work_units import Unit, units
+from ..recipe.schema import Recipe
+from ..utils.progress import Progress, tell
+from ..utils.signals import Stop
+from ..utils.text import counted
+from .cluster.scheduler import Cluster
+from .engine import Done, Engine, reads_videos
+from .execution import Where
+from .prefetch import computing, decoding
+from .writer_threads import Finishing
+
+
+@dataclass
+class Outcome:
+    """What an extraction did: rows and bytes written per stage, the videos that failed, where the time went.
+
+    seconds: by what they went to, summed over all that worked at it. processor: of this process and its children.
+    precisions: clips by what the backbone computed in.
+    cluster: where the work was done, if on a cluster.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    bytes: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+    precisions: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    clips: int = 0
+    wall: float = 0.0
+    processor: float = 0.0
+    cluster: Cluster = field(default_factory=Cluster)
+
+    def add(self, unit: Unit, done: Done) -> None:
+        """Count a finished unit."""
+        self.clips += done.clips
+        for stage in unit.stages if done.clips else ():
+            self.rows[stage] += done.clips
+        self.bytes.update(done.bytes)
+        if done.precision:
+            self.precisions[done.precision] += done.clips
+        self.seconds.update(done.seconds)
+
+
+def extract(
+    recipe: Recipe,
+    *,
+    only: Sequence[str] = (),
+    force: bool = False,
+    retry_failed: bool = False,
+    where: Where = Where(),
+    shard: Shard | None = None,
+    max_failures: Callable[[int], int] | None = None,
+    quiet: bool = False,
+) -> tuple[Plan, Outcome]:
+    """Compute what the recipe wants and the cache lacks; see `plan` for only, force, retry_failed and shard.
+
+    max_failures: number of videos -> how many may fail before the run gives up. Returns the plan that was carried
+    out, and what came of it. Raises StarError; whatever was finished before it is kept.
+    """
+    planned = plan(recipe, only=only, force=force, retry_failed=retry_failed, shard=shard)
+    work = units(planned)
+    outcome = Outcome()
+    if not work:
+        remember(planned)
+        return planned, outcome
+    _refuse_unmounted(planned, work)
+    _refuse_unannotated(planned, work)
+    planned.store.prepare()
+    check_space(planned)
+    if not quiet and not where.scheduler:
+        _tell_precision(recipe, work, where.devices[0])
+    old = {name: planned.stages[name].shelf.segments() for name in (only or planned.stages)} if force else {}
+    limit = max_failures(len(planned.catalogue.videos) // (shard.of if shard else 1)) if max_failures else None
+    began, used = time.monotonic(), time.process_time()
+    try:
+        _run(planned, work, where, outcome, limit, quiet)
+    finally:
+        outcome.wall = time.monotonic() - began
+        outcome.processor = time.process_time() - used + outcome.seconds["decode processor"]
+        outcome.processor += outcome.seconds["worker processor"]
+        remember(planned)
+    for name, segments in old.items():
+        _drop_replaced(planned.stages[name], segments)
+    for stage in planned.stages.values():
+        stage.shelf.index()  # now, so that the next command reads one file a stage instead of every new segment
+    return planned, outcome
+
+
+def _tell_precision(recipe: Recipe, work: Sequence[Unit], device: str) -> None:
+    """Say once that the backbone computes in another precision than the recipe's."""
+    asked = recipe.backbone.precision
+    if not any("backbone" in unit.stages for unit in work) or asked == "float32":
+        return
+    used = compute_precision(asked, device)
+    if used != asked:
+        tell(
+            f"backbone.precision: {device} has no fast {asked}, so the backbone computes in {used}: faster here, at "
+            "least as exact, and under the same key"
+        )
+
+
+def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit: int | None, quiet: bool) -> None:
+    from .cluster.driver import on_cluster
+
+    total = sum(len(unit.clips) for unit in work)
+    run = partial(on_cluster, found=outcome.cluster) if where.scheduler or len(where.devices) > 1 else _here
+    with (
+        Stop("finishing the segment in hand; once more to stop at once") as stop,
+        Progress("extract", total, quiet=quiet) as bar,
+    ):
+        for unit, done in run(planned, work, where, lambda: stop.asked, bar):
+            outcome.add(unit, done)
+            outcome.failures += _record(planned, done)
+            if limit is not None and len(outcome.failures) > limit:
+                failed = counted(len(outcome.failures), "video")
+                raise VideoError(f"--max-failures: {failed} failed, {limit} may; see {planned.ledger.path}")
+    if stop.asked:
+        raise Interrupted(f"interrupted: {counted(outcome.clips, 'clip')} done and kept; the same command goes on")
+
+
+def _here(
+    planned: Plan, work: list[Unit], where: Where, stopped: Callable[[], bool], bar: Progress
+) -> Iterator[tuple[Unit, Done]]:
+    """Run units in this process: children read ahead, lanes compute, other threads finish and write."""
+    children = decoding(planned.recipe, where.children, where.devices[0])
+    engine = Engine(planned.recipe, planned.graph, where.devices[0], children, planned.catalogue.skeleton)
+    try:
+        with Finishing(engine, where.crew.finishers) as finishing:
+            for _, computed in computing(engine, work, where.children, stopped, bar.advance):
+                yield from finishing.add(computed)
+            yield from finishing.rest()
+    finally:
+        children.close()
+        engine.close()
+
+
+def _record(planned: Plan, done: Done) -> list[Failure]:
+    """Learn the digests that a unit read, and put its failures into the ledger."""
+    videos = {video.id: video for video in planned.catalogue.videos} if done.failures else {}
+    for name, found in done.digests.items():
+        planned.sources.learn(name, found)
+    failures = [
+        Failure(
+            video=name, stage=stage, kind=kind, message=message, attempts=1,
+            source=planned.sources.get(videos[name]).row(True), time=time.time(),
+        )
+        for name, stage, kind, message in done.failures
+    ]  # fmt: skip
+    if failures:
+        planned.ledger.record(failures)
+    if planned.retried and done.digests:
+        planned.ledger.clear(list(done.digests))
+    return failures
+
+
+def _refuse_unmounted(planned: Plan, work: list[Unit]) -> None:
+    """A data set that is not mounted is one clear line, not a failure of every video."""
+    if planned.warning and any(reads_videos(unit) for unit in work):
+        stages = dict.fromkeys(stage for unit in work if reads_videos(unit) for stage in unit.stages)
+        raise DatasetError(
+            f"dataset.root: {planned.recipe.dataset.root} is not there, and {', '.join(stages)} must read the videos; "
+            "mount it, or recompute only heatmaps and tokens"
+        )
+
+
+def _refuse_unannotated(planned: Plan, work: list[Unit]) -> None:
+    """Joints are wanted from annotations that this kind of data set lacks: one line, not one for every video."""
+    pose = planned.recipe.pose
+    wanted = any("pose" in unit.stages for unit in work) and planned.graph["pose"].annotated and pose.source != "auto"
+    if wanted and not any(video.annotation for video in planned.catalogue.videos):
+        name = "source" if pose.source == "annotations" else "detector"
+        remedy = "mmpose" if name == "source" else "frame, or to a torchvision detector"
+        raise DatasetError(
+            f"pose.{name}: annotations, but no video of kind {planned.recipe.dataset.kind!r} has any; "
+            f"set it to {remedy}"
+        )
+
+
+def _drop_replaced(stage: StagePlan, segments: Sequence[str]) -> None:
+    """After --force: remove the old segments whose every row has been computed again."""
+    fresh = set(stage.shelf.segments()) - set(segments)
+    again = {row for name in fresh for row in stage.shelf.segment(name).rows}
+    for name in segments:
+        if again.issuperset(stage.shelf.segment(name).rows):
+            stage.shelf.file(name).unlink(missing_ok=True)

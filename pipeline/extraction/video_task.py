@@ -1,0 +1,237 @@
+"""What a child process does with one video: digest, decode, joints of the annotation, frames cut to size.
+
+Everything that touches a stranger's bytes with a decoder happens here, and only what the stages need comes back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ...errors import AnnotationError, UnreadableVideo
+from ...stages.cropping import Crop, cut
+from ...stages.decode import Decode, open_video
+from ...stages.jpeg_cropping import cut_reduced, reduction
+from ...stages.pose.estimator import crops
+from ...stages.pose.people import whole_frame
+from ...stages.pose.person_crop import Window
+from ...stages.pose.stage import annotated, annotated_boxes
+from ...stages.skeleton_mapping import convert
+from ...stages.skeletons import Skeleton
+from .. import datasets
+from ..datasets.base import Annotation, Video
+from ..planning.manifest import Digests, digests
+from .shared_frames import Slots, attached
+
+if TYPE_CHECKING:
+    from ...stages.readers.base import Video as VideoReader
+
+Arrays = dict[str, Any]  # the arrays of one clip, by name
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One video's task.
+
+    views: the views wanted. chosen: their arrays of stage decode, where those are cached. keypoints: their joints,
+    where those are cached. annotated: whether to take the joints from the annotation. occluded: with those that are
+    not seen. choose: which people's. skeleton: the annotation's layout. layout: the one that is stored, where it is
+    another. frames: "cut" to `size` by `crop`, "full" for a network that must see them first, "none". window, boxes:
+    how a pose model looks at people, and whose boxes it gets: the annotation's, the whole frame, or (None) those of a
+    detector that sees full frames. jpeg: "scaled" to decode JPEG frames no larger than the crop needs. known: digests
+    that need not be read again. slots: where in shared memory the cut frames of a view go; without one they are part
+    of the result.
+    """
+
+    video: Video
+    kind: str
+    views: tuple[int, ...]
+    decode: Decode
+    crop: Crop
+    size: int
+    reader: str = "auto"
+    jpeg: str = "exact"
+    people: int = 1
+    choose: str = "auto"
+    skeleton: Skeleton | None = None
+    layout: Skeleton | None = None
+    annotated: bool = False
+    occluded: bool = False
+    frames: Literal["cut", "full", "none"] = "cut"
+    window: Window | None = None
+    boxes: Literal["annotations", "frame"] | None = None
+    chosen: Mapping[int, Arrays] = field(default_factory=dict)
+    keypoints: Mapping[int, np.ndarray] = field(default_factory=dict)
+    known: Digests = Digests()
+    slots: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass
+class Read:
+    """What came of it, per view: the arrays of decode, the joints, the frames (T, size, size, 3) uint8 if cut (those
+    without a slot), a pose model's boxes (T, people, 4) px and crops (k, h, w, 3) uint8.
+
+    full: frame number -> (h, w, 3) uint8, if asked for. seconds, processor: how long it took, and the processor's time.
+    """
+
+    digests: Digests
+    chosen: dict[int, Arrays]
+    keypoints: dict[int, np.ndarray] = field(default_factory=dict)
+    frames: dict[int, np.ndarray] = field(default_factory=dict)
+    boxes: dict[int, np.ndarray] = field(default_factory=dict)
+    crops: dict[int, np.ndarray] = field(default_factory=dict)
+    full: dict[int, np.ndarray] = field(default_factory=dict)
+    seconds: float = 0.0
+    processor: float = 0.0
+
+
+def lend(slots: Slots, job: Reading) -> Reading:
+    """The same task with a slot for each view's frames, where they are cut and so many slots are free."""
+    numbers = slots.take(len(job.views)) if job.frames == "cut" else ()
+    return replace(job, slots=dict(zip(job.views, numbers, strict=True))) if numbers else job
+
+
+def read(job: Reading) -> Read:
+    """Read one video. Raises VideoError."""
+    began, used = time.perf_counter(), time.process_time()
+    result = _read(job if attached() else replace(job, slots={}))
+    result.seconds, result.processor = time.perf_counter() - began, time.process_time() - used
+    return result
+
+
+def _read(job: Reading) -> Read:
+    found = digests(job.video, job.known)
+    annotation = _annotation(job) if job.annotated or job.boxes == "annotations" else None
+    if job.frames == "none" and job.window is None and job.chosen:
+        return _joined(job, Read(found, dict(job.chosen)), annotation)
+    if not job.video.media.exists() and not job.video.media.is_symlink():
+        raise UnreadableVideo(f"{job.video.id}: no such file; restore it, or take it off the list")
+    likely = job.decode.likely(job.video.id, job.views)
+    with open_video(job.video.media, reader=job.reader, likely=likely) as reader:
+        chosen = dict(job.chosen) or {view: _choose(job, view, reader) for view in job.views}
+        result = _joined(job, Read(found, chosen), annotation)
+        wanted = sorted({int(frame) for arrays in chosen.values() for frame in arrays["frame_index"]})
+        if job.window is not None or job.frames == "full":
+            result.full = dict(reader.frames(wanted))
+            _look(job, result, annotation)
+        if job.frames == "cut":
+            frames = iter(result.full.items()) if result.full else reader.frames(wanted)
+            scaled = job.jpeg == "scaled" and job.video.media.is_dir()
+            cuts = reduced_views(reader, result, job) if scaled else cut_views(frames, result, job)
+            result.frames = {view: cut for view, cut in cuts.items() if view not in job.slots}
+        if job.frames != "full":
+            result.full = {}
+    return result
+
+
+def _choose(job: Reading, view: int, reader: Any) -> Arrays:
+    """The arrays of stage decode for one view."""
+    index, flip = job.decode.choose(job.video.id, view, reader.frame_count)
+    return {
+        "frame_index": index,
+        "time": np.asarray(reader.times, dtype=np.float64)[index],
+        "frame_size": np.array(reader.frame_size, dtype=np.int32),
+        "frame_count": np.int32(reader.frame_count),
+        "flip": np.uint8(flip),
+    }
+
+
+def _joined(job: Reading, result: Read, annotation: Annotation | None) -> Read:
+    """Add the joints of every view: cached ones, or the annotation's, mirrored where the view is."""
+    result.keypoints = dict(job.keypoints)
+    if not job.annotated or annotation is None:
+        return result
+    for view, arrays in result.chosen.items():
+        count = int(arrays["frame_count"])
+        joints = annotation.joints(occluded=job.occluded)
+        found = annotated(joints, arrays["frame_index"], count, job.people, job.choose)
+        result.keypoints[view] = stored(found, arrays, job.skeleton, job.layout)
+    return result
+
+
+def stored(keypoints: np.ndarray, arrays: Arrays, skeleton: Skeleton | None, layout: Skeleton | None) -> np.ndarray:
+    """Joints of `skeleton` as they are cached: mirrored where the view is, and in the recipe's layout."""
+    if skeleton is None:
+        return keypoints
+    if arrays["flip"]:
+        keypoints = skeleton.flip(keypoints, int(arrays["frame_size"][0]))
+    return keypoints if layout is None else convert(keypoints, skeleton, layout)
+
+
+def _annotation(job: Reading) -> Annotation:
+    if job.video.annotation is None:
+        raise AnnotationError(
+            f"{job.video.id}: no annotated joints; set pose.source to mmpose, or take the video off the list"
+        )
+    found = datasets.read_annotation(job.kind, job.video.annotation)
+    own, common = found.skeleton, job.skeleton
+    if own is not None and common is not None and own.joints != common.joints:
+        raise AnnotationError(
+            f"{job.video.annotation}: its joints are {own.name!r}, those of the data set {common.name!r}; "
+            "give all videos the same"
+        )
+    return found
+
+
+def _look(job: Reading, result: Read, annotation: Annotation | None) -> None:
+    """Cut what a pose model sees, where the boxes are known without a detector."""
+    if job.window is None or job.boxes is None:
+        return
+    for view, arrays in result.chosen.items():
+        index, (width, height) = arrays["frame_index"], (int(side) for side in arrays["frame_size"])
+        if job.boxes == "annotations" and annotation is not None:
+            count = int(arrays["frame_count"])
+            boxes = annotated_boxes(annotation.keypoints, annotation.boxes, index, count, job.people, job.choose)
+        else:
+            boxes = whole_frame(len(index), job.people, (width, height))
+        result.boxes[view] = boxes
+        result.crops[view] = crops(job.window, [result.full[int(i)] for i in index], boxes)
+
+
+def cut_views(frames: Iterator[tuple[int, np.ndarray]], result: Read, job: Reading) -> dict[int, np.ndarray]:
+    """The frames of every view, cut to the view's region while they stream by: no video is ever held whole."""
+    regions = {
+        view: region_of(job.crop, arrays, result.keypoints.get(view), job.video.id, view)
+        for view, arrays in result.chosen.items()
+    }
+    indices = {view: arrays["frame_index"] for view, arrays in result.chosen.items()}
+    cuts = {view: _room(job, view, len(index)) for view, index in indices.items()}
+    for number, frame in frames:
+        for view, index in indices.items():
+            places = np.flatnonzero(index == number)
+            if len(places):
+                cuts[view][places] = cut(frame, regions[view], job.size, flip=bool(result.chosen[view]["flip"]))
+    return cuts
+
+
+def _room(job: Reading, view: int, frames: int) -> np.ndarray:
+    """Where the frames of a view go: its slot, or memory of this process."""
+    slots = attached()
+    if view in job.slots and slots is not None:
+        return slots[job.slots[view]]
+    return np.empty((frames, job.size, job.size, 3), np.uint8)
+
+
+def reduced_views(reader: VideoReader, result: Read, job: Reading) -> dict[int, np.ndarray]:
+    """The same from JPEG frames, each decoded no larger than its view needs: what a view gets depends on it alone."""
+    cuts: dict[int, np.ndarray] = {}
+    for view, arrays in result.chosen.items():
+        width, height = (int(side) for side in arrays["frame_size"])
+        region = region_of(job.crop, arrays, result.keypoints.get(view), job.video.id, view)
+        index, factor = arrays["frame_index"], reduction(region, job.size)
+        cuts[view] = _room(job, view, len(index))
+        for number, frame in reader.reduced(index, factor):
+            small = cut_reduced(frame, region, job.size, (width, height), factor, flip=bool(arrays["flip"]))
+            cuts[view][index == number] = small
+    return cuts
+
+
+def region_of(crop: Crop, arrays: Arrays, keypoints: np.ndarray | None, video_id: str, view: int) -> np.ndarray:
+    """The region of one view, in the mirror image where the view is flipped: (4,) x0 y0 x1 y1, edge coordinates."""
+    width, height = (int(side) for side in arrays["frame_size"])
+    joints = np.zeros((1, 1, 1, 3), np.float32) if keypoints is None else keypoints
+    return crop.region(joints, (width, height), video_id, view)

@@ -1,0 +1,1 @@
+"""What a recipe asks for, and what of it the cache lacks."""

@@ -1,0 +1,61 @@
+"""What missing clips will cost: bytes from the arrays' shapes, seconds from what earlier segments took."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from math import prod
+
+from ...cache.store import Shelf
+from ...errors import CacheError, StorageError
+from ...stages.skeletons import SKELETONS
+from ..utils.text import amount
+from .array_shapes import shapes
+from .plan import Plan, StagePlan
+
+COCO_JOINTS = 17  # what a pose model gives, where the data set has no skeleton of its own
+ROOM_LEFT = 64 << 20  # a disk is never filled to its last byte
+
+
+def clip_bytes(planned: Plan, stage: str) -> int:
+    """Bytes of one clip's row in a stage, uncompressed; a little is added for its id, digest and checksum."""
+    recipe = planned.recipe
+    own = planned.catalogue.skeleton if recipe.pose.source == "annotations" else None
+    skeleton = SKELETONS.get(recipe.pose.layout, own)
+    joints = len(skeleton.joints) if skeleton else COCO_JOINTS
+    numbers = {name: prod(shape) for name, shape in shapes(recipe, planned.graph, joints).items()}
+    row = {
+        "decode": (4 + 8) * recipe.decode.frames + 13,
+        "pose": 4 * numbers["keypoints"],
+        "backbone": 2 * (numbers["global_grid"] + numbers["local_map"]),
+        "heatmaps": 2 * numbers["joint_heatmap"],
+        "tokens": 2 * numbers.get("joint_map", 0),
+    }
+    return row[stage] + 100
+
+
+def clip_seconds(planned: Plan, stage: StagePlan) -> float | None:
+    """Seconds that a clip took in an earlier segment of the stage, under any key; None where there is none."""
+    shelves = [stage.shelf, *(shelf for shelf in planned.store.shelves() if other(shelf, stage))]
+    for shelf in shelves:
+        for name in shelf.segments()[:1]:
+            with suppress(CacheError):  # a damaged segment is told of elsewhere
+                return float(shelf.segment(name).provenance.get("seconds_per_clip", 0.0))
+    return None
+
+
+def other(shelf: Shelf, stage: StagePlan) -> bool:
+    """Whether a shelf holds the same stage under another key."""
+    return shelf.stage == stage.name and shelf.key != stage.shelf.key
+
+
+def check_space(planned: Plan) -> None:
+    """Refuse to begin what the disk cannot hold; what compression saves cannot be known. Raises StorageError."""
+    if planned.recipe.cache.compression != "none":
+        return
+    needed = sum(len(stage.missing) * clip_bytes(planned, name) for name, stage in planned.stages.items())
+    free = planned.store.free_bytes()
+    if needed + ROOM_LEFT > free:
+        raise StorageError(
+            f"cache.root: {planned.recipe.cache.root} has {amount(free)} free, and {amount(needed)} would be written; "
+            "free space, choose another cache, or extract less"
+        )

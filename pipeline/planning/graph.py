@@ -1,0 +1,138 @@
+"""Recipe -> the five stages with their keys: who takes what from whom, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...cache.keys import stage_key
+from ...errors import WeightsError
+from ...stages.backbone.network import Backbone
+from ...stages.base import Stage
+from ...stages.decode import Decode
+from ...stages.heatmaps import Heatmaps
+from ...stages.pose.stage import Pose
+from ...stages.tokens import Tokens
+from ...stages.weights import sha256
+from ..recipe.schema import WORDS, Recipe
+
+
+@dataclass(frozen=True)
+class Node:
+    """One stage of one recipe.
+
+    takes: the stages whose cached arrays (or whose frames) it needs. annotated: whether its rows depend on the data
+    set's annotation as well as on the video's bytes.
+    """
+
+    stage: Any
+    key: str
+    takes: tuple[str, ...]
+    annotated: bool
+    upstream: Mapping[str, str]
+
+    def description(self) -> dict[str, Any]:
+        """What the key stands for, in plain words, for stage.json."""
+        stage: Stage = self.stage
+        return {
+            "stage": stage.name,
+            "version": stage.version,
+            "settings": dict(stage.settings()),
+            "upstream": dict(self.upstream),
+            "arrays": {name: array.attributes() | {"dtype": array.dtype} for name, array in stage.arrays.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The stages that a recipe needs, in the order in which they run."""
+
+    nodes: Mapping[str, Node]
+
+    def __getitem__(self, name: str) -> Node:
+        return self.nodes[name]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The stages' names, in graph order."""
+        return tuple(self.nodes)
+
+    def below(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        """The wanted stages and all that they take, in graph order."""
+        needed = set(wanted)
+        for name in reversed(self.names):
+            if name in needed:
+                needed.update(self.nodes[name].takes)
+        return tuple(name for name in self.names if name in needed)
+
+
+def graph(recipe: Recipe) -> Graph:
+    """The stages of a recipe and their keys; reads no video, and a weights file at most once, for its digest."""
+    backbone = _backbone(recipe)
+    pose = _pose(recipe)
+    person = recipe.backbone.crop == "person"
+    stages: dict[str, tuple[Any, tuple[str, ...]]] = {
+        "decode": (Decode(**_same(Decode, recipe.decode)), ()),
+        "pose": (pose, ("decode",)),
+        "backbone": (backbone, ("decode", "pose") if person else ("decode",)),
+        "heatmaps": (_heatmaps(recipe, backbone), ("decode", "pose")),
+        "tokens": (Tokens(form=recipe.tokens.form), ("backbone", "heatmaps")),
+    }
+    if not stages["tokens"][0].cached:
+        del stages["tokens"]
+    nodes: dict[str, Node] = {}
+    for name, (stage, takes) in stages.items():
+        upstream = {above: nodes[above].key for above in takes}
+        annotated = any(nodes[above].annotated for above in takes) or (name == "pose" and uses_annotation(recipe))
+        key = stage_key(name, stage.version, stage.settings(), upstream)
+        nodes[name] = Node(stage, key, takes, annotated, upstream)
+    return Graph(nodes)
+
+
+def uses_annotation(recipe: Recipe) -> bool:
+    """Whether joints or boxes come from the annotations of the data set."""
+    return recipe.pose.source != "mmpose" or recipe.pose.detector == "annotations"
+
+
+def _backbone(recipe: Recipe) -> Backbone:
+    weights = identity(recipe.backbone.weights, recipe.backbone.weights_sha256, "backbone.weights")
+    above = {"weights": weights, "crop_seed": recipe.decode.seed, "jpeg": recipe.decode.jpeg}
+    return Backbone(**_same(Backbone, recipe.backbone) | above)
+
+
+def _pose(recipe: Recipe) -> Pose:
+    own = _same(Pose, recipe.pose)
+    if recipe.pose.source != "annotations":
+        settings = recipe.pose
+        own["checkpoint"] = identity(settings.checkpoint, settings.checkpoint_sha256, "pose.checkpoint")
+        own["detector_weights"] = identity(settings.detector_weights, settings.detector_sha256, "pose.detector_weights")
+    return Pose(**own)
+
+
+def _heatmaps(recipe: Recipe, backbone: Backbone) -> Heatmaps:
+    grid = backbone.grid(recipe.backbone.local_layer)
+    return Heatmaps(**_same(Heatmaps, recipe.heatmaps), grid=grid, crop=backbone.cropping)
+
+
+def identity(weights: str, digest: str | None, setting: str) -> str:
+    """What weights count by in a key: their official name, or their file's sha256 (from the recipe or the file)."""
+    if weights in WORDS:
+        return weights
+    path = Path(weights)
+    if path.is_file():
+        found = sha256(path)
+        if digest and digest != found:
+            raise WeightsError(f"{setting}: {path} has sha256 {found}, the recipe says {digest}; give the right file")
+        return found
+    if digest:
+        return digest
+    raise WeightsError(f"{setting}: no file {path}; give a file, or one of {', '.join(sorted(WORDS))}")
+
+
+def _same(stage: type, section: Any) -> dict[str, Any]:
+    """The section's values for the stage's fields of the same name."""
+    values = section.model_dump()
+    return {name: values[name] for name in stage.__dataclass_fields__ if name in values}

@@ -1,0 +1,66 @@
+"""Which joints a recipe's cache holds, and how a run's network gets the joints it was trained on for a new video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import UsageError
+from ...stages.skeletons import NTU, PENN_ACTION, SKELETONS, Skeleton
+from ..recipe.schema import Recipe
+
+KNOWN = {"penn_action": PENN_ACTION, "drawn": PENN_ACTION, "ntu": NTU}  # by dataset.kind, where the list is not at hand
+DETECTOR = "fasterrcnn_mobilenet_v3_large_320_fpn"  # that of `star init videos`
+
+
+def held(recipe: Recipe, annotated: Skeleton | None) -> Skeleton:
+    """The layout of the cached joints; annotated: that of the data set's annotations. May need mmpose's own lists."""
+    if recipe.pose.layout != "own":
+        return SKELETONS[recipe.pose.layout]
+    if recipe.pose.source == "annotations" and annotated is not None:
+        return annotated
+    from ...stages.pose import mmpose_models
+
+    return mmpose_models.design(recipe.pose.model).skeleton
+
+
+def for_other_source(trained: Recipe, annotated: Skeleton | None, overrides: Sequence[str]) -> tuple[str, ...]:
+    """What a changed `pose.source` needs besides, as overrides: the layout of the run, and a detector of people.
+
+    Nothing where the run's joints were not annotated, or where the source stays. Raises UsageError where nothing says
+    which joints the run was trained on.
+    """
+    changed = {override.partition("=")[0].strip() for override in overrides}
+    if "pose.source" not in changed or trained.pose.source != "annotations":
+        return ()
+    added = [] if trained.pose.layout != "own" or "pose.layout" in changed else [_layout(trained, annotated)]
+    if trained.pose.detector == "annotations" and "pose.detector" not in changed:
+        added.append(f"pose.detector={DETECTOR}")
+    return tuple(added)
+
+
+def _layout(trained: Recipe, annotated: Skeleton | None) -> str:
+    skeleton = annotated or KNOWN.get(trained.dataset.kind)
+    if skeleton is None or skeleton.name not in SKELETONS:
+        names = ", ".join(SKELETONS)
+        raise UsageError(
+            "--set pose.source: the layout of the joints that the run was trained on is not known here; "
+            f"add --set pose.layout=NAME, one of {names}"
+        )
+    return f"pose.layout={skeleton.name}"
+
+
+def check(recipe: Recipe, annotated: Skeleton | None, run: Path, note: Mapping[str, Any]) -> None:
+    """Refuse joints that a run's network cannot take, before a video is opened. Raises UsageError with both counts."""
+    unknown = recipe.pose.source == "annotations" and annotated is None
+    if unknown or not {"joint_map", "joint_heatmap"} & set(note["arrays"]):
+        return
+    skeleton = held(recipe, annotated)
+    people = recipe.pose.people if recipe.heatmaps.people == "separate" else 1
+    given, taken = people * len(skeleton.joints), int(note["network"]["joints"])
+    if given != taken:
+        raise UsageError(
+            f"--run {run}: its network takes {taken} joints, and these settings give {given} ({skeleton.name}); "
+            "set pose.layout, pose.people and heatmaps.people to what it was trained on"
+        )

@@ -1,0 +1,258 @@
+"""The data set's videos with the digests of their bytes, remembered in the cache.
+
+CACHE/catalogues/NAME.json keeps, per video, its label, split, groups and the digests of its bytes and of its
+annotation, with the size and modification time at which they were read. So no byte is read twice, and where the
+data set is not mounted (a laptop that has only the cache) the list itself serves: training and the stages that need
+no video go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from ...cache import atomic
+from ...cache.keys import canonical, file_digest, folder_digest
+from ...errors import DatasetError
+from ...stages.skeletons import Skeleton
+from .. import datasets
+from ..datasets.base import Catalogue, Video
+from ..recipe.schema import Dataset
+from .shard import Shard
+
+
+class Digests(NamedTuple):
+    """Hex digests of a video's bytes and of its annotation; "" for what is not there or was never read."""
+
+    video: str = ""
+    annotation: str = ""
+
+    def row(self, annotated: bool) -> str:
+        """What a cached row of this video names as its source; "" where the video was never read."""
+        if not annotated or not self.annotation or not self.video:
+            return self.video
+        return hashlib.blake2b("".join(self).encode(), digest_size=16).hexdigest()
+
+
+@dataclass(slots=True)
+class Source:
+    """The bytes behind one video: their digests, and the sizes and modification times at which those were read."""
+
+    digests: Digests = Digests()
+    video_stamp: tuple[int, int] = (0, 0)
+    annotation_stamp: tuple[int, int] = (0, 0)
+    present: bool = True
+
+
+class Sources:
+    """The digests of a catalogue's videos, read when first asked for and remembered.
+
+    A video that is gone keeps the digest under which it was extracted, so that its features can still be used; one
+    that is no longer on the list is `removed`.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        memory: dict[str, Source],
+        removed: Iterable[str] = (),
+        parts: Mapping[Path, int] = MappingProxyType({}),
+    ) -> None:
+        self.catalogue = catalogue
+        self.memory = memory
+        self.known = {video.id: self._look(video) for video in catalogue.videos}
+        self.removed = sorted((memory.keys() | set(removed)) - self.known.keys())
+        self.parts = parts  # what shards remembered apart, with the modification times at which it was read
+        self.changed = self.removed != sorted(removed) or bool(parts)
+
+    def _look(self, video: Video) -> Source:
+        """The remembered digests that still hold, by size and modification time."""
+        old = self.memory.get(video.id, Source())
+        found = _status(video.media)
+        if found is None:
+            return replace(old, present=False)
+        stamp = _stamp(found)
+        beside = _status(video.annotation) if video.annotation else None
+        note = _stamp(beside) if beside else None
+        same_video = stamp == old.video_stamp and stat.S_ISREG(found.st_mode)
+        same_note = note in (None, old.annotation_stamp)
+        if same_video and same_note and old.present:
+            return old
+        known = Digests(old.digests.video if same_video else "", old.digests.annotation if same_note else "")
+        return Source(known, stamp, note or old.annotation_stamp)
+
+    def get(self, video: Video) -> Digests:
+        """The digests of a video, reading its bytes where they are not remembered.
+
+        Raises nothing for a video that cannot be read: its digest stays "" and extraction says why.
+        """
+        source = self.known[video.id]
+        if source.present and (not source.digests.video or (video.annotation and not source.digests.annotation)):
+            self.learn(video.id, digests(video, source.digests))
+        return self.known[video.id].digests
+
+    def learn(self, video_id: str, found: Digests) -> None:
+        """Remember digests that were read here, or in a decoding child."""
+        if self.known[video_id].digests != found:
+            self.known[video_id] = replace(self.known[video_id], digests=found)
+            self.changed = True
+
+
+def digests(video: Video, known: Digests) -> Digests:
+    """The digests of a video, reading only what is not known."""
+    annotation = known.annotation or (_digest(video.annotation) if video.annotation else "")
+    return Digests(known.video or _digest(video.media), annotation)
+
+
+def _digest(path: Path) -> str:
+    try:
+        if path.is_dir():
+            return folder_digest(path)
+        return file_digest(path) if path.is_file() else ""
+    except OSError:
+        return ""
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)  # noqa: PTH116 (a path's own method takes twice the time)
+    except OSError:
+        return None
+
+
+def _stamp(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns
+
+
+def open_catalogue(settings: Dataset, cache: Path) -> tuple[Catalogue, Sources, str]:
+    """The data set's catalogue, its digests, and a warning ("" if all is well).
+
+    Falls back on the remembered list where the data set's root is not there. Raises DatasetError where there is
+    neither, or where the data set is empty.
+    """
+    name = settings.name or settings.root.name or settings.kind
+    path = _path(settings, cache, name)
+    remembered = _read(path)
+    warning = ""
+    if settings.root.exists() or remembered is None:
+        catalogue = replace(datasets.load(settings), name=name)
+    else:
+        catalogue = _restore(remembered, settings.root, name)
+        warning = f"dataset.root: {settings.root} is not there; going on with the list of videos kept in {path}"
+    if not catalogue.videos:
+        raise DatasetError(
+            f"dataset.root: {settings.root} has no videos of kind {settings.kind!r}; see docs/datasets.md"
+        )
+    removed = remembered.get("removed", ()) if remembered else ()
+    parts = _parts(path)
+    memory = _memory(remembered)
+    for part in parts:
+        for video, source in _memory(_read(part)).items():
+            memory[video] = max(memory.get(video, source), source, key=_age)
+    return catalogue, Sources(catalogue, memory, removed, parts), warning
+
+
+def remember(settings: Dataset, cache: Path, sources: Sources, shard: Shard | None = None) -> None:
+    """Write the list and its digests beside the features; whole or absent, like everything in a cache.
+
+    A shard writes the list only where there is none, and the digests of its own videos into a file of its own, since
+    other shards write at the same time.
+    """
+    catalogue = sources.catalogue
+    path = _path(settings, cache, catalogue.name)
+    with atomic.reporting(cache):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if shard is None or not path.exists():
+            atomic.replace(path, json.dumps(_describe(catalogue, sources, settings.root)).encode())
+        if shard is None:
+            for part in [part for part, time in _parts(path).items() if sources.parts.get(part) == time]:
+                part.unlink(missing_ok=True)  # it is in the list now
+        else:
+            names = shard.share(video.id for video in catalogue.videos)
+            own = replace(catalogue, videos=[video for video in catalogue.videos if video.id in names])
+            part = path.with_suffix(f".{shard.number}-of-{shard.of}.json")
+            atomic.replace(part, json.dumps(_describe(own, sources, settings.root)).encode())
+
+
+def _path(settings: Dataset, cache: Path, name: str) -> Path:
+    return cache / "catalogues" / f"{_safe(name)}-{_identity(settings)}.json"
+
+
+def _parts(path: Path) -> dict[Path, int]:
+    """The files that shards wrote beside a list, with their modification times in ns."""
+    found = {part: _status(part) for part in sorted(path.parent.glob(f"{path.stem}.*-of-*.json"))}
+    return {part: status.st_mtime_ns for part, status in found.items() if status}
+
+
+def _age(source: Source) -> tuple[bool, int, int]:
+    """Which of two memories of one video is of later bytes."""
+    return bool(source.digests.video), source.video_stamp[1], source.annotation_stamp[1]
+
+
+def _identity(settings: Dataset) -> str:
+    """Which list this is: everything that chooses videos, labels and splits, but no path."""
+    chosen = {"kind": settings.kind, "split": settings.split, "version": settings.version}
+    chosen |= {"classes": list(settings.classes or ()), "test_share": settings.test_share}
+    later = {"fold": settings.fold, "split_by": settings.split_by, "split_seed": settings.split_seed}
+    later |= {"list": settings.list and settings.list.name}
+    chosen |= {name: value for name, value in later.items() if value != Dataset.model_fields[name].default}
+    return hashlib.blake2b(canonical(chosen), digest_size=4).hexdigest()
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name) or "data"
+
+
+def _describe(catalogue: Catalogue, sources: Sources, root: Path) -> dict[str, Any]:
+    skeleton = catalogue.skeleton
+    return {
+        "format": "star-catalogue",
+        "format_version": 1,
+        "classes": list(catalogue.classes),
+        "skeleton": skeleton and [skeleton.name, skeleton.joints, skeleton.flip_pairs, skeleton.limbs],
+        "left_out": [list(pair) for pair in catalogue.left_out],
+        "removed": sources.removed,
+        "videos": [_row(video, sources.known[video.id], root) for video in catalogue.videos],
+    }
+
+
+def _row(video: Video, source: Source, root: Path) -> list[Any]:
+    place = os.path.relpath(video.annotation, root) if video.annotation else None
+    stamps = [*source.video_stamp, *source.annotation_stamp]
+    digest = [*source.digests, *stamps]
+    return [video.id, video.label, video.split, os.path.relpath(video.media, root), place, list(video.groups), *digest]
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The remembered list; a broken or strange one is only a lost memory."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if found["format"] == "star-catalogue" and found["format_version"] == 1 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _memory(remembered: dict[str, Any] | None) -> dict[str, Source]:
+    rows: Iterable[Any] = remembered["videos"] if remembered else ()
+    return {row[0]: Source(Digests(row[6], row[7]), (row[8], row[9]), (row[10], row[11])) for row in rows}
+
+
+def _restore(remembered: dict[str, Any], root: Path, name: str) -> Catalogue:
+    videos = [
+        Video(row[0], row[1], row[2], root / row[3], root / row[4] if row[4] else None, tuple(map(tuple, row[5])))
+        for row in remembered["videos"]
+    ]
+    skeleton = remembered["skeleton"]
+    if skeleton:
+        joints, pairs, limbs = skeleton[1:]
+        skeleton = Skeleton(skeleton[0], tuple(joints), tuple(map(tuple, pairs)), tuple(map(tuple, limbs)))
+    left_out = tuple((video, reason) for video, reason in remembered["left_out"])
+    return Catalogue(name, tuple(remembered["classes"]), videos, skeleton, left_out)

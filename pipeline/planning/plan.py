@@ -1,0 +1,245 @@
+"""Recipe + catalogue + cache -> what is cached, missing, stale or failed, and why. Opens no video, writes nothing."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from ...cache.failures import Failure, Ledger
+from ...cache.index import row_keys
+from ...cache.store import Place, Shelf, Store
+from ...errors import MissingFeatures
+from ...stages.skeletons import SKELETONS
+from ..datasets.base import Catalogue, Video
+from ..recipe.schema import Pose, Recipe
+from . import manifest
+from .graph import Graph, graph
+from .manifest import Sources
+from .selection import Selection
+from .shard import Shard
+
+
+class Clip(NamedTuple):
+    """One row of the cache: a video under one choice of frames and one flip."""
+
+    video: Video
+    view: int
+
+
+@dataclass
+class StagePlan:
+    """One stage of the recipe against the cache.
+
+    places: where each cached clip lies. missing: clips to compute. stale: videos whose bytes are not those that were
+    extracted (their clips are missing too). failed: clips whose video is in the ledger. broken: one line for each
+    segment that cannot be read; its clips are missing.
+    """
+
+    name: str
+    shelf: Shelf
+    places: dict[tuple[str, int], Place] = field(default_factory=dict)
+    missing: list[Clip] = field(default_factory=list)
+    stale: set[str] = field(default_factory=set)
+    failed: list[Clip] = field(default_factory=list)
+    broken: tuple[str, ...] = ()
+
+
+@dataclass
+class Plan:
+    """What a recipe wants and what its cache has."""
+
+    recipe: Recipe
+    graph: Graph
+    catalogue: Catalogue
+    sources: Sources
+    store: Store
+    ledger: Ledger
+    failures: dict[str, Failure]
+    stages: dict[str, StagePlan]
+    retried: bool = False
+    warning: str = ""
+    shard: Shard | None = None
+
+    @property
+    def missing(self) -> int:
+        """How many rows are to be computed, over all stages."""
+        return sum(len(stage.missing) for stage in self.stages.values())
+
+
+def plan(
+    recipe: Recipe,
+    *,
+    only: Sequence[str] = (),
+    force: bool = False,
+    retry_failed: bool = False,
+    shard: Shard | None = None,
+) -> Plan:
+    """Compare recipe, catalogue and cache.
+
+    only: stages asked for by name; they and what they take are planned (default: `worthwhile`). force: the stages in
+    `only` (default: all) count as missing even where they are cached. retry_failed: the ledger is not believed. shard:
+    only its share of the videos is planned.
+    """
+    with _no_garbage():
+        nodes = graph(recipe)
+        store = Store(recipe.cache.root)
+        listed, sources, warning = manifest.open_catalogue(recipe.dataset, recipe.cache.root)
+        ledger = Ledger(recipe.cache.root / "failures.jsonl")
+        wanted = nodes.below(tuple(only) or worthwhile(recipe, nodes))
+        clips = list(clips_of(recipe, listed))
+        if shard:
+            share = shard.share(video.id for video in listed.videos)
+            clips = [clip for clip in clips if clip.video.id in share]
+        videos = {video.id: video for video in listed.videos}
+        failures = {} if retry_failed else _believed(ledger, sources, videos, recipe.pose)
+
+        wants = _Wants(clips, sources)
+        stages = {
+            name: _compare(store.shelf(name, nodes[name].key), wants, nodes[name].annotated, failures)
+            for name in wanted
+        }
+    result = Plan(recipe, nodes, listed, sources, store, ledger, failures, stages, retry_failed, warning, shard)
+    if force:
+        for name in only or wanted:
+            stages[name].missing = [clip for clip in clips if clip.video.id not in failures]
+    return result
+
+
+def worthwhile(recipe: Recipe, nodes: Graph) -> tuple[str, ...]:
+    """All stages, since the next question may be of those that this recipe's network does not read; but no backbone
+    where the joint tokens are bare heat maps and nothing else is read: it is nearly all of the time and the disk."""
+    bare = recipe.tokens.form == "heatmap" and recipe.model.modalities == "joint"
+    return tuple(name for name in nodes.names if name != "backbone" or not bare)
+
+
+class _Wants:
+    """The rows that a recipe asks for: the same in every stage, so that each is named once.
+
+    names: (video, view) of every clip.
+    """
+
+    def __init__(self, clips: list[Clip], sources: Sources) -> None:
+        self.clips, self.sources = clips, sources
+        self.names = [(clip.video.id, clip.view) for clip in clips]
+
+    def keys(self, annotated: bool) -> np.ndarray:
+        """What an index knows the rows by; annotated: whether they depend on annotations, where there are any."""
+        return self._of_both if annotated and any(clip.video.annotation for clip in self.clips) else self._of_videos
+
+    @cached_property
+    def _of_videos(self) -> np.ndarray:
+        return self._keys(False)
+
+    @cached_property
+    def _of_both(self) -> np.ndarray:
+        return self._keys(True)
+
+    def _keys(self, annotated: bool) -> np.ndarray:
+        digests = [self.sources.get(clip.video).row(annotated) for clip in self.clips]
+        return row_keys([video for video, _ in self.names], [view for _, view in self.names], digests)
+
+
+atexit.register(gc.unfreeze)  # or libraries that count their objects at the end would miss what `plan` froze
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Hold the collector while millions of small tuples are made: it would go through all of them again and again."""
+    held = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if held:
+            gc.freeze()  # what was made is kept; the first collection would go through all of it
+            gc.enable()
+
+
+def remember(plan: Plan) -> None:
+    """Keep the list of videos and their digests in the cache, if there is one and there is something new."""
+    if plan.sources.changed and plan.recipe.cache.root.is_dir() and not plan.warning:
+        manifest.remember(plan.recipe.dataset, plan.recipe.cache.root, plan.sources, plan.shard)
+
+
+def clips_of(recipe: Recipe, catalogue: Catalogue) -> Iterator[Clip]:
+    """Every (video, view) that the recipe asks for, all views of a video together."""
+    views = {"train": recipe.decode.views.train, "test": recipe.decode.views.test}
+    for video in catalogue.videos:
+        for view in range(views[video.split]):
+            yield Clip(video, view)
+
+
+def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video], pose: Pose) -> dict[str, Failure]:
+    """Failures that still hold: of videos of this data set whose bytes are those that failed."""
+    return {
+        failure.video: failure
+        for failure in ledger.load()
+        if failure.video in videos
+        and failure.source == sources.get(videos[failure.video]).row(True)
+        and (failure.kind != "annotation" or _reads_annotation(pose, videos[failure.video]))
+    }
+
+
+def _reads_annotation(pose: Pose, video: Video) -> bool:
+    """Whether a bad annotation of a video would stop it under these settings too."""
+    if pose.source == "auto":
+        return video.annotation is not None
+    return "annotations" in (pose.source, pose.detector)
+
+
+def _compare(shelf: Shelf, wants: _Wants, annotated: bool, failures: dict[str, Failure]) -> StagePlan:
+    shelf.description()  # refuses a format version that this star does not read
+    index = shelf.index()
+    stage = StagePlan(shelf.stage, shelf, broken=index.broken)
+    places = index.find_keys(wants.keys(annotated)) if len(index) else [None] * len(wants.clips)
+    stage.places = {name: place for name, place in zip(wants.names, places, strict=True) if place is not None}
+    for clip, place in zip(wants.clips, places, strict=True) if len(stage.places) < len(places) else ():
+        video, view = clip
+        if place is not None:
+            continue
+        if video.id in failures:
+            stage.failed.append(clip)
+        else:
+            stage.missing.append(clip)
+            if index.sources(video.id, view):  # under other bytes
+                stage.stale.add(video.id)
+    return stage
+
+
+def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
+    """The clips of a split for which every one of the stages is cached, and why others are left out.
+
+    Raises MissingFeatures where there is not one.
+    """
+    stages = tuple(stages)
+    wanted = [clip for clip in clips_of(plan.recipe, plan.catalogue) if clip.video.split == split]
+    have = [plan.stages[name].places for name in stages]
+    complete = [clip for clip in wanted if all((clip.video.id, clip.view) in places for places in have)]
+    if not complete:
+        raise MissingFeatures(
+            f"cache.root: {plan.recipe.cache.root} has no {split} clip with all of {', '.join(stages)}; "
+            "run `star extract` with this recipe (and the same --set) first"
+        )
+    kept = {clip.video.id for clip in complete}
+    lost = dict.fromkeys(clip.video.id for clip in wanted if clip.video.id not in kept)
+    return Selection(
+        videos=[clip.video for clip in complete],
+        views=[clip.view for clip in complete],
+        places={name: [plan.stages[name].places[clip.video.id, clip.view] for clip in complete] for name in stages},
+        shelves={name: plan.stages[name].shelf for name in stages},
+        classes=plan.catalogue.classes,
+        skeleton=SKELETONS.get(plan.recipe.pose.layout, plan.catalogue.skeleton),
+        left_out=[(video, _reason(plan, video)) for video in lost],
+    )
+
+
+def _reason(plan: Plan, video: str) -> str:
+    failure = plan.failures.get(video)
+    return f"{failure.kind}: {failure.message}" if failure else "not extracted yet"

@@ -1,0 +1,67 @@
+"""What a run reads: clips, and where their features lie. Made by the plan, taken by everything in stage two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from ...cache.store import Place, Shelf
+from ...stages.skeletons import Skeleton
+from ..datasets.base import Video
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Clips in a fixed order, one (video, view) each, and the place of every clip in every stage's shelf.
+
+    videos, views: one entry a clip; a video with several views stands in `videos` once for each of them.
+    places: stage -> one place a clip. shelves: stage -> where those places are.
+    left_out: (video id, reason) of what the data set has but this selection cannot give.
+    classes: the labels' names; a video's label counts in them.
+    """
+
+    videos: Sequence[Video]
+    views: Sequence[int]
+    places: Mapping[str, Sequence[Place]]
+    shelves: Mapping[str, Shelf]
+    left_out: Sequence[tuple[str, str]]
+    classes: tuple[str, ...]
+    skeleton: Skeleton | None = None
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def pick(self, clips: Sequence[int]) -> Selection:
+        """The same selection with only these clips, in this order."""
+        return replace(
+            self,
+            videos=[self.videos[clip] for clip in clips],
+            views=[self.views[clip] for clip in clips],
+            places={stage: [places[clip] for clip in clips] for stage, places in self.places.items()},
+        )
+
+    def first_views(self) -> Selection:
+        """One clip a video: its lowest view."""
+        return self.pick([clips[0] for clips in self.clips_of.values()])
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(clips,) int64: every clip's class, -1 where its video has none."""
+        return np.fromiter((video.label for video in self.videos), np.int64, len(self.videos))
+
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """Group's name ("subject") -> every clip's value ("P001"), "" where a clip has none."""
+        names = dict.fromkeys(name for video in self.videos for name, _ in video.groups)
+        return {name: [dict(video.groups).get(name, "") for video in self.videos] for name in names}
+
+    @cached_property
+    def clips_of(self) -> dict[str, list[int]]:
+        """Video id -> its clips by view, in the order in which the videos first appear."""
+        found: dict[str, list[int]] = {}
+        for clip, video in enumerate(self.videos):
+            found.setdefault(video.id, []).append(clip)
+        return {video: sorted(clips, key=self.views.__getitem__) for video, clips in found.items()}

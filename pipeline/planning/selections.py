@@ -1,0 +1,27 @@
+"""The cached clips that training and testing read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..recipe.schema import Recipe
+from ..utils.progress import tell
+from ..utils.text import counted
+from .inputs import stages_for_training
+from .plan import plan, remember, select
+from .selection import Selection
+from .status import warn
+
+
+def selections(recipe: Recipe, splits: Sequence[str], quiet: bool) -> list[Selection]:
+    """The cached clips of each split that training with this recipe reads; says what is left out."""
+    stages = stages_for_training(recipe)
+    planned = plan(recipe, only=stages)
+    remember(planned)
+    warn(planned, quiet)
+    found = [select(planned, split, stages) for split in splits]
+    lost = sum(len(selection.left_out) for selection in found)
+    if lost and not quiet:
+        video, reason = next(pair for selection in found for pair in selection.left_out)
+        tell(f"left out: {counted(lost, 'video')} without features ({video}: {reason}, …); `star status` counts them")
+    return found

@@ -1,0 +1,119 @@
+"""A plan in words and figures: what is cached, missing, stale, failed; why, and what the rest would cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..datasets.base import one_sided
+from ..utils.progress import tell
+from ..utils.text import amount, clock, counted, table
+from .cost import clip_bytes, clip_seconds, other
+from .plan import Plan, StagePlan
+
+
+def status(plan: Plan) -> dict[str, Any]:
+    """The state of a recipe's cache as JSON: per stage counts, bytes, the reason for what is missing, and its cost."""
+    return {
+        "data": plan.catalogue.name,
+        "videos": len(plan.catalogue.videos),
+        "classes": len(plan.catalogue.classes),
+        "cache": str(plan.recipe.cache.root),
+        "missing": plan.missing,
+        "failed_videos": sorted(plan.failures),
+        "left_out": len(plan.catalogue.left_out),
+        "removed_videos": plan.sources.removed,
+        "warnings": warnings(plan),
+        "stages": [_stage(plan, stage) for stage in plan.stages.values()],
+    }
+
+
+def warnings(plan: Plan) -> list[str]:
+    """What a person should know before the cache is used: broken segments, videos that are gone, lone sides."""
+    found = [line for stage in plan.stages.values() for line in stage.broken]
+    if found:
+        found.append("broken segments count as missing; `star verify --repair` moves them aside")
+    removed = plan.sources.removed
+    if removed:
+        named = ", ".join(removed[:3]) + (", …" if len(removed) > 3 else "")
+        found.append(f"removed from the data set since, and left out: {counted(len(removed), 'video')} ({named})")
+    lone = one_sided(plan.catalogue)
+    return [*found, lone] if lone else found
+
+
+def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:
+    missing = len(stage.missing)
+    seconds = clip_seconds(plan, stage) if missing else None
+    return {
+        "stage": stage.name,
+        "key": stage.shelf.key,
+        "cached": len(stage.places),
+        "missing": missing,
+        "stale_videos": len(stage.stale),
+        "failed": len(stage.failed),
+        "bytes": stage.shelf.bytes(),
+        "why": _why(plan, stage) if missing else "",
+        "bytes_to_write": missing * clip_bytes(plan, stage.name),
+        "seconds": None if seconds is None else round(seconds * missing, 1),
+    }
+
+
+def _why(plan: Plan, stage: StagePlan) -> str:
+    """The reason for what is missing: new videos, changed bytes, or the settings in which the nearest key differs."""
+    if stage.stale:
+        return f"{counted(len(stage.stale), 'video')} changed"
+    if stage.places:
+        return "not extracted yet"
+    mine = plan.graph[stage.name].description()
+    others = [shelf.description() for shelf in plan.store.shelves() if other(shelf, stage)]
+    nearest = min((changes(other, mine) for other in others), key=len, default=[])
+    return ", ".join(nearest) or "not extracted yet"
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The settings in which two descriptions of a stage differ, as "sigma 1.0 -> 1.5"."""
+    before, after = _flat(old.get("settings", {})), _flat(new.get("settings", {}))
+    found = [
+        f"{name} {before.get(name, 'none')} → {after.get(name, 'none')}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+    if old.get("version") != new.get("version"):
+        found.append(f"version {old.get('version')} → {new.get('version')}")
+    above = [name for name, key in new["upstream"].items() if old.get("upstream", {}).get(name) != key]
+    return found or [f"{name} changed" for name in above]
+
+
+def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def lines(state: dict[str, Any]) -> list[str]:
+    """The same as a table for a person."""
+    rows: list[tuple[str, ...]] = [
+        ("stage", "cached", "missing", "stale", "failed", "bytes", "why, and what it would cost")
+    ]
+    for stage in state["stages"]:
+        cost = ""
+        if stage["missing"]:
+            cost = f"; about {amount(stage['bytes_to_write'])}"
+            cost += "" if stage["seconds"] is None else f", {clock(stage['seconds'])}"
+        counts = [f"{stage[name]:,}" for name in ("cached", "missing", "stale_videos", "failed")]
+        rows.append((stage["stage"], *counts, amount(stage["bytes"]), stage["why"] + cost))
+    return [
+        f"{state['data']}: {state['videos']:,} videos, {state['classes']} classes; cache {state['cache']}",
+        *table(rows),
+        *state["warnings"],
+    ]
+
+
+def warn(planned: Plan, quiet: bool) -> None:
+    """Say on stderr what `warnings` finds, unless quiet."""
+    for line in [planned.warning, *warnings(planned)] if not quiet else ():
+        if line:
+            tell(f"warning: {line}")

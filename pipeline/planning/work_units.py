@@ -1,0 +1,94 @@
+"""A plan, cut into units of work: up to one segment of clips that lack the same stages."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...cache.store import Place
+from ..datasets.base import Video
+from .manifest import Digests
+from .plan import Clip, Plan
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Clips that lack the same stages; what one Dask task does, and what one kill can lose.
+
+    inputs: per cached stage that the lacking ones take, the place of every clip's row. known: the digests of each
+    video's bytes and of its annotation, "" where they were never read.
+    """
+
+    stages: tuple[str, ...]
+    clips: tuple[Clip, ...]
+    inputs: Mapping[str, tuple[Place, ...]]
+    known: Mapping[str, Digests]
+
+    @cached_property
+    def videos(self) -> dict[str, tuple[Video, tuple[int, ...]]]:
+        """Every video with its views, in order."""
+        views: dict[str, list[int]] = defaultdict(list)
+        videos = {}
+        for video, view in self.clips:
+            videos[video.id] = video
+            views[video.id].append(view)
+        return {name: (video, tuple(views[name])) for name, video in videos.items()}
+
+
+def units(plan: Plan) -> list[Unit]:
+    """Everything that the plan lacks, in the catalogue's order; clips of one video stay together."""
+    lacking: dict[tuple[str, int], list[str]] = defaultdict(list)
+    clips: dict[tuple[str, int], Clip] = {}
+    for name, stage in plan.stages.items():
+        for clip in stage.missing:
+            lacking[clip.video.id, clip.view].append(name)
+            clips[clip.video.id, clip.view] = clip
+    groups: dict[tuple[str, ...], list[Clip]] = defaultdict(list)
+    for place, stages in lacking.items():
+        groups[tuple(stages)].append(clips[place])
+    return [unit for stages, group in groups.items() for unit in cut(plan, stages, group)]
+
+
+def cut(plan: Plan, stages: tuple[str, ...], clips: list[Clip]) -> list[Unit]:
+    """Clips that lack the same stages, in units of up to a segment's size."""
+    return [_unit(plan, stages, chunk) for chunk in _chunks(clips, plan.recipe.cache.segment)]
+
+
+def _chunks(clips: list[Clip], size: int) -> Iterator[list[Clip]]:
+    chunk: list[Clip] = []
+    for clip in clips:
+        if len(chunk) >= size:
+            yield chunk
+            chunk = []
+        chunk.append(clip)
+    if chunk:
+        yield chunk
+
+
+def _unit(plan: Plan, stages: tuple[str, ...], clips: list[Clip]) -> Unit:
+    taken = {above for name in stages for above in plan.graph[name].takes} - set(stages)
+    inputs = {
+        name: tuple(plan.stages[name].places[clip.video.id, clip.view] for clip in clips)
+        for name in plan.graph.names
+        if name in taken
+    }
+    known = {clip.video.id: plan.sources.known[clip.video.id].digests for clip in clips}
+    return Unit(stages, tuple(clips), inputs, known)
+
+
+def split(unit: Unit, parts: int) -> list[Unit]:
+    """A unit in up to so many parts of about equal size; clips of one video stay together."""
+    ends, size = [], len(unit.clips) / parts
+    for number, clip in enumerate(unit.clips):
+        last = number + 1 == len(unit.clips)
+        if last or (unit.clips[number + 1].video.id != clip.video.id and number + 1 >= size * (len(ends) + 1)):
+            ends.append(number + 1)
+    return [_part(unit, slice(begin, end)) for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def _part(unit: Unit, which: slice) -> Unit:
+    clips = unit.clips[which]
+    known = {clip.video.id: unit.known[clip.video.id] for clip in clips}
+    return Unit(unit.stages, clips, {name: places[which] for name, places in unit.inputs.items()}, known)

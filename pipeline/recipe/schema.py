@@ -1,0 +1,415 @@
+"""star.yaml <-> typed settings. The only reader of options: below this file everything takes plain arguments.
+
+Every section is one frozen class; every field has its default here and nowhere else. `load` reads a file, lays
+`--set a.b=c` over it, checks all of it and returns a `Recipe`; a wrong value is one line that names it.
+Relative paths in a recipe count from the recipe's own folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ...errors import RecipeError
+
+WORDS = {"official", "random", "kinetics400"}  # weights by name; anything else is a file
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+def _scalar(value: Any) -> Any:
+    """YAML 1.1 reads `1e-3` as text; a person means the number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_scalar)]
+
+
+class Settings(BaseModel):
+    """What all sections share: unknown keys are refused, values keep their type, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Dataset(Settings):
+    """Which videos, which labels, which split."""
+
+    kind: Literal["penn_action", "ntu", "ucf101", "hmdb51", "kinetics", "videos", "drawn"]
+    root: Path
+    name: str | None = Field(
+        default=None, description="name of the data set in the cache; the root's own name by default"
+    )
+    split: Literal["official", "xsub", "xview", "xset"] = "official"
+    version: Literal[60, 120] = Field(default=60, description="NTU RGB+D 60 or 120")
+    skeletons: Path | None = Field(default=None, description="NTU: folder of .skeleton files, where they lie elsewhere")
+    missing: str | None = Field(
+        default="official",
+        description="NTU: the list of samples left out for missing skeletons: official (fetched once), none, or a file",
+    )
+    fold: Literal[1, 2, 3] = Field(default=1, description="UCF101, HMDB51: which of the three published splits")
+    lists: Path | None = Field(
+        default=None, description="UCF101, HMDB51, Kinetics: folder of the split lists, where they lie elsewhere"
+    )
+    list: Path | None = Field(default=None, description="videos: the CSV, where it is not the only one in the root")
+    classes: tuple[str, ...] | None = Field(default=None, description="videos, Kinetics: the labels, in order")
+    test_share: Share = Field(default=0.2, description="videos: share of test videos where the data set names no split")
+    split_by: str | None = Field(
+        default=None, description="videos: a column of the CSV; no value of it stands on both sides of a drawn split"
+    )
+    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        default=0, description="videos: another seed draws another split"
+    )
+
+
+class Cache(Settings):
+    """Where features are kept, and how."""
+
+    root: Path
+    segment: Annotated[int, Field(ge=1, le=64)] = 64
+    compression: Literal["none", "lzf", "gzip"] = "none"
+
+
+class Views(Settings):
+    """How many choices of frames are cached of each video: view 0 is the centre frames, unflipped."""
+
+    train: Positive = 1
+    test: Positive = 1
+
+
+class Decode(Settings):
+    """Which frames of a video."""
+
+    frames: Annotated[int, Field(ge=2)] = 16
+    sampling: Literal["segments", "linspace", "window"] = "segments"
+    seed: int = 0
+    views: Views = Views()
+    flip: bool = Field(default=True, description="views after the first are mirrored at random")
+    reader: Literal["auto", "pyav", "decord"] = "auto"
+    jpeg: Literal["exact", "scaled"] = Field(
+        default="exact",
+        description="folders of JPEG frames; scaled: decoded no larger than the crop needs, faster, not bit for bit",
+    )
+    timeout: Annotated[Real, Field(gt=0)] = Field(default=60.0, description="seconds that one video may take to decode")
+
+
+class Pose(Settings):
+    """Where the joints come from."""
+
+    source: Literal["annotations", "mmpose", "auto"] = Field(
+        default="annotations", description="auto: annotations where a video has them, mmpose where it has none"
+    )
+    layout: Literal["own", "penn_action", "coco", "h36m", "ntu"] = Field(
+        default="own", description="the joints that are cached: the source's own, or converted to a layout"
+    )
+    occluded: bool = Field(
+        default=False, description="annotations: also joints that have a place but are marked as not seen"
+    )
+    model: str = Field(
+        default="rtmpose-m_8xb256-420e_coco-256x192",
+        description="mmpose's name of a top-down network, or drawn-13: star's own, for drawn figures",
+    )
+    checkpoint: str = Field(default="official", description="official, random, or a file")
+    checkpoint_sha256: str | None = None
+    detector: Literal[
+        "annotations", "frame", "fasterrcnn_mobilenet_v3_large_320_fpn", "fasterrcnn_resnet50_fpn_v2",
+    ] = "annotations"  # fmt: skip
+    detector_weights: str = Field(default="official", description="official, random, or a file")
+    detector_sha256: str | None = None
+    people: Annotated[int, Field(ge=1, le=8)] = 1
+    choose: Literal["auto", "largest", "moving", "score"] = Field(
+        default="auto",
+        description="which people count; auto: whoever moves most of annotated ones, area times score of detected ones",
+    )
+    seed: int = 0
+    batch: Positive = 32
+
+    @model_validator(mode="after")
+    def _both_sources(self) -> Pose:
+        if self.source == "auto" and self.layout == "own":
+            raise ValueError(
+                "pose.layout: own: under pose.source auto annotated and estimated joints need one layout; set it to "
+                "the data set's, like penn_action or ntu"
+            )
+        if self.source == "auto" and self.detector == "annotations":
+            raise ValueError(
+                "pose.detector: annotations: under pose.source auto it serves the videos that have none; set it to "
+                "frame or to a torchvision detector"
+            )
+        return self
+
+
+class Backbone(Settings):
+    """The video network and what it sees."""
+
+    model: Literal["mc3_18"] = "mc3_18"
+    weights: str = Field(default="kinetics400", description="kinetics400, random, or a file")
+    weights_sha256: str | None = None
+    seed: int = Field(default=0, description="of random weights")
+    size: Annotated[int, Field(ge=32, multiple_of=16)] = 112
+    crop: Literal["frame", "person"] = "frame"
+    margin: Annotated[Real, Field(ge=0)] = Field(
+        default=0.15, description="person: added on each side, as a share of the box"
+    )
+    jitter_scale: Fraction = Field(
+        default=0.0, description="person: views after the first are scaled by up to this share"
+    )
+    jitter_shift: Fraction = Field(default=0.0, description="person: ... and shifted by up to this share of the box")
+    global_layer: Literal["layer3", "layer4"] = "layer4"
+    local_layer: Literal["layer1", "layer2", "layer3"] = "layer2"
+    precision: Literal["bfloat16", "float16", "float32"] = Field(
+        default="bfloat16", description="at least as exact as this: float32 where the device has no fast units for it"
+    )
+    batch: Positive = 8
+
+
+class Heatmaps(Settings):
+    """Gaussians at the joints."""
+
+    sigma: Annotated[Real, Field(gt=0)] = 1.0
+    score_floor: Annotated[Real, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="joints with this score or less are absent"
+    )
+    people: Literal["merge", "separate"] = "merge"
+
+
+class Tokens(Settings):
+    """How local map and heat map become joint map tokens."""
+
+    form: Literal["pool", "pool_map", "map", "heatmap", "concat_conv"] = "map"
+
+
+class Model(Settings):
+    """The STAR-Transformer."""
+
+    width: Positive = 512
+    heads: Positive = 8
+    encoder_layers: Annotated[int, Field(ge=0)] = 3
+    decoder_layers: Annotated[int, Field(ge=0)] = 3
+    encoder: tuple[Literal["F", "Z", "B", "A"], ...] = Field(
+        default=("F", "Z"), description="attention modules of a layer"
+    )
+    decoder: tuple[Literal["F", "Z", "B", "A"], ...] = ("F", "B")
+    mlp_ratio: Annotated[Real, Field(gt=0)] = 4.0
+    dropout: Fraction = 0.1
+    attention_dropout: Fraction = Field(
+        default=0.0, description="on attention weights; more than 0 is slow on CPUs: it leaves the fused kernel"
+    )
+    norm: Literal["post", "pre"] = "post"
+    share_branches: bool = True
+    order: Literal["restore", "concatenate"] = "restore"
+    modalities: Literal["both", "global", "joint"] = "both"
+    standardize: bool = Field(
+        default=False,
+        description="global grid: each channel less its mean over its deviation; joint maps: all by one factor to one "
+        "length; of the training clips",
+    )
+    class_tokens: Literal["frame", "clip", "none"] = "frame"
+    position: Literal["joint", "all", "none"] = "joint"
+    readout: Literal["class_tokens", "total", "mean"] = "class_tokens"
+    head: Literal["mlp", "linear"] = "mlp"
+    conv_channels: Positive = Field(default=128, description="concat_conv: channels of its 1x1 convolution")
+
+
+class Augment(Settings):
+    """What training changes of cached tokens, anew each epoch; nothing by default."""
+
+    shift: Fraction = Field(default=0.0, description="joint maps are shifted by up to this share of the map")
+    scale: Fraction = Field(default=0.0, description="joint maps are scaled by up to this share")
+    stretch: Fraction = Field(default=0.0, description="joint maps' width is stretched against their height by as much")
+    rotation: Annotated[Real, Field(ge=0, lt=180)] = Field(
+        default=0.0, description="degrees; joint maps are moved as if the picture were turned by up to as much"
+    )
+    joint_dropout: Fraction = 0.0
+    token_dropout: Fraction = 0.0
+    joint_jitter: Annotated[Real, Field(ge=0)] = Field(
+        default=0.0, description="cells; each joint's map is moved by itself"
+    )
+    mixup: Annotated[Real, Field(ge=0)] = 0.0
+
+
+class Train(Settings):
+    """How the network is trained; the defaults are the paper's."""
+
+    epochs: Positive = 300
+    batch: Positive = 4
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: Annotated[Real, Field(gt=0)] = 2e-4
+    momentum: Fraction = 0.9
+    weight_decay: Annotated[Real, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine", "onecycle"] = "constant"
+    warmup: Share = Field(default=0.0, description="share of all steps")
+    label_smoothing: Fraction = 0.0
+    clip_norm: Annotated[Real, Field(ge=0)] = Field(default=0.0, description="largest gradient norm; 0 for no limit")
+    accumulate: Positive = 1
+    ema: Fraction = Field(default=0.0, description="decay of the averaged weights; 0 for none")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="float32", description="auto: bfloat16 where the device is fast in it, else float32, as with bfloat16"
+    )
+    compile: bool = False
+    class_weights: bool = False
+    seed: int = 0
+    fraction: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        default=1.0, description="share of the training videos used"
+    )
+    preload: Literal["auto", "none", "memory", "device"] = "auto"
+    workers: Annotated[int, Field(ge=0)] = 0
+    evaluate_every: Positive = 1
+    checkpoint_every: Positive = 1
+    patience: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="epochs without a better result; 0 for no early stop"
+    )
+    best_by: Literal["top1", "mean_class", "loss"] = "top1"
+    augment: Augment = Augment()
+    tensorboard: bool = True
+    wandb: str | None = Field(default=None, description="project name; needs the extra `wandb`")
+
+
+class Test(Settings):
+    """How a trained network is judged."""
+
+    __test__ = False  # not a test case of pytest's
+
+    batch: Positive = 32
+    views: Literal["first", "all"] = Field(default="all", description="probabilities are averaged over these views")
+    checkpoint: Literal["last", "best"] = Field(
+        default="last", description="best is chosen on the test videos, so its accuracy flatters; last is not"
+    )
+    bootstrap: Annotated[int, Field(ge=0)] = 1000
+
+
+class Recipe(Settings):
+    """All of it; `star init` prints one."""
+
+    dataset: Dataset
+    cache: Cache
+    decode: Decode = Decode()
+    pose: Pose = Pose()
+    backbone: Backbone = Backbone()
+    heatmaps: Heatmaps = Heatmaps()
+    tokens: Tokens = Tokens()
+    model: Model = Model()
+    train: Train = Train()
+    test: Test = Test()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if self.model.width % self.model.heads:
+            raise ValueError(f"model.width: {self.model.width} is not a multiple of model.heads ({self.model.heads})")
+        if self.decode.frames % 2:
+            raise ValueError(
+                f"decode.frames: {self.decode.frames} is odd; zigzag and binary attention need an even number"
+            )
+        if self.decode.jpeg == "scaled" and self.pose.source != "annotations":
+            raise ValueError(
+                f"decode.jpeg: scaled needs pose.source: annotations, not {self.pose.source}: a pose network looks at "
+                "whole frames; set decode.jpeg to exact"
+            )
+        return self
+
+
+def parse(text: str, *, where: str = "recipe", overrides: tuple[str, ...] = (), base: Path | None = None) -> Recipe:
+    """Read a recipe from YAML text.
+
+    where: what to call it in messages. overrides: `section.key=value`, laid over the text, values read as YAML.
+    base: the folder from which relative paths count. Raises RecipeError with one line.
+    """
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{where}: a recipe is a list of sections, like 'dataset:'; `star init` prints one")
+    for override in overrides:
+        _lay_over(tree, override)
+    try:
+        recipe = Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {_first(error)}") from None
+    return _anchor(recipe, base) if base else recipe
+
+
+def load(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read the recipe in a file, see `parse`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise RecipeError(f"{path}: {reason}; `star init NAME --root DIR > {path.name}` makes a recipe") from None
+    return parse(text, where=str(path), overrides=overrides, base=path.absolute().parent)
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as YAML, every setting written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, width=120)
+
+
+def _lay_over(tree: dict[str, Any], override: str) -> None:
+    name, equals, value = override.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {override}: expected section.key=value")
+    *sections, key = name.strip().split(".")
+    for section in sections:
+        if tree.get(section) is None:
+            tree[section] = {}
+        tree = tree[section]
+        if not isinstance(tree, dict):
+            raise RecipeError(f"--set {override}: {section} is a value, not a section")
+    try:
+        tree[key] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {override}: the value is not YAML; quote it") from None
+
+
+def _first(error: ValidationError) -> str:
+    """One line for the first thing wrong: the setting, its value, what is allowed."""
+    problem = error.errors()[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: unknown key{_suggestion(problem['loc'])}"
+    if problem["type"] == "missing":
+        return f"{place}: missing; it has no default"
+    if problem["type"] == "value_error":
+        return str(problem.get("ctx", {}).get("error"))
+    if problem["type"] in ("model_type", "dict_type"):
+        return f"{place}: expected a section of settings, got {problem['input']!r}"
+    message = problem["msg"]
+    return f"{place}: {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _suggestion(place: tuple[Any, ...]) -> str:
+    section: Any = Recipe
+    for part in place[:-1]:
+        field = section.model_fields.get(part)
+        section = field.annotation if field else None
+        if section is None or not hasattr(section, "model_fields"):
+            return ""
+    known = list(section.model_fields)
+    close = difflib.get_close_matches(str(place[-1]), known, 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+
+
+_PATHS = (*(("dataset", key) for key in ("root", "skeletons", "lists", "list")), ("cache", "root"))
+_FILES = dict.fromkeys((("pose", "checkpoint"), ("pose", "detector_weights"), ("backbone", "weights")), WORDS)
+_FILES |= {("dataset", "missing"): {"official", "none", None}}
+
+
+def _anchor(recipe: Recipe, base: Path) -> Recipe:
+    """Make every path absolute, counting from `base`; `~` is the home folder."""
+    tree = recipe.model_dump()
+    for section, key in _PATHS:
+        if tree[section][key] is not None:
+            tree[section][key] = base / Path(tree[section][key]).expanduser()
+    for (section, key), words in _FILES.items():
+        if tree[section][key] not in words:
+            tree[section][key] = str(base / Path(tree[section][key]).expanduser())
+    return Recipe.model_validate(tree)

@@ -1,0 +1,90 @@
+"""Checkpoints: safetensors files with a JSON note in the header. Nothing in them can run code.
+
+RUN/last/weights.safetensors    the network that is judged: the averaged weights where the recipe averages
+RUN/last/state.safetensors      all that resuming needs: raw weights, optimizer, average, counters
+RUN/best/weights.safetensors    the weights of the best epoch
+Each file is whole by itself and is replaced in one rename.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ...errors import UsageError, WeightsError
+from ..utils.atomic import replace_bytes
+
+FORMAT = "star-checkpoint 1"
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON note; the file at `path` is the old one or the new one, never a part.
+
+    Raises StorageError where the disk is full or the folder cannot be written.
+    """
+    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    content = save(ready, {"format": FORMAT, "note": json.dumps(note)})
+    replace_bytes(path, content)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, in memory, and the note. Raises UsageError where there is no such file or it is not star's."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no checkpoint there; `star train RECIPE --run {path.parent.parent}` makes it")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise UsageError(f"{path}: format {header.get('format')!r}; this star reads {FORMAT!r}")
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(header["note"])  # noqa: SIM118
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path}: not a whole checkpoint ({reason}); delete it, or train again") from None
+
+
+def put(model: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
+    """Load weights into a network of exactly their names and shapes. Raises WeightsError with the first misfit."""
+    own = model.state_dict()
+    for name in [*own, *weights]:
+        if name not in weights:
+            raise WeightsError(f"{where}: has no {name}; it belongs to another network")
+        if name not in own:
+            raise WeightsError(f"{where}: has {name}, which this network lacks; it belongs to another network")
+        if own[name].shape != weights[name].shape:
+            found, wanted = tuple(weights[name].shape), tuple(own[name].shape)
+            raise WeightsError(f"{where}: {name} is {found}, this network's is {wanted}; it belongs to another network")
+    model.load_state_dict(dict(weights))
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors under `prefix/name`."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors below `prefix/`, without it."""
+    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}
+
+
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """What the optimizer remembers, as `number of the parameter/name` -> tensor."""
+    state = optimizer.state_dict()["state"]
+    rows = ((number, name, value) for number, row in state.items() for name, value in row.items())
+    return {f"{number}/{name}": torch.as_tensor(value) for number, name, value in rows if value is not None}
+
+
+def put_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give the optimizer its memory back; the settings of its groups stay those of the recipe."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for place, tensor in tensors.items():
+        number, name = place.split("/")
+        state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

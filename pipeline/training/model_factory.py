@@ -1,0 +1,80 @@
+"""The recipe's network: its numbers come from the recipe's model and from what the cached arrays look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...cache import atomic
+from ...errors import UsageError
+from ...stages.transformer import STARTransformer
+from ..planning.array_shapes import local_side
+from ..planning.inputs import STAGE_OF
+from ..recipe import schema as settings
+from . import checkpoint
+from .dataset import Batch
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def arguments(model: settings.Model, shapes: Shapes, classes: int) -> dict[str, Any]:
+    """The keyword arguments of STARTransformer, as plain JSON; shapes: array -> the shape of one clip's.
+
+    Frames, joints, channels and cells are those of the arrays; only what the recipe decides is taken from it.
+    """
+    found: dict[str, Any] = {"classes": classes, "joints": 1, **model.model_dump(mode="json")}
+    if "global_grid" in shapes:
+        t, c, y, x = shapes["global_grid"]
+        found |= {"frames": t, "grid_channels": c, "grid_cells": y * x}
+    if "joint_map" in shapes:
+        t, n, c = shapes["joint_map"]
+        found |= {"frames": t, "joints": n, "joint_channels": c}
+    if "local_map" in shapes:
+        found |= {"frames": shapes["local_map"][0], "local_channels": shapes["local_map"][1]}
+        found |= {"joints": shapes["joint_heatmap"][1], "concat_conv": True}
+    elif "joint_heatmap" in shapes:
+        t, n, y, x = shapes["joint_heatmap"]
+        found |= {"frames": t, "joints": n, "joint_channels": y * x, "heatmaps": True}
+    return found
+
+
+def inputs(batch: Batch) -> dict[str, Tensor]:
+    """What the network takes of a batch: its cached arrays, by name."""
+    return {name: batch[name] for name in STAGE_OF if name in batch}
+
+
+def load(run: Path, which: str, device: torch.device | str = "cpu") -> tuple[STARTransformer, dict[str, Any]]:
+    """The trained network of a run, ready to judge, and the note that was saved with it.
+
+    which: "best" or "last". The note has "network" (arguments), "classes", "arrays", "epoch" and the epoch's scores.
+    Raises UsageError where there is no such checkpoint, WeightsError where it is not of the network it names.
+    """
+    path = run / which / "weights.safetensors"
+    weights, note = checkpoint.read(path)
+    try:
+        network = STARTransformer(**note["network"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: names no network that this star can build ({error})") from None
+    checkpoint.put(network, weights, path)
+    return network.to(device).eval(), note
+
+
+def export(run: Path, path: Path) -> dict[str, Any]:
+    """Write the network of a run that its recipe judges as one ONNX file; see `export_onnx`.
+
+    Returns the file's path, its inputs by name with their shapes (clips first), the classes. Raises UsageError where
+    the run has no checkpoint, MissingPackage without the extra `star[onnx]`, StorageError where it cannot be written.
+    """
+    from ...stages.transformer.export import export_onnx
+
+    recipe = settings.load(run / "recipe.yaml")
+    network, note = load(run, recipe.test.checkpoint)
+    side = local_side(recipe)
+    with atomic.reporting(path):
+        export_onnx(network, path, map_size=side)
+    shapes = {name: list(array.shape[1:]) for name, array in network.example(1, side).items()}
+    return {"onnx": str(path), "classes": note["classes"], "inputs": shapes}

@@ -1,0 +1,90 @@
+"""Optimizers, learning rates and averaged weights, as functions of settings and of the step's number."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from ..recipe import schema as settings
+
+ONECYCLE_WARMUP = 0.3  # share of steps, where the recipe's warm-up is 0
+ONECYCLE_START = 25.0  # the highest rate over the first
+ONECYCLE_END = 1e4  # the first rate over the last
+FREE_OF_DECAY = ("bias", "position", "cls")
+
+
+def decayed(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
+    """(name, parameter, whether weight decay applies): matrices decay; biases, norms, tokens and embeddings do not."""
+    for name, parameter in model.named_parameters():
+        free = any(word in name.rpartition(".")[2] for word in FREE_OF_DECAY)
+        yield name, parameter, parameter.ndim >= 2 and not free
+
+
+def make_optimizer(model: nn.Module, train: settings.Train) -> Optimizer:
+    """SGD with momentum, or AdamW, in two groups: with weight decay and without."""
+    groups = [
+        {"params": [p for _, p, decay in decayed(model) if decay], "weight_decay": train.weight_decay},
+        {"params": [p for _, p, decay in decayed(model) if not decay], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    fused = next(model.parameters()).device.type in ("cpu", "cuda")
+    if train.optimizer == "sgd":
+        return SGD(groups, lr=train.learning_rate, momentum=train.momentum, fused=fused)
+    return AdamW(groups, lr=train.learning_rate, fused=fused)
+
+
+def rate(step: int, steps: int, train: settings.Train) -> float:
+    """The learning rate of step `step` (from 0) of `steps`.
+
+    constant, cosine (to 0): after a linear warm-up over `train.warmup` of all steps. onecycle: Smith & Topin 2018 as
+    torch's OneCycleLR has it (cosine up, cosine down, momentum left alone).
+    """
+    return train.learning_rate * _factor(step, steps, train.schedule, train.warmup)
+
+
+def _factor(step: int, steps: int, schedule: str, warmup: float) -> float:
+    if schedule == "onecycle":
+        return _onecycle(step, steps, warmup or ONECYCLE_WARMUP)
+    rising = round(warmup * steps)
+    if step < rising:
+        return (step + 1) / rising
+    if schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def _onecycle(step: int, steps: int, rising: float) -> float:
+    first, last = 1 / ONECYCLE_START, 1 / (ONECYCLE_START * ONECYCLE_END)
+    peak = rising * steps - 1
+    if step <= peak:
+        return _between(first, 1.0, step / peak)
+    return _between(1.0, last, (step - peak) / (steps - 1 - peak))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    """From start to end along half a cosine."""
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+
+
+class Average:
+    """Weights averaged over the steps (EMA): average = decay · average + (1 - decay) · weights.
+
+    In the first steps the decay is held at (1 + step) / (10 + step), so that the start is soon forgotten. The network
+    has no buffers that training changes.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move towards the model's weights; step: optimizer steps so far."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        get_ema_multi_avg_fn(decay)(list(self.model.parameters()), list(model.parameters()), step)

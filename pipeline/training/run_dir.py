@@ -1,0 +1,169 @@
+"""A run's folder: what was asked for, on what, and what came of it.
+
+recipe.yaml         every setting, written out          metrics.jsonl   one JSON object an epoch
+environment.json    versions, keys, clips, left out     events.*        the same for TensorBoard
+last/, best/        checkpoints, see checkpoint.py      test/           see evaluator.py
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ... import __version__
+from ...errors import UsageError
+from ..planning.selection import Selection
+from ..recipe import schema as settings
+from ..utils.atomic import replace_bytes
+
+# What may change between the parts of a run: where things lie and how fast they are read, but nothing that is learnt.
+FREE = (
+    "dataset.root", "dataset.name", "dataset.skeletons", "dataset.missing", "cache", "decode.reader", "decode.timeout",
+    "decode.views.test", "pose.batch", "pose.checkpoint", "pose.detector_weights", "backbone.batch", "backbone.weights",
+    "train.preload", "train.workers", "train.checkpoint_every", "train.tensorboard", "train.wandb", "test",
+)  # fmt: skip
+
+
+class RunFolder:
+    """The files of one run; only the first rank holds one that writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"
+        self.environment = path / "environment.json"
+        self.metrics = path / "metrics.jsonl"
+        self.state = path / "last" / "state.safetensors"
+
+    def weights(self, which: str) -> Path:
+        """The weights file of a checkpoint: "last" or "best"."""
+        return self.path / which / "weights.safetensors"
+
+    def check(self, recipe: settings.Recipe, features: Mapping[str, Any], *, resume: bool) -> None:
+        """Refuse to mix two runs in one folder; features: see `describe_features`. Raises UsageError."""
+        if not resume:
+            if self.state.exists() or self.rows():  # what ended before its first epoch may be begun anew
+                raise UsageError(f"{self.path}: holds a run already; --resume continues it, another folder starts anew")
+            return
+        if not self.recipe.exists():
+            raise UsageError(f"{self.path}: no run to resume; leave --resume out to start one")
+        old = settings.load(self.recipe)
+        for name, then, now in differences(old.model_dump(mode="json"), recipe.model_dump(mode="json")):
+            if not _may_change(name, recipe.train):
+                raise UsageError(
+                    f"{self.path}: began with {name} {then!r}, now {now!r}; set it back, or take another folder"
+                )
+        _check_features(self.path, self.read_environment().get("features", {}), features)
+
+    def begin(self, recipe: settings.Recipe, environment: Mapping[str, Any]) -> None:
+        """Write down what was asked for and on what."""
+        replace_bytes(self.environment, json.dumps(environment, indent=1).encode())
+        replace_bytes(self.recipe, settings.dump(recipe).encode())  # last: a run with a recipe can be resumed
+
+    def read_environment(self) -> dict[str, Any]:
+        """The environment of the run. Raises UsageError where it is missing or broken."""
+        try:
+            return json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise UsageError(f"{self.path}: no run of star's (environment.json cannot be read)") from None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One entry an epoch; a line that a crash cut short is left out."""
+        found: list[dict[str, Any]] = []
+        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append an epoch's row."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def trim(self, epoch: int) -> None:
+        """Drop the rows after `epoch`: the epochs that a resumed run trains again."""
+        kept = [json.dumps(row) + "\n" for row in self.rows() if row["epoch"] <= epoch]
+        replace_bytes(self.metrics, "".join(kept).encode())
+
+
+def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted name, old value, new value) of each setting that differs, in the order of the sections."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in dict.fromkeys([*new, *old]):
+            yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield name, old, new
+
+
+def _may_change(name: str, train: settings.Train) -> bool:
+    longer = name == "train.epochs" and train.schedule == "constant" and not train.warmup  # no rate depends on it
+    return longer or any(name == free or name.startswith(f"{free}.") for free in FREE)
+
+
+def _check_features(run: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    for name, then, now in differences(dict(old), dict(new)):
+        raise UsageError(f"{run}: began with features whose {name} was {then!r}, now {now!r}; take another folder")
+
+
+def describe_features(training: Selection, testing: Selection, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """What a run was trained on: keys of the stages, shapes of the arrays, and which clips."""
+    return {
+        "keys": {stage: shelf.key for stage, shelf in training.shelves.items()},
+        "shapes": {name: list(shape) for name, shape in shapes.items()},
+        "train clips": _clips(training),
+        "test clips": _clips(testing),
+    }
+
+
+def _clips(selection: Selection) -> str:
+    """How many clips, and a digest of which."""
+    digest = hashlib.blake2b(digest_size=8)
+    for video, view in zip(selection.videos, selection.views, strict=True):
+        digest.update(f"{video.id}\0{view}\0{video.label}\n".encode(errors="surrogateescape"))
+    return f"{len(selection)}, {digest.hexdigest()}"
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Versions and hardware, as far as they may explain a result."""
+    packages = ("torch", "numpy", "safetensors", "h5py")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "star": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {package: metadata.version(package) for package in packages},
+        "system": platform.platform(),
+        "device": f"{device.type} {name}".strip(),
+        "threads": torch.get_num_threads(),
+        "command": sys.argv[1:],
+        "began": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of star's own checkout, with "+" where files have changed; None outside one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = [
+            subprocess.run(
+                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True
+            ).stdout
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found[0].strip() + ("+" if found[1].strip() else "")

@@ -1,0 +1,143 @@
+"""The network and what changes it: one pass forward and back a batch, one update a step."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
+
+from ...errors import MachineError
+from ...stages.precision import compute_precision
+from ...stages.transformer import STARTransformer
+from ...stages.transformer.tokens import Rescale, Standardize
+from ..planning.selection import Selection
+from ..recipe import schema as settings
+from . import checkpoint
+from .dataset import Batch
+from .distributed import Ranks
+from .feature_stats import length, moments
+from .losses import class_weights, targets
+from .model_factory import inputs
+from .optim import Average, make_optimizer, rate
+from .precision import PRECISIONS, autocast, quickest_attention
+from .sampler import Portion
+from .transforms import augment, map_side, mixup
+
+
+class Learner:
+    """A network in training.
+
+    arguments: of STARTransformer. labels: (clips,) int of the training clips, for class weights. steps: optimizer
+    steps of the whole run. precision: what its products are computed in on this device. Raises MachineError where
+    `train.compile` has no compiler.
+    """
+
+    def __init__(
+        self, recipe: settings.Recipe, arguments: dict[str, Any], labels: np.ndarray, steps: int, ranks: Ranks
+    ) -> None:
+        self.asked, self.steps, self.ranks, self.side = recipe.train, steps, ranks, map_side(recipe)
+        self.precision = compute_precision(self.asked.precision, ranks.device)
+        torch.manual_seed(self.asked.seed)
+        self.network = STARTransformer(**arguments).to(ranks.device)
+        self.model = ranks.wrap(_compiled(self.network, ranks) if self.asked.compile else self.network)
+        self.optimizer = make_optimizer(self.network, self.asked)
+        self.average = Average(self.network, self.asked.ema) if self.asked.ema else None
+        self.standardize = self.network.tokens.standardize
+        self.classes: int = arguments["classes"]
+        weighted = self.asked.class_weights
+        self.weights = class_weights(labels, self.classes).to(ranks.device) if weighted else None
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that evaluation sees: the averaged one where the recipe averages."""
+        return self.average.model if self.average else self.network
+
+    def standardize_by(self, training: Selection) -> None:
+        """Tell the network how the arrays of the training clips spread, where it asks for that."""
+        for module in self.network.modules():
+            if isinstance(module, Standardize):
+                module.measured(*moments(training))
+            elif isinstance(module, Rescale):
+                module.measured(length(training, "joint_heatmap" if self.network.heatmaps else "joint_map"))
+        if self.average:
+            self.average.model.load_state_dict(self.network.state_dict())
+
+    def learn(self, portion: Portion, batch: Batch, epoch: int) -> Tensor:
+        """Add the batch's gradient. Returns (2) float32: the sum of the clips' losses, how many were right."""
+        self.network.train()
+        random = np.random.default_rng([self.asked.seed, epoch, portion.number])
+        torch.manual_seed(int(random.integers(2**62)) + self.ranks.rank)
+        batch, wanted = self._prepare(batch, portion, random)
+        with contextlib.nullcontext() if portion.steps else self._alone():
+            with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
+                logits = self._model_for(len(portion.clips))(**inputs(batch)).float()
+            losses = cross_entropy(logits, wanted, self.weights, reduction="none")
+            (losses.sum() * (portion.weight * self.ranks.size)).backward()
+        right = (logits.argmax(1) == batch["label"]).sum()
+        return torch.stack([losses.detach().sum(), right.float()])
+
+    def _model_for(self, clips: int) -> Any:
+        """The compiled network for whole batches; the last one of an epoch is not worth a compilation of its own."""
+        odd = self.asked.compile and self.ranks.size == 1 and clips != self.asked.batch
+        return self.network if odd else self.model
+
+    def _prepare(self, batch: Batch, portion: Portion, random: np.random.Generator) -> tuple[Batch, Tensor]:
+        """The batch, augmented, and its targets (b, k)."""
+        blank = self.standardize.mean if self.standardize else None
+        batch = augment(batch, self.asked.augment, self.side, random, portion.size, portion.picks, blank)
+        dtype = PRECISIONS[self.precision]
+        # bfloat16 has no room for the small differences between large values that standardising brings out
+        kept = {"global_grid"} if self.standardize else set()
+        batch = {
+            name: tensor.to(dtype) if tensor.is_floating_point() and name not in kept else tensor
+            for name, tensor in batch.items()
+        }
+        wanted = targets(batch["label"], self.classes, self.asked.label_smoothing)
+        if self.asked.augment.mixup:
+            return mixup(batch, wanted, self.asked.augment.mixup, random)
+        return batch, wanted
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        """Gradients of this pass stay here; the pass before the step brings all of them together."""
+        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else contextlib.nullcontext()
+
+    def update(self, step: int) -> float:
+        """Take optimizer step `step` (from 0) and return its learning rate."""
+        now = rate(step, self.steps, self.asked)
+        for group in self.optimizer.param_groups:
+            group["lr"] = now
+        if self.asked.clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.asked.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average:
+            self.average.update(self.network, step)
+        return now
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that must be kept to go on."""
+        kept = checkpoint.prefixed("weights", self.network.state_dict())
+        kept |= checkpoint.prefixed("optimizer", checkpoint.optimizer_tensors(self.optimizer))
+        return kept | (checkpoint.prefixed("average", self.average.model.state_dict()) if self.average else {})
+
+    def restore(self, tensors: dict[str, Tensor], where: Any) -> None:
+        """Go on from what `tensors` gave. Raises WeightsError where they are another network's."""
+        checkpoint.put(self.network, checkpoint.under("weights", tensors), where)
+        checkpoint.put_optimizer(self.optimizer, checkpoint.under("optimizer", tensors))
+        if self.average:
+            checkpoint.put(self.average.model, checkpoint.under("average", tensors), where)
+
+
+def _compiled(network: nn.Module, ranks: Ranks) -> Any:
+    """The network compiled; on one GPU also recorded as CUDA graphs, since launching its kernels one by one takes the
+    processor longer than they run. (DistributedDataParallel's hooks cannot be recorded.)"""
+    device = ranks.device
+    if device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        raise MachineError("train.compile: needs a C++ compiler on a CPU; install g++, or set it to false")
+    return torch.compile(network, mode="reduce-overhead" if device.type == "cuda" and ranks.size == 1 else None)

@@ -1,0 +1,335 @@
+"""`star train`: the loop, from a selection of cached clips to a run's folder.
+
+Everything random is a function of (seed, epoch, batch), nothing of how the run came there: a run that was killed and
+resumed, or stopped within an epoch, goes on as if nothing had happened, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import Interrupted, StarError
+from ...stages.precision import sums_device
+from ..planning.inputs import arrays_for
+from ..planning.selection import Selection
+from ..recipe import schema as settings
+from ..utils.progress import Progress
+from ..utils.signals import Stop
+from . import checkpoint, metrics
+from .dataloader import Stream
+from .dataset import Batch, Features, keys_of, part_of, views_of_epoch
+from .distributed import Ranks, join
+from .loggers import Board
+from .loggers import check as check_board
+from .model_factory import arguments
+from .run_dir import RunFolder, describe_features, describe_machine
+from .sampler import Portion, portions, steps_of
+from .train_step import Learner
+from .transforms import check as check_augment
+from .validation import probabilities
+
+AGREE_EVERY = 16  # steps after which several processes ask each other whether to stop
+SHOWN = 8  # clips named in a message
+
+
+def train(
+    recipe: settings.Recipe,
+    training: Selection,
+    testing: Selection,
+    run: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train the recipe's network and return a summary; what comes of it lies in the folder `run`.
+
+    training, testing: the cached clips of the two splits. Every epoch sees each training video once, with a view
+    drawn anew, and is judged on the first view of the test videos. device: "auto", "cpu", "cuda", "cuda:1". resume:
+    go on with the run in the folder. Under torchrun every process calls this, and each batch is shared out.
+    Raises UsageError where the folder holds another run, StarError where the loss is not finite, Interrupted after
+    Ctrl-C or SIGTERM, once the state is saved.
+    """
+    ranks = join(device)
+    try:
+        return Training(recipe, training, testing, run, ranks, quiet=not (progress and ranks.first)).go(resume=resume)
+    finally:
+        ranks.close()
+
+
+@dataclass
+class Counters:
+    """Where a run stands; saved with its state.
+
+    epoch: finished epochs. batch: finished batches of the next one. step: optimizer steps. rate: of the last of them.
+    loss, right, seen: over those batches, as this process saw them. busy, waited: seconds spent on them, and of these
+    waiting for data. seconds: of the run. since_best: epochs judged since the best. best: that epoch's row.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    rate: float = 0.0
+    loss: float = 0.0
+    right: float = 0.0
+    seen: float = 0.0
+    busy: float = 0.0
+    waited: float = 0.0
+    seconds: float = 0.0
+    since_best: int = 0
+    best: dict[str, Any] = field(default_factory=dict)
+
+
+class Training:
+    """One run: its data, its learner, its folder, and where it stands."""
+
+    def __init__(
+        self, recipe: settings.Recipe, training: Selection, testing: Selection, run: Path, ranks: Ranks, *, quiet: bool
+    ) -> None:
+        check_augment(recipe)
+        check_board(recipe)
+        self.recipe, self.asked, self.folder, self.ranks, self.quiet = (
+            recipe,
+            recipe.train,
+            RunFolder(run),
+            ranks,
+            quiet,
+        )
+        self.training, self.testing = _used(training, recipe.train), testing.first_views()
+        self.names = arrays_for(recipe.model, recipe.tokens.form)
+        self.stream, self.test_stream = (
+            Stream(
+                Features(part, self.names, preload=self.asked.preload, device=ranks.device), workers=self.asked.workers
+            )
+            for part in (self.training, self.testing)
+        )
+        self.videos = list(self.training.clips_of)
+        self.shapes = self.stream.features.shapes
+        self.arguments = arguments(recipe.model, self.shapes, len(training.classes))
+        steps = self.asked.epochs * steps_of(len(self.videos), self.asked.batch, self.asked.accumulate)
+        self.learner = Learner(recipe, self.arguments, self.training.labels, steps, ranks)
+        self.now = Counters()
+
+    def go(self, *, resume: bool) -> dict[str, Any]:
+        """Train until the last epoch, or until nothing has got better for `train.patience` epochs."""
+        self._open(resume)
+        board = Board(self.folder.path, self.recipe, self.now.epoch + 1) if self.ranks.first else None
+        with contextlib.closing(board) if board else contextlib.nullcontext(), Stop() as stop, self._bar() as bar:
+            while self.now.epoch < self.asked.epochs and not self._tired():
+                self._train_epoch(stop, bar)
+                row = self._finish_epoch()
+                bar.advance(0, _note(row, self.asked.epochs))
+                if board:
+                    board.show(row)
+        return self._summary()
+
+    def _open(self, resume: bool) -> None:
+        """Begin the folder, or go on where its last checkpoint stands."""
+        described = describe_features(self.training, self.testing, self.shapes)
+        if self.ranks.first:
+            self.folder.check(self.recipe, described, resume=resume)
+        if resume and self.folder.state.exists():
+            self._restore()
+        else:
+            self.learner.standardize_by(self.training)
+            if self.ranks.first:
+                self.folder.begin(self.recipe, self._environment(described))
+        if self.ranks.first:
+            self.folder.trim(self.now.epoch)
+        self.ranks.wait()
+
+    def _environment(self, described: dict[str, Any]) -> dict[str, Any]:
+        return {
+            **describe_machine(self.ranks.device),
+            "processes": self.ranks.size,
+            "precision": self.learner.precision,
+            "seed": self.asked.seed,
+            "parameters": sum(p.numel() for p in self.learner.network.parameters()),
+            "classes": list(self.training.classes),
+            "network": self.arguments,
+            "features": described,
+            "left_out": [list(pair) for part in (self.training, self.testing) for pair in part.left_out],
+        }
+
+    def _bar(self) -> Progress:
+        left = (self.asked.epochs - self.now.epoch) * len(self.videos) - int(self.now.seen)
+        return Progress("train", left, quiet=self.quiet)
+
+    def _tired(self) -> bool:
+        return bool(self.asked.patience) and self.now.since_best >= self.asked.patience
+
+    def _train_epoch(self, stop: Stop, bar: Progress) -> None:
+        """The batches that are left of the next epoch. Raises Interrupted, with everything saved."""
+        self.stream.features.load()  # once, and not within the time of an epoch
+        order = views_of_epoch(self.training.clips_of, self.videos, self.asked.seed, self.now.epoch)
+        plan = list(portions(order, self.asked.batch, self.asked.accumulate, self.ranks))[self.now.batch :]
+        before: tuple[Portion, Tensor] | None = None
+        for portion, batch in self._timed(plan):
+            found = self.learner.learn(portion, batch, self.now.epoch)
+            if portion.steps:
+                self.now.rate = self.learner.update(self.now.step)
+                self.now.step += 1
+            self.now.batch += 1
+            self._count(before)  # one batch late: reading a result makes the host wait for the device
+            before = portion, found
+            bar.advance(portion.size)
+            if portion.steps and self._asked_to_stop(stop):
+                self._count(before)
+                self._interrupt()
+        self._count(before)
+
+    def _timed(self, plan: list[Portion]) -> Iterator[tuple[Portion, Batch]]:
+        """Each portion with its batch; counts the time that goes by, and of it the time spent waiting for data."""
+        began = time.perf_counter()
+        with contextlib.closing(self.stream([portion.clips for portion in plan])) as batches:
+            for portion in plan:
+                asked = time.perf_counter()
+                batch = next(batches)
+                self.now.waited += time.perf_counter() - asked
+                yield portion, batch
+                self.now.busy += time.perf_counter() - began
+                began = time.perf_counter()
+
+    def _count(self, done: tuple[Portion, Tensor] | None) -> None:
+        """Take a batch's result into account. Raises StarError where its loss is not finite."""
+        if done is None:
+            return
+        portion, found = done
+        loss, right = found.tolist()
+        if not math.isfinite(loss):
+            raise StarError(self._not_finite(portion, loss))
+        if portion.weight:
+            self.now.loss += loss
+            self.now.right += right
+            self.now.seen += len(portion.clips)
+
+    def _not_finite(self, portion: Portion, loss: float) -> str:
+        named = [
+            f"{self.training.videos[clip].id} (view {self.training.views[clip]})" for clip in portion.clips[:SHOWN]
+        ]
+        more = f" and {len(portion.clips) - SHOWN} more" if len(portion.clips) > SHOWN else ""
+        return (
+            f"train: the loss is {loss} in epoch {self.now.epoch + 1}, batch {portion.number + 1}: {', '.join(named)}"
+            f"{more}; lower train.learning_rate, set train.clip_norm, or check these clips with `star verify`"
+        )
+
+    def _asked_to_stop(self, stop: Stop) -> bool:
+        agree = self.ranks.size == 1 or self.now.step % AGREE_EVERY == 0
+        return agree and self.ranks.any(stop.asked)
+
+    def _interrupt(self) -> None:
+        self._add_up()
+        self._save_state()
+        where = f"epoch {self.now.epoch + 1} of {self.asked.epochs}, step {self.now.step}"
+        raise Interrupted(f"{self.folder.path}: stopped in {where}; the same command with --resume goes on from there")
+
+    def _add_up(self) -> None:
+        """What all ranks counted, on rank 0; the others begin again at nothing."""
+        sums = torch.tensor(
+            [self.now.loss, self.now.right, self.now.seen],
+            dtype=torch.float64,
+            device=sums_device(self.ranks.device),
+        )
+        self.now.loss, self.now.right, self.now.seen = self.ranks.add(sums).tolist()
+        if not self.ranks.first:
+            self.now.loss = self.now.right = self.now.seen = 0.0
+
+    def _finish_epoch(self) -> dict[str, Any]:
+        """Judge, write the epoch's row and its checkpoints, and return the row."""
+        self._add_up()
+        now = self.now
+        now.epoch, now.batch, now.seconds = now.epoch + 1, 0, now.seconds + now.busy
+        seen = max(now.seen, 1)
+        row: dict[str, Any] = {"epoch": now.epoch, "step": now.step, "lr": now.rate}
+        row |= {"train_loss": now.loss / seen, "train_top1": now.right / seen}
+        row |= {"clips_per_s": seen / max(now.busy, 1e-9), "waiting": now.waited / max(now.busy, 1e-9)}
+        now.loss = now.right = now.seen = now.busy = now.waited = 0.0
+        last = now.epoch == self.asked.epochs
+        if last or now.epoch % self.asked.evaluate_every == 0:
+            row |= self._judge()
+        row["seconds"] = now.seconds
+        if self.ranks.first:
+            self.folder.add(row)
+        if last or self._tired() or now.epoch % self.asked.checkpoint_every == 0:
+            self._save_weights("last", row)
+            self._save_state()
+        return row
+
+    def _judge(self) -> dict[str, float]:
+        """Scores on the first view of each test video; the best network so far is kept."""
+        began = time.perf_counter()
+        found = probabilities(
+            self.learner.judged,
+            self.test_stream,
+            len(self.testing.classes),
+            self.recipe.test.batch,
+            precision=self.learner.precision,
+            ranks=self.ranks,
+        )
+        scores = metrics.scores(found, self.testing.labels)
+        row = {"test_loss": scores["loss"], **{name: scores[name] for name in ("top1", "top5", "mean_class")}}
+        self.now.since_best += 1
+        if self._merit(row) > self._merit(self.now.best):
+            self.now.best, self.now.since_best = {"epoch": self.now.epoch, **row}, 0
+            self._save_weights("best", self.now.best)
+        self.now.seconds += time.perf_counter() - began
+        return row
+
+    def _merit(self, row: dict[str, float]) -> tuple[float, float]:
+        """What the best epoch has most of; among equals the lower loss wins."""
+        loss = -row.get("test_loss", math.inf)
+        return (loss if self.asked.best_by == "loss" else row.get(self.asked.best_by, -math.inf)), loss
+
+    def _save_weights(self, which: str, scores: dict[str, Any]) -> None:
+        if self.ranks.first:
+            note = {"network": self.arguments, "classes": list(self.training.classes), "arrays": list(self.names)}
+            note |= {"keys": keys_of(self.training, self.names), "epoch": self.now.epoch, "scores": scores}
+            checkpoint.write(self.folder.weights(which), self.learner.judged.state_dict(), note)
+
+    def _save_state(self) -> None:
+        if self.ranks.first:
+            checkpoint.write(self.folder.state, self.learner.tensors(), {"counters": asdict(self.now)})
+
+    def _restore(self) -> None:
+        tensors, note = checkpoint.read(self.folder.state)
+        self.learner.restore(tensors, self.folder.state)
+        self.now = Counters(**note["counters"])
+        if not self.ranks.first:
+            self.now.loss = self.now.right = self.now.seen = 0.0
+
+    def _summary(self) -> dict[str, Any]:
+        now = self.now
+        return {
+            "run": str(self.folder.path),
+            "device": str(self.ranks.device),
+            "precision": self.learner.precision,
+            "videos": {"train": len(self.videos), "test": len(self.testing)},
+            "left_out": len(self.training.left_out) + len(self.testing.left_out),
+            "parameters": sum(parameter.numel() for parameter in self.learner.network.parameters()),
+            "epochs": now.epoch,
+            "steps": now.step,
+            "seconds": now.seconds,
+            "best": now.best,
+        }
+
+
+def _used(training: Selection, asked: settings.Train) -> Selection:
+    """The clips that are trained on: all, or those of `train.fraction` of the videos."""
+    if asked.fraction == 1:
+        return training
+    kept = part_of(training, asked.fraction, asked.seed)
+    return training.pick([clip for video in kept for clip in training.clips_of[video]])
+
+
+def _note(row: dict[str, Any], epochs: int) -> str:
+    shown = f"epoch {row['epoch']} of {epochs}, {row['waiting']:.1%} waiting for data, loss {row['train_loss']:.3f}"
+    return f"{shown}, top-1 {row['top1']:.1%}" if "top1" in row else shown

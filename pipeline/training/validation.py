@@ -1,0 +1,45 @@
+"""A network's class probabilities for cached clips, each computed once."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...stages.precision import sums_device
+from ..utils.progress import Progress
+from .dataloader import Stream
+from .distributed import Ranks
+from .model_factory import inputs
+from .precision import autocast
+
+
+@torch.no_grad()
+def probabilities(
+    network: nn.Module,
+    stream: Stream,
+    classes: int,
+    batch: int,
+    *,
+    precision: str = "float32",
+    ranks: Ranks | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """(clips, k) float64: the network's class probabilities for every clip of the stream's features, in their order.
+
+    precision: as in `autocast`.
+    Each clip is computed once, by one rank, and padded by nothing; every rank gets all of them.
+    """
+    ranks = ranks or Ranks(device=stream.features.device)
+    network.eval()
+    sums = sums_device(ranks.device)
+    found = torch.zeros(len(stream.features), classes, dtype=torch.float64, device=sums)
+    mine = ranks.share(np.arange(len(stream.features)))
+    for given in stream([mine[start : start + batch] for start in range(0, len(mine), batch)]):
+        arrays = {name: array.float() for name, array in inputs(given).items()}
+        with autocast(ranks.device, precision):
+            logits = network(**arrays)
+        found[given["clip"].to(sums)] = logits.to(sums).double().softmax(1)
+        if progress is not None:
+            progress.advance(len(given["clip"]) * ranks.size)
+    return ranks.add(found).cpu().numpy()

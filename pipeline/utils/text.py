@@ -1,0 +1,41 @@
+"""Figures and tables as a person reads them."""
+
+from __future__ import annotations
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 3 min 10 s, 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things as a person says it: 1 video, 2,326 videos."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def amount(count: int) -> str:
+    """Bytes as a person says them: 812 B, 3.4 MB, 1.2 GB."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of text as columns: the first and the last to the left, figures between them to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    last = len(widths) - 1
+    return [
+        "  ".join(
+            cell.ljust(width) if column in (0, last) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

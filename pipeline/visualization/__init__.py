@@ -1,0 +1,1 @@
+"""Pictures of clips and of what the cache holds of them."""

@@ -1,0 +1,126 @@
+"""`star inspect`: one picture of what the cache holds of a video, so that a person can see whether it is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import MissingFeatures, UsageError
+from ..datasets.base import Video
+from ..planning.plan import Plan, plan
+from ..recipe.schema import Recipe
+from . import drawing
+from .canvas import GREY, Sheet
+from .clip_view import Arrays, Viewer, skeleton
+
+COLUMNS = 8  # frames shown, evenly over the clip
+CELL, GAP = 160, 6  # px of a picture's longer side, and between pictures
+ORIGIN = 96, 78  # px, where the first frame's corner is
+
+
+def inspect(recipe: Recipe, video: str, out: Path, view: int = 0) -> Path:
+    """Draw frames with joints, boxes and crop, heat maps over the crop, and both feature maps of one clip into a PNG.
+
+    video: its id in the data set, the end of one that no other has, or the path of its file. Raises UsageError where
+    it is none of these, MissingFeatures where nothing is cached.
+    """
+    planned = plan(recipe)
+    found = _named(planned, video)
+    arrays = cached(planned, found.id, view)
+    if "frame_index" not in arrays:
+        raise MissingFeatures(f"{found.id}: nothing of it is in {recipe.cache.root}; run `star extract` first")
+    mirrored = ", mirrored" if arrays["flip"] else ""
+    title = f"{found.id}, view {view}{mirrored}: {planned.catalogue.classes[found.label]}"
+    _draw(Viewer(planned, found, view, arrays), title).save(out)
+    return out
+
+
+def _named(planned: Plan, name: str) -> Video:
+    videos, path = planned.catalogue.videos, Path(name).absolute()
+    exact = [video for video in videos if video.id == name or video.media.absolute() == path]
+    found = exact or [video for video in videos if video.id.endswith(f"/{name}")]
+    if not found:
+        raise UsageError(
+            f"{name}: no such video in {planned.catalogue.name}; ids are paths below {planned.recipe.dataset.root}"
+        )
+    if len(found) > 1 and not exact:
+        raise UsageError(f"{name}: {len(found)} videos end so; name one of them, like {found[0].id}")
+    return found[0]
+
+
+def cached(planned: Plan, video: str, view: int) -> Arrays:
+    """Every cached array of one clip, by name."""
+    arrays = {}
+    for name, stage in planned.stages.items():
+        place = stage.places.get((video, view))
+        if place is not None:
+            for array in planned.graph[name].stage.arrays:
+                arrays[array] = stage.shelf.read([place], array)[0]
+    return arrays
+
+
+def limbs(planned: Plan) -> list[tuple[int, int]]:
+    """The limbs of the cached joints, as the segments themselves name them."""
+    return [(a, b) for a, b in skeleton(planned).get("limbs", ())]
+
+
+def frame_height(size: np.ndarray) -> int:
+    """How high the row of frames is, px: frames (w, h) are scaled to the cells' width, or height if that is less."""
+    width, height = (int(side) for side in size)
+    return max(1, round(height * min(CELL / width, CELL / height)))
+
+
+def _draw(viewer: Viewer, title: str) -> Sheet:
+    arrays = viewer.arrays
+    count = len(arrays["frame_index"])
+    steps = np.linspace(0, count - 1, min(COLUMNS, count)).round().astype(int).tolist()
+    left, top = ORIGIN
+    first = frame_height(arrays["frame_size"])
+    maps = {name: _energies(arrays[name]) for name in ("local_map", "global_grid") if name in arrays}
+    rows = [top, *(top + first + GAP + number * (CELL + GAP) for number in range(1 + len(maps)))]
+    sheet = Sheet(left + len(steps) * (CELL + GAP) + GAP, rows[-1] + CELL + GAP)
+    _words(sheet, viewer, title, rows, list(maps))
+    frames = viewer.frames(steps)
+    for column, t in enumerate(steps):
+        x = left + column * (CELL + GAP)
+        told = f"frame {arrays['frame_index'][t]}, {arrays['time'][t]:.2f} s"
+        sheet.write(told, x + CELL // 2, top - 16, ha="center", color=GREY)
+        if t in frames:
+            picture = viewer.scene(frames[t], t, CELL, CELL)
+            sheet.paste(picture, x + (CELL - picture.shape[1]) // 2, top)
+        else:
+            sheet.blank(x, top, CELL, first, "the video is not at hand")
+        seen = viewer.seen(frames.get(t), t, CELL)
+        if seen is not None:
+            sheet.paste(seen, x, rows[1])
+        for row, values in zip(rows[2:], maps.values(), strict=True):
+            sheet.paste(drawing.energy(values[t], CELL, _top(values)), x, row)
+    return sheet
+
+
+def _energies(values: np.ndarray) -> np.ndarray:
+    """Maps (T, C, y, x) as the root mean square over channels: (T, y, x)."""
+    return np.sqrt((values.astype(np.float32) ** 2).mean(1))
+
+
+def _top(values: np.ndarray) -> float:
+    """The largest finite value: one scale for all frames, so that one without energy stays dark."""
+    return float(np.where(np.isfinite(values), values, 0).max())
+
+
+def _words(sheet: Sheet, viewer: Viewer, title: str, rows: list[int], maps: list[str]) -> None:
+    """Title, legend and the names of the rows."""
+    sheet.write(title, ORIGIN[0], 10, fontsize=11, fontweight="bold")
+    words = [("left joints", drawing.LEFT), ("right joints", drawing.RIGHT), ("crop", drawing.REGION)]
+    words += [("annotated box", drawing.BOX)] if viewer.boxes is not None else []
+    for number, (name, colour) in enumerate(words):
+        x = ORIGIN[0] + 110 * number
+        sheet.paste(np.full((10, 10, 3), colour, np.uint8), x, 39)
+        sheet.write(name, x + 16, 38, color=GREY)
+    size = viewer.planned.recipe.backbone.size
+    heat = "heat maps\nover it" if "joint_heatmap" in viewer.arrays else "no heat maps\nare cached"
+    energies = {"local_map": "energy of\nthe local map", "global_grid": "energy of\nthe global grid"}
+    told = ["frame", f"seen by the\nnetwork\n({size}×{size} px),\n{heat}", *(energies[name] for name in maps)]
+    for row, name in zip(rows, told, strict=True):
+        sheet.write(name, 8, row + 2)

@@ -1,0 +1,1 @@
+"""The frozen video backbone, MC3-18: its stage and its networks."""

@@ -1,0 +1,215 @@
+"""The video network: ResNet-MC18, cut off after the last layer that is wanted (METHOD.md, "From a video to cached
+tensors", 2 to 4).
+
+Nothing in it strides over time, so all T frames keep a grid of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ...errors import MachineError
+from ..base import Array, Settings
+from ..cropping import Crop
+from ..determinism import exact
+from ..precision import compute_precision
+from .fused import Layer
+from .mc3 import load
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
+STRIDES = {"stem": 2, "layer1": 2, "layer2": 4, "layer3": 8, "layer4": 16}  # pixels of a cell's side
+CHANNELS = {"stem": 64, "layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
+MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, for pixels in [0, 1], as torchvision's weights expect
+DEVIATION = (0.22803, 0.22145, 0.216989)
+FLOAT16_MAX = 65504.0
+AT_ONCE = 32 << 20  # bytes of a layer's output on a CPU: more gains nothing, and glibc cannot keep such memory
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Which network, on which part of the picture, and which of its layers are kept.
+
+    weights: "kinetics400", "random" (drawn from `seed`), or the sha256 of a file.
+    size: side of the square input, px, a multiple of 16. crop, margin, jitter_scale, jitter_shift, crop_seed: see Crop.
+    precision: "bfloat16", "float16" or "float32": the type of its convolutions' inputs, at least; sums are float32.
+    Where a device has no units for it they are float32, see `compute_precision`; features differ by TOLERANCE at most.
+    jpeg: "exact", or "scaled" for JPEG frames that were decoded at a reduced size, see `reduced`.
+    """
+
+    name: ClassVar[str] = "backbone"
+    version: ClassVar[int] = 2  # 2: batch norms are folded into the convolutions
+    arrays: ClassVar[Mapping[str, Array]] = {
+        "global_grid": Array("t c y x", "float16", "1", "activations of the last layer, one grid per frame"),
+        "local_map": Array("t c y x", "float16", "1", "activations of a middle layer, one map per frame"),
+    }
+
+    model: str = "mc3_18"
+    weights: str = "kinetics400"
+    seed: int = 0
+    size: int = 112
+    crop: str = "frame"
+    margin: float = 0.15
+    jitter_scale: float = 0.0
+    jitter_shift: float = 0.0
+    crop_seed: int = 0
+    global_layer: str = "layer4"
+    local_layer: str = "layer2"
+    precision: str = "bfloat16"
+    jpeg: str = "exact"
+
+    @property
+    def cropping(self) -> Crop:
+        """The choice of region, shared with the heat maps."""
+        return Crop(self.crop, self.margin, self.jitter_scale, self.jitter_shift, self.crop_seed)
+
+    def grid(self, layer: str) -> int:
+        """Cells on each side of a layer's maps."""
+        return self.size // STRIDES[layer]
+
+    def geometry(self) -> Settings:
+        """What heat maps share with this stage: the region, and the cells of the local map; not the weights."""
+        return {"grid": self.grid(self.local_layer), "crop": self.cropping.settings()}
+
+    def settings(self) -> Settings:
+        """What stands in the key; the seed only where it draws the weights, jpeg only where it is not exact."""
+        return {
+            "model": self.model,
+            "weights": self.weights,
+            **({"seed": self.seed} if self.weights == "random" else {}),
+            "size": self.size,
+            "crop": self.cropping.settings(),
+            "global_layer": self.global_layer,
+            "local_layer": self.local_layer,
+            "precision": self.precision,
+            **({"jpeg": self.jpeg} if self.jpeg != "exact" else {}),
+        }
+
+
+class Network:
+    """The network of one `Backbone`, ready on a device.
+
+    Every forward pass has the same shape: `batch` clips, filled up with black ones (on a CPU an equal part of them).
+    Kernels are chosen by shape, so a clip's features do not depend on which clips, or how many, it shares a pass with.
+    (Another `batch`, device, number of threads or version of torch may move them by rounding.)
+    """
+
+    def __init__(self, stage: Backbone, *, file: Path | None = None, device: str = "cpu", batch: int = 8) -> None:
+        """Build it and load its weights; `layers` are the parts that it runs, by name and in
+        order; `precision` is what it computes in on this device.
+
+        file: the weights' file, where `stage.weights` is a sha256.
+        Raises WeightsError for a file that is not the one in the key, or of another network; DownloadError where
+        official weights cannot be fetched.
+        """
+        import torch
+
+        self.stage, self.batch, self.device = stage, batch, torch.device(device)
+        model = load(stage.weights, stage.seed, file)
+        depth = max(LAYERS.index(stage.global_layer), LAYERS.index(stage.local_layer)) + 1
+        self.precision = compute_precision(stage.precision, self.device)
+        self._dtype: torch.dtype = getattr(torch, self.precision)
+        self.layers = [(name, Layer(getattr(model, name), self._dtype, self.device)) for name in LAYERS[:depth]]
+        self._largest = CHANNELS["stem"] * stage.grid("stem") ** 2 * self._dtype.itemsize  # bytes a frame takes
+        # (x / 255 - mean) / deviation, in one multiplication and one addition
+        self._scale = 1 / (255 * torch.tensor(DEVIATION, device=self.device))
+        self._shift = -torch.tensor(MEAN, device=self.device) / torch.tensor(DEVIATION, device=self.device)
+
+    def __call__(self, frames: np.ndarray) -> dict[str, np.ndarray]:
+        """Features of clips (b, T, size, size, 3) uint8 RGB, any b, each passing in batches of `batch`.
+
+        Returns global_grid (b, T, c, y, x) and local_map (b, T, c, y, x), float16; activations beyond float16's range
+        are cut to its largest number. Raises MachineError if the device's memory does not hold a batch.
+        """
+        features = self.room(len(frames), frames.shape[1])
+        for start in range(0, len(frames), self.batch):
+            part = frames[start : start + self.batch]
+            batch = self.blank(frames.shape[1])
+            batch[: len(part)] = part
+            self.run(batch, {name: array[start : start + len(part)] for name, array in features.items()})
+        return features
+
+    def blank(self, frames: int) -> np.ndarray:
+        """Memory for one batch of black clips (batch, T, size, size, 3) uint8, from which the device copies fast."""
+        size = self.stage.size
+        return self._memory((self.batch, frames, size, size, 3), "uint8", zero=True)
+
+    def room(self, clips: int, frames: int) -> dict[str, np.ndarray]:
+        """Memory for the features of so many clips, not yet filled, to which the device copies fast."""
+        layers = {"global_grid": self.stage.global_layer, "local_map": self.stage.local_layer}
+        shapes = {name: (CHANNELS[layer], *2 * (self.stage.grid(layer),)) for name, layer in layers.items()}
+        return {name: self._memory((clips, frames, *shape), "float16") for name, shape in shapes.items()}
+
+    def run(self, batch: np.ndarray, features: Mapping[str, np.ndarray]) -> None:
+        """One pass: a full batch of clips, made by `blank`; their features go into `features`, rows made by `room`.
+
+        Where these are fewer than the batch, the rest of it is padding. For several threads at once; on a GPU each
+        should have a stream of its own.
+        Raises MachineError if the device's memory does not hold a batch.
+        """
+        import torch
+
+        try:
+            with torch.inference_mode():
+                for part in self._parts(batch, len(next(iter(features.values())))):
+                    for name, output in self._forward(torch.from_numpy(batch[part])).items():
+                        _store(output, torch.from_numpy(features[name][part]))
+                if self.device.type == "cuda":
+                    torch.cuda.current_stream(self.device).synchronize()
+        except torch.cuda.OutOfMemoryError:
+            raise MachineError(
+                f"backbone.batch: {self.batch} clips of {batch.shape[1]} frames do not fit into the memory of "
+                f"{self.device}; lower backbone.batch"
+            ) from None
+
+    def _parts(self, batch: np.ndarray, wanted: int) -> Iterator[slice]:
+        """A GPU takes the batch whole; a CPU in equal parts that need little memory, without the padding."""
+        if self.device.type != "cpu":
+            yield slice(len(batch))
+            return
+        count = -(-len(batch) * batch.shape[1] * self._largest // AT_ONCE)
+        size = -(-len(batch) // count)
+        for start in range(0, wanted, size):
+            yield slice(start, start + size)
+
+    def _memory(self, shape: tuple[int, ...], dtype: str, *, zero: bool = False) -> np.ndarray:
+        """Main memory; page-locked where there is a GPU: the copies would otherwise take longer than the network."""
+        import torch
+
+        make = torch.zeros if zero else torch.empty
+        return make(shape, dtype=getattr(torch, dtype), pin_memory=self.device.type == "cuda").numpy()
+
+    def _forward(self, frames: Tensor) -> dict[str, Tensor]:
+        """(b, T, y, x, 3) uint8 -> the two layers' activations (b, c, T, y, x)."""
+        stage, before = self.stage, ""
+        outputs, wanted = {}, {self.stage.global_layer, self.stage.local_layer}
+        with exact():
+            x = frames.to(self.device, non_blocking=True).float() * self._scale + self._shift
+            x = x.permute(0, 4, 1, 2, 3).to(self._dtype)  # b c t y x: in memory this is channels_last_3d already
+            for name, layer in self.layers:
+                x = layer(x, keep=before in wanted)
+                before = name
+                if name in wanted:
+                    outputs[name] = x
+        return {"global_grid": outputs[stage.global_layer], "local_map": outputs[stage.local_layer]}
+
+
+def _store(output: Tensor, target: Tensor) -> None:
+    """(b, c, T, y, x) of any float type -> (k, T, c, y, x) float16 in main memory, k <= b.
+
+    From a GPU only float16 is copied, and at once; `target` is filled when the stream has got there.
+    """
+    wanted = output[: len(target)].permute(0, 2, 1, 3, 4)
+    if not output.is_cuda:
+        target.copy_(wanted).clamp_(-FLOAT16_MAX, FLOAT16_MAX)
+        return
+    stored = target.new_empty(target.shape, device=output.device).copy_(wanted)
+    target.copy_(stored.clamp_(-FLOAT16_MAX, FLOAT16_MAX), non_blocking=True)

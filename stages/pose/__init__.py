@@ -1,0 +1,1 @@
+"""Joints of the people in a clip: detection, tracking, pose estimation."""

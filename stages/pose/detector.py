@@ -1,0 +1,96 @@
+"""People in frames, found by a torchvision detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import weights
+from ..determinism import exact
+from ..torchvision_compat import models
+from .tracking import Found
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# The shorter and the longer side, px, to which each network brings a frame.
+SIDES = {
+    "fasterrcnn_mobilenet_v3_large_320_fpn": (320, 640),
+    "fasterrcnn_resnet50_fpn_v2": (800, 1333),
+}
+PERSON = 1  # of torchvision's COCO categories
+SURE = 0.3  # score from which a detection counts, mmpose's own threshold for people
+FRAMES = 4  # in one batch; always full, so that the boxes of a frame do not depend on how long its clip is
+
+
+def shrunk(frame: np.ndarray, name: str) -> np.ndarray:
+    """A frame (h, w, 3) uint8 no larger than the detector `name` looks at: (h', w', 3), averaged over areas.
+
+    Needs no torch: the process that decodes a video can send this instead of the frame.
+    """
+    import cv2
+
+    height, width = frame.shape[:2]
+    short, long = SIDES[name]
+    scale = min(short / min(height, width), long / max(height, width))
+    if scale >= 1:
+        return frame
+    return cv2.resize(frame, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+
+
+class Detector:
+    """One of the networks in SIDES, ready to look for people.
+
+    source: "official" (torchvision's COCO weights, fetched once), "random" (drawn from seed), or a weights file.
+    Raises DownloadError or WeightsError.
+    """
+
+    def __init__(self, name: str, source: str | Path = "official", *, seed: int = 0, device: str = "cpu") -> None:
+        self.name, self.device = name, device
+        what = f"torchvision's {name}"
+        file = weights.fetch(_address(name), what) if source == "official" else Path(source)
+        state = weights.load_state_dict(file) if source != "random" else None
+        network = _built(name, seed)
+        if state is not None:
+            weights.load_into(network, state, file, what)
+        self.network = network.eval().to(device)
+
+    def find(self, frames: np.ndarray | Tensor, size: tuple[int, int]) -> list[Found]:
+        """The people in each frame (T, h, w, 3) uint8 RGB, `shrunk` or not, as boxes in px of a frame of `size` (w, h).
+
+        Frames may be on the device already. Sorted by score, the surest first; those below SURE are left out.
+        """
+        import torch
+
+        scale = np.array([size[0] / frames.shape[2], size[1] / frames.shape[1]] * 2, np.float32)
+        frames, found = torch.as_tensor(frames), []
+        with torch.inference_mode(), exact():
+            for start in range(0, len(frames), FRAMES):
+                part = frames[start : start + FRAMES]
+                full = torch.cat([part, part[-1:].expand(FRAMES - len(part), -1, -1, -1)])
+                pixels = full.to(self.device).permute(0, 3, 1, 2).float() / 255
+                answers = self.network(list(pixels))[: len(part)]
+                found += [_people(answer, scale) for answer in answers]
+        return found
+
+
+def _people(answer: dict[str, Tensor], scale: np.ndarray) -> Found:
+    people = (answer["labels"] == PERSON) & (answer["scores"] >= SURE)
+    boxes, scores = answer["boxes"][people].cpu().numpy(), answer["scores"][people].cpu().numpy()
+    return Found((boxes * scale).astype(np.float32), scores.astype(np.float32))
+
+
+def _built(name: str, seed: int) -> nn.Module:
+    """The network with weights drawn from `seed`; torch's own random state is left as it was."""
+    import torch
+
+    build: Any = getattr(models("detection"), name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(weights=None, weights_backbone=None)
+
+
+def _address(name: str) -> str:
+    return models().get_model_weights(name).DEFAULT.url

@@ -1,0 +1,199 @@
+"""Pose: where the joints of a clip come from, and the joints that a data set annotates.
+
+The networks are in estimator.py, the boxes they look into in people.py and detector.py. Nothing heavy is imported
+here: a machine that only trains reads keys and skeletons through this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...errors import AnnotationError
+from ..base import Array
+
+SLACK = 0.1, 5  # an annotation may differ from its video by this share of the frames plus so many frames
+GROWN = 0.1  # joints end at wrists, ankles and eyes: boxes around them are grown by this share on each side
+
+
+@dataclass(frozen=True)
+class Pose:
+    """The settings of the pose stage that stand in its key.
+
+    source: "annotations", "mmpose", or "auto": annotations where a video has them, mmpose where it has none. model:
+    mmpose's name of the network. checkpoint: "official", "random", or the sha256 of a file. detector: "annotations",
+    "frame", or the name of a torchvision detector; detector_weights: as checkpoint. people: how many a clip keeps.
+    seed: of random weights. occluded: keep annotated joints that are marked as not seen. layout: "own", or the name of
+    the layout to which joints are converted. choose: which people are kept, see `annotated` and `people.linked`.
+    """
+
+    source: str = "annotations"
+    model: str = "rtmpose-m_8xb256-420e_coco-256x192"
+    checkpoint: str = "official"
+    detector: str = "annotations"
+    detector_weights: str = "official"
+    people: int = 1
+    seed: int = 0
+    occluded: bool = False
+    layout: str = "own"
+    choose: str = "auto"
+
+    name: ClassVar[str] = "pose"
+    version: ClassVar[int] = 1
+    arrays: ClassVar[Mapping[str, Array]] = {
+        "keypoints": Array(
+            "t people joint xyscore",
+            "float32",
+            "px, px, 1",
+            "x and y of every joint in the frame, mirrored where the view is, pixel centres at whole numbers; score 0 "
+            "where the joint or the person is absent, whatever x and y are",
+        )
+    }
+
+    @property
+    def estimates(self) -> bool:
+        """Whether a pose network may be needed."""
+        return self.source != "annotations"
+
+    @property
+    def detects(self) -> bool:
+        """Whether a network looks for the people."""
+        return self.estimates and self.detector not in ("annotations", "frame")
+
+    def settings(self) -> dict[str, Any]:
+        """What stands in the key: only what can change the joints."""
+        settings: dict[str, Any] = {"source": self.source, "people": self.people}
+        if self.source != "mmpose" and self.occluded:
+            settings["occluded"] = True
+        if self.estimates:
+            settings |= self._network()
+        if self.layout != "own":
+            settings["layout"] = self.layout
+        if self._chooses:
+            settings["choose"] = self.choose
+        return settings
+
+    def _network(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {"model": self.model, "checkpoint": self.checkpoint, "detector": self.detector}
+        if self.detects:
+            settings |= {"detector_weights": self.detector_weights, "linking": "assignment", "crops": "grid"}
+        if "random" in (self.checkpoint, settings.get("detector_weights")):
+            settings["seed"] = self.seed
+        return settings
+
+    @property
+    def _chooses(self) -> bool:
+        """Whether `choose` is another rule than the source has by itself; a whole frame holds one person."""
+        if self.source == "mmpose" and self.detector == "frame":
+            return False
+        return self.choose != "auto" and (self.detects or self.choose != "moving")
+
+
+def annotated(
+    keypoints: np.ndarray, frame_index: np.ndarray, count: int, people: int, choose: str = "auto"
+) -> np.ndarray:
+    """The annotated joints of a clip's frames, (T, people, N, 3) float32, the foremost people first.
+
+    keypoints: (F, P0, N, 3) x px, y px, score of every annotated frame. frame_index: (T,) int, the clip's frames.
+    count: how many frames the video has. choose: who is foremost over the whole annotation: "auto" and "moving",
+    whoever moves most; "largest", by the area around the joints; "score", by the joints' scores; both summed over the
+    frames. What is not finite, and frames after the annotation's end, are absent (all zero). Raises AnnotationError
+    where the annotation's length is far from the video's.
+    """
+    _check_length(len(keypoints), count)
+    keypoints = _finite(keypoints)
+    picked = _padded(keypoints[:, _order(keypoints, choose)[:people]], people)
+    return _at(picked, frame_index, 0.0)
+
+
+def annotated_boxes(
+    keypoints: np.ndarray,
+    boxes: np.ndarray | None,
+    frame_index: np.ndarray,
+    count: int,
+    people: int,
+    choose: str = "auto",
+) -> np.ndarray:
+    """The annotated boxes of a clip's frames, (T, people, 4) float32 x0 y0 x1 y1 px, in the order of `annotated`.
+
+    boxes: (F, P0, 4), NaN where there is nobody; without them, the extent of the joints, grown by a tenth on each
+    side. NaN where there is nobody and after the annotation's end. Raises AnnotationError as `annotated` does.
+    """
+    _check_length(len(keypoints), count)
+    keypoints = _finite(keypoints)
+    boxes = _extents(keypoints) if boxes is None else np.asarray(boxes, np.float32)
+    order = _order(keypoints, choose)[:people]
+    missing = np.full((len(boxes), people - len(order), 4), np.nan, np.float32)
+    return _at(np.concatenate([boxes[:, order], missing], 1), frame_index, np.nan)
+
+
+def _check_length(length: int, count: int) -> None:
+    share, frames = SLACK
+    if abs(length - count) > share * count + frames:
+        raise AnnotationError(
+            f"the annotation has {length} frames and the video {count}: they do not belong together; "
+            "correct the annotation, or take the joints from pose.source: mmpose"
+        )
+
+
+def _finite(keypoints: np.ndarray) -> np.ndarray:
+    """A copy in float32 in which a joint is wholly there or, all zero, absent."""
+    keypoints = np.array(keypoints, np.float32)
+    keypoints[~(np.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0))] = 0
+    return keypoints
+
+
+def _order(keypoints: np.ndarray, choose: str) -> np.ndarray:
+    """The people (P0,), the foremost first; between equals whoever is seen more."""
+    if choose == "largest":
+        boxes = _extents(keypoints).astype(np.float64)
+        weights = np.nan_to_num((boxes[..., 2:] - boxes[..., :2]).prod(-1)).sum(0)
+    elif choose == "score":
+        weights = keypoints[..., 2].sum((0, 2), dtype=np.float64)
+    else:
+        weights = _motion(keypoints)
+    return np.lexsort((-(keypoints[..., 2] > 0).sum((0, 2)), -weights))
+
+
+def _motion(keypoints: np.ndarray) -> np.ndarray:
+    """How much each of the people (P0,) moves: the main actor is who moves most (METHOD.md, NTU RGB+D).
+
+    Motion is the standard deviation of a joint's place over the frames in which it is seen, times the share of the
+    frames in which it is, mean over joints: a body that flickers up for a few frames does not count as an actor.
+    """
+    seen = keypoints[..., 2] > 0  # (F, P0, N)
+    frames = np.maximum(seen.sum(0), 1)
+    middle = keypoints[..., :2].sum(0, dtype=np.float64) / frames[..., None]
+    squares = ((keypoints[..., :2] - middle) ** 2).sum(-1) * seen
+    return (np.sqrt(squares.sum(0) / frames) * seen.sum(0)).mean(-1)  # of one clip: the number of frames is common
+
+
+def _padded(keypoints: np.ndarray, people: int) -> np.ndarray:
+    """(F, people, N, 3): zeros for people who are not there."""
+    frames, present, joints, _ = keypoints.shape
+    missing = np.zeros((frames, people - present, joints, 3), np.float32)
+    return np.concatenate([keypoints, missing], 1)
+
+
+def _extents(keypoints: np.ndarray) -> np.ndarray:
+    """Boxes (F, P0, 4) around the joints that are there, grown; NaN where fewer than two are."""
+    seen = keypoints[..., 2:] > 0
+    low = np.where(seen, keypoints[..., :2], np.inf).min(-2)
+    high = np.where(seen, keypoints[..., :2], -np.inf).max(-2)
+    enough = seen.sum((-1, -2)) >= 2
+    boxes = np.full((*keypoints.shape[:2], 4), np.nan, np.float32)
+    grown = GROWN * (high - low)[enough]
+    boxes[enough] = np.concatenate([low[enough] - grown, high[enough] + grown], -1)
+    return boxes
+
+
+def _at(values: np.ndarray, frame_index: np.ndarray, absent: float) -> np.ndarray:
+    """Rows of `values` (F, ...) at the clip's frames (T,); `absent` where the frame is beyond the end."""
+    frame_index = np.asarray(frame_index)
+    picked = np.full((len(frame_index), *values.shape[1:]), absent, np.float32)
+    inside = frame_index < len(values)
+    picked[inside] = values[frame_index[inside]]
+    return picked

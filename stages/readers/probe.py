@@ -1,0 +1,113 @@
+"""A video's length, size and soundness from its headers and packets: nothing is decoded but, at most, one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from av.error import FFmpegError
+
+from ...errors import TruncatedVideo, UnreadableVideo
+from .base import FOLDER_RATE, is_folder, upright_size
+from .bitstream.h264_packets import is_whole, length_size
+from .container import File, broken_off, cut_off, no_frames, turn_of
+from .image_folder import FolderVideo, list_pictures
+
+TURNING = ("mov", "matroska")  # containers that may say that a video is shown turned
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a video that was not decoded.
+
+    frames: packets that will be shown, or pictures of a folder. claimed: what the container claims, 0 for nothing.
+    size: width and height in px; as stored, unless the survey was to be `upright`. seconds: from the first picture to
+    the end of the last.
+    """
+
+    frames: int
+    claimed: int
+    size: tuple[int, int]
+    seconds: float
+
+
+def survey(path: Path, *, upright: bool = False) -> Survey:
+    """Read all packets of a file, or list a folder's pictures and read the first one.
+
+    upright: decode the first picture of a file that may be turned, since only a picture tells. One packet is taken for
+    one frame, as in nearly all files. Raises NoVideoStream, UnreadableVideo, and TruncatedVideo where packets break
+    off, or where one is not made of whole NAL units, so that decoding will break off there.
+    """
+    if is_folder(path):
+        return _folder(path)
+    file = File(path)
+    try:
+        return _Count(file, upright).survey()
+    finally:
+        file.close()
+
+
+def _folder(path: Path) -> Survey:
+    for picture in (path / name for name in list_pictures(path)):
+        if picture.stat().st_size == 0:
+            raise UnreadableVideo(f"{picture}: the picture is empty (0 bytes); fetch it again")
+    video = FolderVideo(path)
+    return Survey(video.frame_count, video.claimed, video.frame_size, video.frame_count / FOLDER_RATE)
+
+
+class _Count:
+    """One pass over the packets of an open file."""
+
+    def __init__(self, file: File, upright: bool) -> None:
+        self.file = file
+        self.stamps: list[int | None] = []
+        self.size: tuple[int, int] | None = None
+        self.looks = upright and file.container.format.name.startswith(TURNING)
+        self.lengths = length_size(file.decoder.name, bytes(file.decoder.extradata or b""))
+
+    def survey(self) -> Survey:
+        """Count, and raise for what a decoder would break off at."""
+        damaged, cut = self._count()
+        count, claimed = len(self.stamps), self.file.stream.frames
+        if damaged is not None and damaged > 1:  # readers pass over what fails before the first picture
+            raise TruncatedVideo(
+                f"{self.file.path}: packet {damaged} of {count} is damaged, so that decoding will break off there; "
+                "fetch the file again, or save what is left of it with ffmpeg -i IN OUT"
+            )
+        if not count:
+            raise no_frames(self.file.path)
+        if cut:
+            raise cut_off(self.file.path, count)
+        size = self.size or (self.file.decoder.width, self.file.decoder.height)
+        return Survey(count, claimed, size, self._seconds())
+
+    def _count(self) -> tuple[int | None, bool]:
+        """The first packet (from 1) that is not whole, None where all are; and whether the last one is cut off."""
+        damaged, cut = None, False
+        try:
+            for packet in self.file.packets():
+                if not packet.size or packet.is_discard:
+                    continue
+                self.stamps.append(packet.pts)
+                if damaged is None and self.lengths and not is_whole(bytes(packet), self.lengths):
+                    damaged = len(self.stamps)
+                cut = packet.is_corrupt
+                if self.looks and self.size is None:
+                    self._look(packet)
+        except FFmpegError as error:
+            raise broken_off(self.file.path, len(self.stamps), self.file.stream.frames, error) from None
+        return damaged, cut
+
+    def _look(self, packet: object) -> None:
+        """Decode until the first picture comes out, which may take as many packets as the decoder holds back."""
+        try:
+            for frame in self.file.decode(packet)[:1]:  # type: ignore[arg-type]
+                self.size = upright_size(frame.width, frame.height, turn_of(frame))
+        except FFmpegError:
+            self.looks = False
+
+    def _seconds(self) -> float:
+        known = sorted(stamp for stamp in self.stamps if stamp is not None)
+        times = self.file.times([*known] if len(known) == len(self.stamps) else [None] * len(self.stamps))
+        step = times[-1] / (len(times) - 1) if len(times) > 1 else 1 / float(self.file.stream.average_rate or 25)
+        return float(times[-1] + step)

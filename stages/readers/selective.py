@@ -1,0 +1,205 @@
+"""The fast reader: decodes only what the wanted pictures need, where it can prove that nothing else changes them.
+
+Pictures that no other picture refers to are not decoded unless wanted, nor is anything after the last wanted picture
+of a group that begins with a key picture, nor a group without wanted pictures; and nothing is decoded to open a file.
+Which packet holds which picture is computed from the headers of H.264 (`order`) and MPEG-4 (`vops`). Each packet
+carries its place through the decoder in its time stamp, and what comes out must be exactly what went in, in ascending
+order. The decoder may mend nothing. At any doubt the whole file is decoded in sequence instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from ...errors import TruncatedVideo
+from .base import Likely, Turn, Video, upright_size
+from .bitstream.bits import Doubt
+from .bitstream.h264_order import Held
+from .bitstream.index import PLANS
+from .container import File, turn_of
+from .sequential import SequentialVideo
+
+KEPT_BYTES = 64 << 20  # compressed packets up to this much are kept, larger files are read twice
+
+
+def open_auto(path: Path, likely: Likely | None = None, *, probe: bool = False) -> Video:
+    """The fast reader where its proof holds, else the sequential one.
+
+    likely: see `SequentialVideo`. probe: see `File`; by default only where needed. Raises what SequentialVideo raises.
+    """
+    for probing in (probe, True):
+        try:
+            return SkippingVideo(path, probe=probing)
+        except Held:
+            continue
+        except Doubt:
+            break
+    return SequentialVideo(path, likely)
+
+
+class SkippingVideo(Video):
+    """An H.264 or MPEG-4 video of which only the wanted pictures, and what they refer to, are decoded.
+
+    frame_count is the number of packets, each proved to hold one picture. One `frames` at a time. probe: see `File`.
+    Raises Doubt where the video needs a sequential decode (Held where probing may spare it), and NoVideoStream or
+    UnreadableVideo where it cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, probe: bool = True) -> None:
+        self._path = path
+        self._size: tuple[int, int] | None = None
+        self._turn: Turn | None = None
+        self._kept: list[Packet[VideoStream]] | None = []
+        self._file = File(path, probe=probe)
+        try:
+            self._survey(probe)
+        except BaseException:
+            self.close()
+            raise
+
+    def _survey(self, probe: bool) -> None:
+        codec = self._file.decoder
+        if codec.name not in PLANS:
+            raise Doubt(f"codec {codec.name}")
+        self.claimed = self._file.stream.frames
+        if not (probe or self.claimed):
+            raise Held("a container that does not say how many frames it has")
+        self._plan = PLANS[codec.name](bytes(codec.extradata or b""))
+        stamps: list[int | None] = []
+        size = 0
+        for packet in _whole_packets(self._file):
+            self._plan.read(bytes(packet))
+            stamps.append(packet.pts)
+            size += packet.size
+            if self._kept is not None:
+                self._kept.append(packet)
+                self._kept = self._kept if size <= KEPT_BYTES else None
+        self.frame_count = len(stamps)
+        if not probe and self.claimed != self.frame_count:
+            raise Held("of a damaged index FFmpeg makes more or less, depending on what it read while it probed")
+        self._plan.finish(codec.reorder_depth if probe else 0)
+        shown = dict(zip(self._plan.displays, stamps, strict=True))
+        self.times = self._file.times([shown[index] for index in range(self.frame_count)])
+
+    @property
+    def stream(self) -> VideoStream:
+        """The stream that is read."""
+        return self._file.stream
+
+    @property
+    def format(self) -> str:
+        """FFmpeg's name of the container."""
+        return self._file.container.format.name
+
+    def is_mirrored(self) -> bool:
+        """True where the pictures are not only turned but mirrored."""
+        _ = self.frame_size  # known with the first picture
+        a, b, c, d = self._turn or (1, 0, 0, 1)
+        return a * d - b * c < 0
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Width and height in pixels, upright."""
+        if self._size is None:
+            for _first in self.frames([0]):
+                break
+        assert self._size is not None
+        return self._size
+
+    def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """The wanted pictures in ascending order, see `Video.frames`."""
+        wanted = self.wanted(indices)
+        done = 0
+        try:
+            for frame in self._decode(wanted):
+                yield wanted[done], self._file.rgb(frame, self._orient(frame))
+                done += 1
+        except (Doubt, FFmpegError):
+            yield from self._in_sequence(wanted[done:])
+
+    def _orient(self, frame: VideoFrame) -> Turn:
+        """How all pictures are to be turned; one parameter set, so one size."""
+        if self._turn is None:
+            self._turn = turn_of(frame)
+            self._size = upright_size(frame.width, frame.height, self._turn)
+        return self._turn
+
+    def _decode(self, wanted: list[int]) -> Iterator[VideoFrame]:
+        """The wanted frames in order. Raises Doubt as soon as the decoder puts out anything but what was predicted."""
+        chosen, displays = self._plan.choose(set(wanted)), self._plan.displays
+        expected = iter(sorted(displays[index] for index in chosen))
+        missing = iter(wanted)
+        target = next(missing, None)
+        for frame in self._decode_packets(set(chosen)):
+            if target is None:
+                return
+            if frame.pts != next(expected, None) or frame.is_corrupt:
+                raise Doubt("another picture came out than was expected")
+            if frame.pts == target:
+                yield frame
+                target = next(missing, None)
+        if target is not None:
+            raise Doubt("a wanted picture did not come out")
+
+    def _decode_packets(self, chosen: set[int]) -> Iterator[VideoFrame]:
+        file = self._file if self._kept is not None else File(self._path)
+        file.decoder.flush_buffers()
+        try:
+            for index, packet in enumerate(self._kept or _whole_packets(file)):
+                if index in chosen:
+                    packet.pts, packet.dts = self._plan.displays[index], None
+                    yield from _sound(file, packet)
+            yield from _sound(file, None)
+        finally:
+            if file is not self._file:
+                file.close()
+
+    def _in_sequence(self, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        with SequentialVideo(self._path, lambda _count: wanted) as video:
+            if video.frame_count != self.frame_count:
+                raise TruncatedVideo(
+                    f"{self._path}: only {video.frame_count} of {self.frame_count} frames can be decoded; "
+                    "fetch the file again"
+                )
+            self._size = video.frame_size
+            yield from video.frames(wanted)
+
+    def close(self) -> None:
+        """Close the file and drop its packets."""
+        self._kept = None
+        self._file.close()
+
+
+def _sound(file: File, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+    """The frames after a packet. Raises Doubt where the decoder had to mend one."""
+    frames = file.decode(packet)
+    if file.mended:
+        raise Doubt("a picture is damaged")
+    return frames
+
+
+def _whole_packets(file: File) -> Iterator[Packet[VideoStream]]:
+    """All packets with content. Raises Doubt for what a decoder would drop or mend."""
+    ended = False
+    try:
+        for packet in file.packets():
+            if ended:
+                raise Doubt("an empty packet in mid stream")
+            ended = packet.size == 0
+            if packet.is_corrupt or packet.is_discard or _changes_parameters(packet):
+                raise Doubt("a packet that is damaged, not to be shown, or changes the parameters")
+            if not ended:
+                yield packet
+    except FFmpegError as error:
+        raise Doubt(f"the container breaks off: {error}") from None
+
+
+def _changes_parameters(packet: Packet[VideoStream]) -> bool:
+    return any(data.data_type == "new_extradata" for data in packet.iter_sidedata())

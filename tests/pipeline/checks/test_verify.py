@@ -1,0 +1,105 @@
+"""Verify, audit, inspect, predict: what looks at a cache and at a run from outside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from star.cli import main
+from star.errors import MissingFeatures
+from star.pipeline.checks.verify import verify
+from star.pipeline.extraction.audit import audit
+from star.pipeline.extraction.execution import Where
+from star.pipeline.extraction.runner import extract
+from star.pipeline.planning.plan import plan
+from star.pipeline.recipe import schema as recipes
+from star.pipeline.visualization.clip_figure import inspect
+
+HERE = Where(workers=1)
+
+
+def test_a_sound_cache_is_sound(small: Path) -> None:
+    """Nothing to say, nothing moved."""
+    found = verify(recipes.load(small), quiet=True)
+    assert (found["problems"], found["moved"], found["rows"]) == ([], [], 120)
+
+
+def test_a_flipped_bit_is_found_named_and_repaired(small: Path) -> None:
+    """One bit in one segment: its videos are named, moved aside, and exactly they are made again, to the bit."""
+    recipe = recipes.load(small)
+    shelf = plan(recipe).stages["backbone"].shelf
+    name = shelf.segments()[0]
+    rows = shelf.segment(name).rows
+    path = shelf.file(name)
+    whole = path.read_bytes()
+    spoiled = bytearray(whole)
+    spoiled[len(whole) // 2] ^= 4
+    path.write_bytes(spoiled)
+    found = verify(recipe, quiet=True)
+    assert {problem["kind"] for problem in found["problems"]} >= {"digest", "checksum"}
+    assert {video for problem in found["problems"] for video in problem["videos"]} == {row.video_id for row in rows}
+    assert CliRunner().invoke(main, ["verify", str(small), "-q"]).exit_code == 4
+    assert len(verify(recipe, repair=True, quiet=True)["moved"]) == 1
+    _, outcome = extract(recipe, where=HERE, quiet=True)
+    assert outcome.rows == {"backbone": len(rows)}
+    assert verify(recipe, quiet=True)["problems"] == []
+    assert audit(recipe, 2, where=HERE, quiet=True)["failed"] == []
+
+
+def test_rows_of_other_frames_are_found(small: Path) -> None:
+    """Sound segments whose rows do not belong to their settings: frames are a function of seed, id and view."""
+    recipe = recipes.load(small)
+    stage = plan(recipe).stages["decode"]
+    name = stage.shelf.segments()[0]
+    segment = stage.shelf.segment(name)
+    arrays = {
+        array: segment.read(array) for array in segment.names if array not in ("video_id", "source", "view", "checksum")
+    }
+    arrays["frame_index"] = np.roll(arrays["frame_index"], 1, axis=1)
+    about = {array: {"axes": "clip t", "units": "1", "about": "test"} for array in arrays}
+    about |= {array: {"axes": "clip", "units": "1", "about": "test"} for array in ("frame_count", "flip")}
+    rows = segment.rows
+    stage.shelf.file(name).unlink()
+    stage.shelf.write(rows, arrays, about, {})
+    problems = verify(recipe, quiet=True)["problems"]
+    assert {problem["kind"] for problem in problems} == {"misaligned"}
+    assert {problem["videos"][0] for problem in problems} == {row.video_id for row in rows}
+
+
+def test_an_audit_finds_features_that_are_not_its_own(small: Path) -> None:
+    """Recomputed clips equal cached ones to the bit; against other weights they would not."""
+    found = audit(recipes.load(small), 3, where=HERE, quiet=True)
+    assert found["clips"] == 3
+    assert all(entry == {"largest": 0.0, "equal": 3} for entry in found["arrays"].values())
+
+
+def test_inspect_draws_what_is_cached(small: Path, tmp_path: Path) -> None:
+    """A picture of a clip; a line where there is none."""
+    recipe = recipes.load(small)
+    video = plan(recipe).catalogue.videos[0].id
+    assert inspect(recipe, video, tmp_path / "new" / "clip.png").read_bytes().startswith(b"\x89PNG")
+    empty = recipes.load(small, (f"cache.root={tmp_path / 'empty'}",))
+    with pytest.raises(MissingFeatures, match=rf"^{video}: nothing of it is in .*; run `star extract` first$"):
+        inspect(empty, video, tmp_path / "clip.png")
+
+
+def test_predict_gives_the_probabilities_of_test(small: Path, drawn: Path, tmp_path: Path) -> None:
+    """Extraction on the fly and from the cache are the same code: the same numbers come out."""
+    run = tmp_path / "run"
+    assert CliRunner().invoke(main, ["train", str(small), "--run", str(run), "-q"]).exit_code == 0
+    assert CliRunner().invoke(main, ["test", str(small), "--run", str(run), "-q"]).exit_code == 0
+    first = (run / "test" / "predictions.csv").read_text().splitlines()[1].split(",")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    result = CliRunner().invoke(
+        main, ["predict", str(drawn / first[0]), str(broken), "--run", str(run), "--json", "-q"]
+    )
+    assert result.exit_code == 3
+    good, bad = json.loads(result.stdout)
+    assert good["top"][0]["class"] == first[2]
+    assert good["top"][0]["probability"] == pytest.approx(float(first[4]), abs=2e-6)
+    assert "error" in bad

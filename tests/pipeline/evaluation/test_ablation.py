@@ -1,0 +1,145 @@
+"""Studies, the table that they end in, and the commands that look at a network: model, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from star.cli import STUDIES as NAMES
+from star.cli import main
+from star.pipeline.commands.model import design
+from star.pipeline.evaluation.studies import STUDIES
+from star.pipeline.recipe import schema as recipes
+from star.pipeline.training.transforms import check as check_augment
+
+
+def star(*words: str | Path) -> str:
+    """Run a command; its standard output."""
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_every_study_is_made_of_settings_that_exist(extracted: Path) -> None:
+    """Each variant is a recipe, and no two of a study are the same one."""
+    assert tuple(STUDIES) == NAMES
+    for study, variants in STUDIES.items():
+        made = [recipes.load(extracted, over) for over in variants.values()]
+        assert len(set(map(recipes.dump, made))) == len(made), study
+
+
+@pytest.mark.parametrize("study", sorted(set(STUDIES) - {"training"}))
+def test_every_study_goes_with_an_augmented_recipe(study: str, extracted: Path) -> None:
+    """Where the recipe moves joint maps, variants that have none do not ask for it: training would refuse them."""
+    asked = "train.augment={shift: 0.1, scale: 0.1, joint_jitter: 0.1, joint_dropout: 0.1}"
+    for over in STUDIES[study].values():
+        check_augment(recipes.load(extracted, (asked, *over)))
+
+
+def test_every_form_of_joint_tokens_is_in_the_study() -> None:
+    """A new form must not be forgotten."""
+    forms = get_args(recipes.Tokens.model_fields["form"].annotation)
+    assert set(STUDIES["joint-token"]) == set(forms)
+
+
+def test_a_study_is_trained_once_and_gives_a_table(small: Path, tmp_path: Path) -> None:
+    """Five token forms, extracted where they are missing, two seeds; the second call trains nothing."""
+    runs = tmp_path / "runs"
+    words = ("ablate", small, "--study", "joint-token", "--runs", runs, "--seeds", "2", "--device", "cpu", "-q")
+    said = star(*words, "--classes", "raise_arms,lower_arms")
+    head, _, *rows = said.splitlines()
+    assert (
+        head == "| joint-token | top-1 % | mean class % | raise_arms and lower_arms | parameters | steps | training |"
+    )
+    assert [row.split(" | ")[0] for row in rows[:5]] == ["| pool", "| pool_map", "| map", "| heatmap", "| concat_conv"]
+    assert all(row.count(" ± ") == 3 for row in rows[:5])
+    assert (runs / "joint-token.md").read_text() == said
+    found = json.loads((runs / "joint-token.json").read_text())
+    judged = json.loads((runs / "joint-token" / "map-seed1" / "test" / "metrics.json").read_text())
+    assert found["variants"][2]["top1"][1] == judged["top1"]
+    written = {file: file.stat().st_mtime_ns for file in runs.rglob("*.safetensors")}
+    assert star(*words, "--classes", "raise_arms,lower_arms") == said
+    assert {file: file.stat().st_mtime_ns for file in runs.rglob("*.safetensors")} == written
+
+
+def test_a_study_goes_on_where_it_was_stopped(small: Path, tmp_path: Path) -> None:
+    """A run that died within its first epoch is begun anew; with more epochs at a constant rate all are taken on."""
+    words = ("ablate", small, "--study", "position", "--runs", tmp_path, "--seeds", "1", "--device", "cpu", "-q")
+    star(*words)
+    run = tmp_path / "position" / "none-seed0"
+    rows = (run / "metrics.jsonl").read_text()
+    (run / "last" / "state.safetensors").unlink()
+    star(*words)
+    assert [json.loads(row)["train_loss"] for row in (run / "metrics.jsonl").read_text().splitlines()] == [
+        json.loads(row)["train_loss"] for row in rows.splitlines()
+    ]
+    epochs = recipes.load(small).train.epochs + 1
+    star(*words, "--set", f"train.epochs={epochs}")
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == epochs
+
+
+def test_runs_of_another_recipe_are_not_taken_for_this_ones(small: Path, tmp_path: Path) -> None:
+    """Whoever changes the recipe gets no old figures in a new table."""
+    words = ["ablate", str(small), "--study", "joint-token", "--runs", str(tmp_path / "runs"), "--seeds", "1", "-q"]
+    star(*words, "--device", "cpu")
+    result = CliRunner().invoke(main, [*words, "--device", "cpu", "--set", "train.learning_rate=0.5"])
+    assert result.exit_code == 2
+    run = tmp_path / "runs" / "joint-token" / "pool-seed0"
+    assert (
+        result.stderr
+        == f"star: {run}: began with train.learning_rate 0.0002, now 0.5; set it back, or take another folder\n"
+    )
+
+
+def test_a_class_that_is_none_is_one_line(small: Path, tmp_path: Path) -> None:
+    """Which classes there are."""
+    words = ["ablate", str(small), "--study", "joint-token", "--runs", str(tmp_path), "--seeds", "1", "-q"]
+    result = CliRunner().invoke(main, [*words, "--classes", "waive"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("star: --classes waive: the classes are ")
+
+
+def test_model_is_the_network_that_training_builds(small: Path, tmp_path: Path) -> None:
+    """The same parameters as a run's."""
+    found = design(recipes.load(small))
+    rows = {row["module"]: row for row in found["modules"]}
+    trained = json.loads(star("train", small, "--run", tmp_path / "run", "--device", "cpu", "-q", "--json"))
+    assert rows["total"]["parameters"] == trained["parameters"]
+    assert f"{trained['parameters']:,}" in star("model", small).splitlines()[-1]
+
+
+def test_zigzag_and_binary_attention_cost_half_of_full_attention(small: Path) -> None:
+    """In every layer but the last of all, in whose last module only the class tokens ask."""
+    found = design(recipes.load(small, ("model.encoder_layers=2", "model.decoder_layers=2")))
+    attention = {row["module"]: row["attention"] for row in found["modules"]}
+    for full, half in (("encoder.0.F", "encoder.0.Z"), ("encoder.1.F", "encoder.1.Z"), ("decoder.0.F", "decoder.0.B")):
+        assert 2 * attention[half] == attention[full] > 0
+
+
+@pytest.mark.parametrize("form", ["map", "heatmap", "concat_conv"])
+def test_export_gives_the_logits_of_the_run(form: str, small: Path, tmp_path: Path) -> None:
+    """onnxruntime on the exported file against the network in PyTorch, on random arrays, for any number of clips."""
+    runtime = pytest.importorskip("onnxruntime")
+    import torch
+
+    from star.pipeline.training.model_factory import load
+
+    over = ("--set", f"tokens.form={form}")
+    run, file = tmp_path / "run", tmp_path / "star.onnx"
+    star("extract", small, *over, "--device", "cpu", "-q")
+    star("train", small, *over, "--run", run, "--device", "cpu", "-q")
+    document = json.loads(star("export", "--run", run, "-o", file, "--json"))
+    random = np.random.default_rng(0)
+    session = runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    network, _ = load(run, "best")
+    for clips in (1, 3):
+        arrays = {name: random.random((clips, *shape), np.float32) for name, shape in document["inputs"].items()}
+        (logits,) = session.run(["logits"], arrays)
+        with torch.no_grad():
+            expected = network(**{name: torch.from_numpy(array) for name, array in arrays.items()}).numpy()
+        np.testing.assert_allclose(logits, expected, atol=1e-4)

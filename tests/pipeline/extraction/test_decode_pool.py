@@ -1,0 +1,71 @@
+"""Children that hang, die, eat memory or raise: each is one error of one video."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from star.errors import UnreadableVideo, VideoCrash, VideoError, VideoTimeout
+from star.pipeline.extraction.decode_pool import Children, ahead
+
+
+def work(what: str) -> str:
+    """One video's task, as a decoder might do it."""
+    if what == "hang":
+        time.sleep(600)
+    if what == "abort":
+        os.abort()
+    if what == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "memory":
+        raise MemoryError
+    if what == "broken":
+        raise UnreadableVideo("broken: no decoder reads it")
+    return f"{what} done"
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Children]:
+    pool = Children(1, timeout=3)
+    yield pool
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "message"),
+    [
+        ("hang", VideoTimeout, "a.mp4: not decoded within 3 s; raise decode.timeout if it is only long"),
+        ("abort", VideoCrash, "a.mp4: the decoder died (SIGABRT); the file is broken or too large"),
+        ("killed", VideoCrash, "a.mp4: the decoder died (SIGKILL); the file is broken or too large"),
+        ("memory", VideoCrash, "a.mp4: the decoder ran out of memory; the file claims sizes that it cannot have"),
+        ("broken", UnreadableVideo, "broken: no decoder reads it"),
+    ],
+)
+def test_a_bad_video_is_one_error_and_the_next_goes_on(
+    children: Children, what: str, kind: type[VideoError], message: str
+) -> None:
+    """Whatever a child does, the driver gets one line, and the pool works on."""
+    found = children.outcome(children.submit(work, what), "a.mp4")
+    assert type(found) is kind
+    assert str(found) == message
+    assert children.outcome(children.submit(work, "next"), "b.mp4") == "next done"
+
+
+def test_ahead_keeps_order_and_bounds_what_is_under_way(children: Children) -> None:
+    """Results come in the order of the jobs, and never more than `depth` are started but not taken."""
+    started: list[str] = []
+
+    def start(job: str):
+        started.append(job)
+        return children.submit(work, job)
+
+    taken = []
+    for job, future in ahead((str(i) for i in range(9)), start, 3):
+        taken.append(job)
+        assert len(started) - len(taken) <= 3
+        assert future.result() == f"{job} done"
+    assert taken == [str(i) for i in range(9)]

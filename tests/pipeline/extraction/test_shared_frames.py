@@ -1,0 +1,76 @@
+"""Shared memory between the driver and its decoding children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+
+from star.errors import VideoCrash, VideoTimeout
+from star.pipeline.extraction.decode_pool import Children
+from star.pipeline.extraction.shared_frames import Slots, attached
+
+SHAPE = (2, 4, 4, 3)
+
+
+def fill(job: tuple[int, int, str]) -> str:
+    """Write a number to a slot, as a decoder does, and end as told."""
+    slot, number, end = job
+    slots = attached()
+    assert slots is not None
+    slots[slot][...] = number
+    if end == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if end == "hang":
+        time.sleep(600)
+    return "written"
+
+
+def has_slots(_job: None) -> bool:
+    """Whether a child was lent memory."""
+    return attached() is not None
+
+
+def test_what_a_child_writes_the_parent_reads() -> None:
+    """Also after a child died or hung with a slot in its hands: the next one gets the same memory."""
+    slots = Slots(2, SHAPE)
+    children = Children(1, 4, slots)
+    first, second = slots.take(2)
+    assert children.outcome(children.submit(fill, (first, 7, "")), "a") == "written"
+    assert type(children.outcome(children.submit(fill, (second, 8, "die")), "b")) is VideoCrash
+    assert type(children.outcome(children.submit(fill, (second, 9, "hang")), "c")) is VideoTimeout
+    assert np.array_equal(slots[first], np.full(SHAPE, 7))
+    slots.give_back([second])
+    assert slots.take(1) == (second,)
+    assert children.outcome(children.submit(fill, (second, 10, "")), "d") == "written"
+    assert np.array_equal(slots[second], np.full(SHAPE, 10))
+    assert np.array_equal(slots[first], np.full(SHAPE, 7))
+    children.close()
+
+
+def test_slots_are_lent_whole_or_not_at_all() -> None:
+    """A task that needs three gets none of two; what was given back is lent again."""
+    slots = Slots(2, SHAPE)
+    assert slots.take(3) == ()
+    assert len(slots) == 2
+    taken = slots.take(2)
+    assert sorted(taken) == [0, 1]
+    assert slots.take(1) == ()
+    slots.give_back(taken)
+    assert len(slots) == 2
+
+
+def test_no_memory_is_no_slot() -> None:
+    """More than any disk holds, or none asked for: nothing is lent, and nothing is wrong."""
+    assert len(Slots(1 << 22, (1 << 40,))) == 0
+    assert len(Slots(0, SHAPE)) == 0
+
+
+def test_children_without_slots() -> None:
+    """A pool whose tasks send nothing large has no shared memory."""
+    children = Children(1, 30)
+    assert children.outcome(children.submit(has_slots, None), "a") is False
+    assert len(children.slots) == 0
+    children.close()

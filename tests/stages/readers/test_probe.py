@@ -1,0 +1,149 @@
+"""Lengths and sizes from packets are those of a decode, and what would break a decode is named."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from star.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
+from star.stages.decode import open_video, survey_video
+from star.stages.readers import probe as module
+from star.stages.readers.bitstream.h264_packets import length_size
+from star.stages.readers.container import File
+
+SAMPLES = {
+    "armwrestling.mp4": 280,
+    "mmpose_demo.mp4": 5,
+    "S001C001P001R001A001_rgb.avi": 103,
+    "stdet.mp4": 57,
+    "v_GGSY1Qvo990.mp4": 355,
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_packets_count_what_decodes(shared, name):
+    """Length, size and duration of the real samples are those of a decode; the AVI has no time stamps."""
+    path = shared / "data" / "videos" / name
+    found = survey_video(path)
+    with open_video(path) as video:
+        assert found.frames == SAMPLES[name] == video.frame_count
+        assert found.size == video.frame_size
+        assert found.claimed == video.claimed
+        assert found.seconds == pytest.approx(video.times[-1] * video.frame_count / (video.frame_count - 1))
+
+
+def test_the_broken_sample_is_named_without_decoding(shared):
+    """Its container and its packets claim 50 frames, of which 28 decode: the damaged packet tells."""
+    path = shared / "data" / "videos" / "corrupted.mp4"
+    with pytest.raises(TruncatedVideo) as caught:
+        survey_video(path)
+    assert str(caught.value) == (
+        f"{path}: packet 31 of 50 is damaged, so that decoding will break off there; "
+        "fetch the file again, or save what is left of it with ffmpeg -i IN OUT"
+    )
+
+
+KINDS = {
+    "pyramid.mp4": {"params": "bframes=5:b-pyramid=normal:keyint=20:ref=4"},
+    "no_stamps.avi": {"params": "bframes=3:keyint=20"},
+    "stream.ts": {"params": "bframes=3:keyint=20"},
+    "bare.h264": {"params": "bframes=3:keyint=20"},
+    "one.mp4": {"count": 1},
+    "open_groups.mp4": {"params": "open-gop=1:bframes=3:keyint=10:min-keyint=10"},
+    "interlaced.mp4": {"params": "tff=1:bframes=3:keyint=20"},
+    "edited.mp4": {
+        "params": "bframes=2:keyint=20",
+        "shift": -10,
+        "muxing": {"avoid_negative_ts": "disabled", "use_editlist": "1"},
+    },
+    "mpeg4_b.mp4": {"codec": "mpeg4", "options": {"bf": "2"}},
+    "mjpeg.avi": {"codec": "mjpeg", "size": (17, 23), "pixels": "yuvj444p"},
+    "vp9.webm": {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}},
+    "hevc.mp4": {"codec": "libx265", "count": 12, "options": {"x265-params": "log-level=none"}},
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_packets_of_many_kinds_are_what_decodes(make, plain, tmp_path, name):
+    """Reordered, without time stamps, interlaced, or with pictures that an edit list hides: one packet, one frame."""
+    path = make(tmp_path / name, **KINDS[name])
+    frames = plain(path)
+    found = survey_video(path)
+    assert found.frames == len(frames)
+    assert found.size == frames[0].shape[1::-1]
+    assert found.seconds == pytest.approx(len(frames) / 25, abs=0.01)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_damaged_packet_is_named_and_a_decode_breaks_off_at_it(make, tmp_path, codec):
+    """The length of a NAL unit in the 20th packet is overwritten: the survey says which, extraction fails too."""
+    params = {"x265-params": "log-level=none"} if codec == "libx265" else {"bf": "0"}
+    path = make(tmp_path / "a.mp4", codec, options=params)
+    file = File(path)
+    places = [packet.pos for packet in file.packets() if packet.size]
+    assert length_size(file.decoder.name, bytes(file.decoder.extradata)) == 4
+    file.close()
+    data = bytearray(path.read_bytes())
+    data[places[19] : places[19] + 4] = b"\xff" * 4
+    path.write_bytes(data)
+    with pytest.raises(TruncatedVideo, match="packet 20 of 40 is damaged"):
+        survey_video(path)
+    with pytest.raises(TruncatedVideo, match="decoding breaks off after"), open_video(path) as video:
+        video.frame_size  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
+def test_a_file_that_ends_in_mid_picture_is_truncated(make, tmp_path, name):
+    """As after a broken download: the survey refuses what extraction would refuse."""
+    muxing = {"movflags": "faststart"} if name == "a.mp4" else {}
+    path = make(tmp_path / name, params="bframes=0:keyint=20", muxing=muxing)
+    file = File(path)
+    packet = list(file.packets())[20]
+    file.close()
+    path.write_bytes(path.read_bytes()[: packet.pos + 8 + packet.size // 2])
+    with pytest.raises(TruncatedVideo) as caught:
+        survey_video(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    with pytest.raises(TruncatedVideo):
+        open_video(path)
+
+
+def test_only_an_upright_survey_decodes_and_then_one_picture(make, tmp_path, monkeypatch):
+    """A phone video's size is turned if asked for; otherwise, and in AVI files, the decoder is not even called."""
+    path, avi = make(tmp_path / "a.mp4"), make(tmp_path / "a.avi", "mpeg4")
+    matrix = np.array([0, 1 << 16, 0, -1 << 16, 0, 0, 64 << 16, 0, 1 << 30], ">i4").tobytes()
+    plain = np.array([1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30], ">i4").tobytes()
+    data = path.read_bytes()
+    head, _, tail = data.partition(b"tkhd")
+    path.write_bytes(head + b"tkhd" + tail.replace(plain, matrix, 1))
+    assert survey_video(path, upright=True).size == (64, 96)
+    with open_video(path) as video:
+        assert video.frame_size == (64, 96)
+    monkeypatch.setattr(module.File, "decode", lambda *_: pytest.fail("decoded"))
+    assert survey_video(path).size == (96, 64)
+    assert survey_video(avi, upright=True).size == (96, 64)
+
+
+def test_a_folder_is_listed_and_its_first_picture_read(tmp_path):
+    """Pictures are counted, others files are not; an empty picture is named."""
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((20, 30, 3), np.uint8))
+    (tmp_path / "notes.txt").write_text("")
+    found = survey_video(tmp_path)
+    assert (found.frames, found.size, found.seconds) == (3, (30, 20), 0.1)
+    (tmp_path / "2.png").write_bytes(b"")
+    with pytest.raises(UnreadableVideo) as caught:
+        survey_video(tmp_path)
+    assert str(caught.value) == f"{tmp_path / '2.png'}: the picture is empty (0 bytes); fetch it again"
+
+
+def test_what_is_no_video_is_refused_as_extraction_refuses_it(tmp_path):
+    """An empty file and a text file, with the messages of `open_video`."""
+    for name, content, kind in (("a.mp4", b"", NoVideoStream), ("b.mp4", b"words", UnreadableVideo)):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(kind) as surveyed:
+            survey_video(tmp_path / name)
+        with pytest.raises(kind) as opened:
+            open_video(tmp_path / name)
+        assert str(surveyed.value) == str(opened.value)
