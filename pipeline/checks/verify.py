@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +43,7 @@ def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> dict
         "problems": [finding for finding in findings if not finding["warning"]],
         "warnings": [finding for finding in findings if finding["warning"]],
         "moved": moved,
+        "backbone_precision": dict(_precisions(planned, bad)),
     }
 
 
@@ -88,6 +89,17 @@ def _wrong_lengths(planned: Plan, bad: set[str]) -> Iterator[tuple[StagePlan, Pr
                     yield stage, Problem("misaligned", message, tuple(videos[segment]))
 
 
+def _precisions(planned: Plan, bad: set[str]) -> Counter[str]:
+    """Rows of the backbone by what they were computed in; a segment that does not say was computed in the setting."""
+    clips: Counter[str] = Counter()
+    stage = planned.stages.get("backbone")
+    for place in stage.places.values() if stage else ():
+        if place.segment not in bad:
+            provenance = stage.shelf.segment(place.segment).provenance if stage else {}
+            clips[provenance.get("precision", planned.recipe.backbone.precision)] += 1
+    return clips
+
+
 def _value(stage: StagePlan, place: Any, name: str) -> np.ndarray:
     return stage.shelf.read([place], name)[0]
 
@@ -106,6 +118,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         said.append(f"{len(found['moved'])} segments moved aside; `star extract` makes exactly their clips again")
     elif found["problems"]:
         said.append("--repair moves the bad segments aside, then `star extract` makes exactly their clips again")
-    else:
+    if len(found["backbone_precision"]) > 1:
+        rows = " and ".join(f"{count:,} in {name}" for name, count in sorted(found["backbone_precision"].items()))
+        said.append(f"backbone: {rows}, by the machines that computed them; both are as exact as the recipe asks")
+    if not found["problems"]:
         said.append(f"all is well: {found['rows']:,} rows in {found['segments']:,} segments are what was written")
     return said

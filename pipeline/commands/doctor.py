@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ..utils.hardware import cores
+from ..utils.hardware import best_device, cores
 from ..utils.text import amount
 
 PACKAGES = {  # distribution -> module, and what stands still without it
@@ -43,6 +43,7 @@ def doctor() -> dict[str, Any]:
     """
     packages = [_package(name, *about) for name, about in PACKAGES.items()]
     checks = [_check("mmpose models", _mmpose), _check("H.264 decoder", _h264), _check("device", _device)]
+    checks.append(_check("arithmetic", _arithmetic))
     missing = [row["name"] for row in packages if row["problem"] and row["name"] not in OPTIONAL]
     return {
         "ok": not missing,
@@ -93,6 +94,18 @@ def _device() -> str:
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
     return "CPU only; extraction of a large data set wants a GPU"
+
+
+def _arithmetic() -> str:
+    """What `backbone.precision: bfloat16` and `train.precision: auto` compute in on this machine."""
+    from ...stages.precision import compute_precision, explain
+
+    device = best_device()
+    used = compute_precision("bfloat16", device)
+    return (
+        f"{device} is fast in {explain(device)}; extract: backbone in {used} (backbone.precision: bfloat16), pose and "
+        f"detector in float32; train: {compute_precision('auto', device)} (train.precision: auto)"
+    )
 
 
 def lines(found: dict[str, Any]) -> list[str]:

@@ -36,7 +36,8 @@ def run_extract(
     share = Shard.parse(shard) if shard is not None else None
     if audit:
         compared = audits.audit(recipe, audit, where=where, quiet=quiet)
-        return Result(compared, audits.lines(compared), 3 if compared["failed"] else 0)
+        code = 0 if compared.is_good else 3 if compared.failed else 4
+        return Result(compared.to_document(), compared.to_lines(), code)
     if dry_run:
         planned = plan(recipe, only=only, force=force, retry_failed=retry_failed, shard=share)
         state = status(planned)

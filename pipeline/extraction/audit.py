@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ...stages.precision import TOLERANCE
 from ..planning.plan import Clip, Plan, StagePlan, plan
 from ..planning.work_units import cut
 from ..recipe.schema import Recipe
@@ -17,30 +20,100 @@ from .execution import Where
 from .models import State
 from .prefetch import computing, decoding
 
+FROM_BACKBONE = ("global_grid", "local_map", "joint_map")  # arrays that `backbone.precision` moves; no other does
 
-def audit(recipe: Recipe, count: int, *, where: Where = Where(), seed: int = 0, quiet: bool = False) -> dict[str, Any]:
-    """Compute `count` random clips anew, all stages, and compare; nothing is written.
 
-    seed: of the choice. Returns {"clips", "arrays": {name: {"largest", "equal"}}, "failed"}: the largest absolute
-    difference over all values, and how many clips are equal to the bit.
-    """
+@dataclass
+class ArrayAudit:
+    """How an array, computed again, compares with what is cached."""
+
+    tolerance: float
+    """What a clip's deviation may be."""
+    equal: int = 0
+    """Clips equal to the bit."""
+    within: int = 0
+    """Clips whose deviation is within the tolerance."""
+    largest: float = 0.0
+    """The largest absolute difference of a value."""
+    deviation: float = 0.0
+    """The largest deviation of a clip: the norm of the difference over the norm of what is cached."""
+
+    def add(self, cached: np.ndarray, computed: np.ndarray) -> None:
+        """Count one clip."""
+        old, new = cached.astype(np.float64), computed.astype(np.float64)
+        difference = np.abs(old - new)
+        norm = float(np.linalg.norm(old))
+        distance = float(np.linalg.norm(difference))
+        deviation = distance / norm if norm else (float("inf") if distance else 0.0)
+        self.equal += int(np.array_equal(cached, computed))
+        self.within += int(deviation <= self.tolerance)
+        self.largest = max(self.largest, float(difference.max(initial=0.0)))
+        self.deviation = max(self.deviation, deviation)
+
+
+@dataclass
+class Audit:
+    """The comparison of some clips."""
+
+    clips: int
+    """Clips that were chosen."""
+    arrays: dict[str, ArrayAudit] = field(default_factory=dict)
+    """By name."""
+    failed: list[str] = field(default_factory=list)
+    """Messages of videos that could not be computed again."""
+    computed_in: str = ""
+    """What the backbone computed in now; empty where the recipe has none."""
+    cached_in: dict[str, int] = field(default_factory=dict)
+    """Chosen clips by what the backbone computed in when they were cached."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every clip could be computed again and is within the tolerance in every array."""
+        compared = self.clips - len(self.failed)
+        return not self.failed and all(array.within >= compared for array in self.arrays.values())
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    def to_lines(self) -> list[str]:
+        """As a table for a person."""
+        rows: list[tuple[str, ...]] = [("array", "equal to the bit", "within tolerance", "deviation", "of at most")]
+        for name, array in self.arrays.items():
+            within = f"{array.within} of {self.clips}"
+            rows.append(
+                (name, f"{array.equal} of {self.clips}", within, f"{array.deviation:.2g}", f"{array.tolerance:g}")
+            )
+        lines = [*table(rows), *(f"failed: {message}" for message in self.failed)]
+        if self.computed_in:
+            cached = " and ".join(f"{clips} in {name}" for name, clips in sorted(self.cached_in.items()))
+            lines.append(f"backbone: cached {cached}, computed again in {self.computed_in}")
+        if not self.is_good and not self.failed:
+            lines.append("beyond the tolerance: not what this recipe computes; `star verify` says what changed")
+        return lines
+
+
+def audit(recipe: Recipe, count: int, *, where: Where = Where(), seed: int = 0, quiet: bool = False) -> Audit:
+    """Compute `count` random clips anew, all stages, and compare; nothing is written. seed: of the choice."""
     planned = plan(recipe)
     complete = _cached_everywhere(planned)
     chosen = random.Random(seed).sample(complete, min(count, len(complete)))
     work = cut(planned, tuple(planned.stages), sorted(chosen, key=lambda clip: (clip.video.id, clip.view)))
-    found: dict[str, dict[str, float]] = {}
-    failed: list[str] = []
+    result = Audit(len(chosen))
     children = decoding(recipe, where.children, where.devices[0])
     try:
         engine = Engine(recipe, planned.graph, where.devices[0], children, planned.catalogue.skeleton)
+        if "backbone" in planned.stages and chosen:
+            result.computed_in = engine.models.network.precision
+            result.cached_in |= Counter(_precision(planned.stages["backbone"], clip, recipe) for clip in chosen)
         with Progress("audit", len(chosen), quiet=quiet) as bar:
             for _, computed in computing(engine, work, where.children, lambda: False, bar.advance):
-                failed += [message for *_, message in computed.failures]
+                result.failed += [message for *_, message in computed.failures]
                 for state in engine.finish(computed).states:
-                    _compare(planned, state, found)
+                    _compare(planned, state, result)
     finally:
         children.close()
-    return {"clips": len(chosen), "arrays": found, "failed": failed}
+    return result
 
 
 def _cached_everywhere(planned: Plan) -> list[Clip]:
@@ -49,23 +122,15 @@ def _cached_everywhere(planned: Plan) -> list[Clip]:
     return [Clip(videos[video], view) for video, view in sorted(common)]
 
 
-def _compare(planned: Plan, state: State, found: dict[str, dict[str, float]]) -> None:
+def _precision(stage: StagePlan, clip: Clip, recipe: Recipe) -> str:
+    place = stage.places[clip.video.id, clip.view]
+    return stage.shelf.segment(place.segment).provenance.get("precision", recipe.backbone.precision)
+
+
+def _compare(planned: Plan, state: State, result: Audit) -> None:
     for stage in planned.stages.values():
         for name in planned.graph[stage.name].stage.arrays:
-            cached, new = _cached(stage, state.clip, name), np.asarray(state.arrays[name])
-            entry = found.setdefault(name, {"largest": 0.0, "equal": 0})
-            difference = np.abs(cached.astype(np.float64) - new.astype(np.float64)).max() if cached.size else 0.0
-            entry["largest"] = max(entry["largest"], float(difference))
-            entry["equal"] += int(np.array_equal(cached, new))
-
-
-def _cached(stage: StagePlan, clip: Clip, name: str) -> np.ndarray:
-    return stage.shelf.read([stage.places[clip.video.id, clip.view]], name)[0]
-
-
-def lines(found: dict[str, Any]) -> list[str]:
-    """The comparison as a table for a person."""
-    rows: list[tuple[str, ...]] = [("array", "equal to the bit", "largest difference")]
-    for name, entry in found["arrays"].items():
-        rows.append((name, f"{entry['equal']:.0f} of {found['clips']}", f"{entry['largest']:.3g}"))
-    return [*table(rows), *(f"failed: {message}" for message in found["failed"])]
+            precision = planned.recipe.backbone.precision if name in FROM_BACKBONE else "float32"
+            cached = stage.shelf.read([stage.places[state.clip.video.id, state.clip.view]], name)[0]
+            comparison = result.arrays.setdefault(name, ArrayAudit(TOLERANCE[precision]))
+            comparison.add(cached, np.asarray(state.arrays[name]))

@@ -31,7 +31,6 @@ CHANNELS = {"stem": 64, "layer1": 64, "layer2": 128, "layer3": 256, "layer4": 51
 MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, for pixels in [0, 1], as torchvision's weights expect
 DEVIATION = (0.22803, 0.22145, 0.216989)
 FLOAT16_MAX = 65504.0
-AT_ONCE = 32 << 20  # bytes of a layer's output on a CPU: more gains nothing, and glibc cannot keep such memory
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ class Backbone:
 class Network:
     """The network of one `Backbone`, ready on a device.
 
-    Every forward pass has the same shape: `batch` clips, filled up with black ones (on a CPU an equal part of them).
+    Every forward pass has the same shape: `batch` clips, filled up with black ones, or a single clip on a CPU.
     Kernels are chosen by shape, so a clip's features do not depend on which clips, or how many, it shares a pass with.
     (Another `batch`, device, number of threads or version of torch may move them by rounding.)
     """
@@ -118,7 +117,6 @@ class Network:
         self.precision = compute_precision(stage.precision, self.device)
         self._dtype: torch.dtype = getattr(torch, self.precision)
         self.layers = [(name, Layer(getattr(model, name), self._dtype, self.device)) for name in LAYERS[:depth]]
-        self._largest = CHANNELS["stem"] * stage.grid("stem") ** 2 * self._dtype.itemsize  # bytes a frame takes
         # (x / 255 - mean) / deviation, in one multiplication and one addition
         self._scale = 1 / (255 * torch.tensor(DEVIATION, device=self.device))
         self._shift = -torch.tensor(MEAN, device=self.device) / torch.tensor(DEVIATION, device=self.device)
@@ -171,14 +169,14 @@ class Network:
             ) from None
 
     def _parts(self, batch: np.ndarray, wanted: int) -> Iterator[slice]:
-        """A GPU takes the batch whole; a CPU in equal parts that need little memory, without the padding."""
+        """A GPU takes the batch whole; a CPU clip by clip: it needs the least memory, and no clip pays for padding.
+
+        On a CPU two to eight clips together were 0 to 2 % faster at 112 pixels, 4 % at 80 and 10 % at 48.
+        """
         if self.device.type != "cpu":
             yield slice(len(batch))
-            return
-        count = -(-len(batch) * batch.shape[1] * self._largest // AT_ONCE)
-        size = -(-len(batch) // count)
-        for start in range(0, wanted, size):
-            yield slice(start, start + size)
+        else:
+            yield from (slice(row, row + 1) for row in range(wanted))
 
     def _memory(self, shape: tuple[int, ...], dtype: str, *, zero: bool = False) -> np.ndarray:
         """Main memory; page-locked where there is a GPU: the copies would otherwise take longer than the network."""

@@ -47,7 +47,7 @@ def test_a_flipped_bit_is_found_named_and_repaired(small: Path) -> None:
     _, outcome = extract(recipe, where=HERE, quiet=True)
     assert outcome.rows == {"backbone": len(rows)}
     assert verify(recipe, quiet=True)["problems"] == []
-    assert audit(recipe, 2, where=HERE, quiet=True)["failed"] == []
+    assert audit(recipe, 2, where=HERE, quiet=True).is_good
 
 
 def test_rows_of_other_frames_are_found(small: Path) -> None:
@@ -71,10 +71,24 @@ def test_rows_of_other_frames_are_found(small: Path) -> None:
 
 
 def test_an_audit_finds_features_that_are_not_its_own(small: Path) -> None:
-    """Recomputed clips equal cached ones to the bit; against other weights they would not."""
-    found = audit(recipes.load(small), 3, where=HERE, quiet=True)
-    assert found["clips"] == 3
-    assert all(entry == {"largest": 0.0, "equal": 3} for entry in found["arrays"].values())
+    """Recomputed clips equal cached ones to the bit; rows that another recipe computed are beyond the tolerance."""
+    recipe = recipes.load(small)
+    found = audit(recipe, 3, where=HERE, quiet=True)
+    assert (found.clips, found.is_good, set(found.cached_in)) == (3, True, {found.computed_in})
+    assert {(entry.equal, entry.within, entry.largest) for entry in found.arrays.values()} == {(3, 3, 0.0)}
+    stage = plan(recipe).stages["backbone"]
+    for segment_name in stage.shelf.segments():
+        segment = stage.shelf.segment(segment_name)
+        arrays = {array: segment.read(array) for array in segment.names}
+        about = {name: array.attributes() for name, array in plan(recipe).graph["backbone"].stage.arrays.items()}
+        arrays["local_map"] = np.roll(arrays["local_map"], 1, axis=2)
+        rows, provenance = segment.rows, segment.provenance
+        stage.shelf.file(segment_name).unlink()
+        stage.shelf.write(rows, arrays, about, provenance)
+    result = CliRunner().invoke(main, ["extract", str(small), "--audit", "3", "-q", "--json"])
+    assert result.stdout, result.stderr + str(result.exception)
+    arrays = json.loads(result.stdout)["arrays"]
+    assert (result.exit_code, arrays["local_map"]["within"], arrays["global_grid"]["within"]) == (4, 0, 3)
 
 
 def test_inspect_draws_what_is_cached(small: Path, tmp_path: Path) -> None:
