@@ -253,7 +253,7 @@ class Train(Settings):
     accumulate: Positive = 1
     ema: Fraction = Field(default=0.0, description="decay of the averaged weights; 0 for none")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="float32", description="auto: bfloat16 where the device is fast in it, else float32, as with bfloat16"
+        default="auto", description="auto and bfloat16: bfloat16 where the device is fast in it, else float32"
     )
     compile: bool = False
     class_weights: bool = False
