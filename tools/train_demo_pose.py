@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 from star.pipeline import datasets
 from star.pipeline.datasets.synthetic import dataset as drawn
-from star.pipeline.recipe.schema import Dataset
+from star.pipeline.recipe.schema import DatasetSettings
 from star.stages import weights
 from star.stages.decode import open_video
 from star.stages.pose import mmpose_compat
@@ -52,7 +52,7 @@ class DrawnFigures(BaseCocoStyleDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """What mmpose would read from a COCO file."""
-        videos = datasets.load(Dataset(kind="drawn", root=self.root)).videos
+        videos = datasets.load(DatasetSettings(kind="drawn", root=self.root)).videos
         return [sample for video in videos if video.split == self.split for sample in self._samples(video)]
 
     def _samples(self, video: Any) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from ..datasets.custom.splits import sides
 from ..datasets.detect import recognise
 from ..datasets.split_files import text_of
 from ..recipe import presets
-from ..recipe.schema import Dataset
+from ..recipe.schema import DatasetSettings
 from ..utils.text import counted
 
 SEEDS = 200  # tried where chance left a class without test videos
@@ -46,7 +46,7 @@ def look(root: Path, cache: Path, training: str | None = None) -> dict[str, Any]
     lists = csv_files(root)
     chosen = lists[0] if len(lists) > 1 else None
     entries = list_entries(root, chosen)
-    settings = Dataset(kind="videos", root=root, list=chosen, split_seed=_seed(entries))
+    settings = DatasetSettings(kind="videos", root=root, list=chosen, split_seed=_seed(entries))
     catalogue = datasets.load(settings)
     joints = sum(video.annotation is not None for video in catalogue.videos)
     layout = _layout(catalogue.skeleton) if 0 < joints < len(catalogue.videos) else None
@@ -71,13 +71,13 @@ def _seed(entries: Sequence[Entry]) -> int:
     """The first seed by which every class has training and test videos; 0 where none does, or needs to."""
     classes = len({entry.label for entry in entries})
     for seed in range(SEEDS if len(entries) <= SMALL else 0):
-        split = sides(entries, test_share=Dataset.model_fields["test_share"].default, seed=seed)
+        split = sides(entries, test_share=DatasetSettings.model_fields["test_share"].default, seed=seed)
         if len({(entry.label, side) for entry, side in zip(entries, split, strict=True)}) == 2 * classes:
             return seed
     return 0
 
 
-def _choices(settings: Dataset) -> str:
+def _choices(settings: DatasetSettings) -> str:
     """The lines of the section `dataset` that not every recipe needs."""
     said = f"  list: {presets.quoted(settings.list)}\n" if settings.list else ""
     if settings.split_seed:

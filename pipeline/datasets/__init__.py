@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import DatasetError
 
 if TYPE_CHECKING:
-    from ..recipe.schema import Dataset
+    from ..recipe.schema import DatasetSettings
     from .base import Annotation, Catalogue
 
 KINDS = {
@@ -31,7 +31,7 @@ ONLY_OF = {
 }  # settings that would do nothing for another kind
 
 
-def load(settings: Dataset) -> Catalogue:
+def load(settings: DatasetSettings) -> Catalogue:
     """The videos of the data set that the recipe names; raises DatasetError where it is not what the recipe says."""
     for name, kinds in ONLY_OF.items():
         unset = type(settings).model_fields[name].default

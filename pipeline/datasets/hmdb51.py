@@ -19,7 +19,7 @@ from .base import Annotation, Catalogue, Video, no_joints, official_only
 from .split_files import Files, by_class_and_stem, clip_of, lines
 
 if TYPE_CHECKING:
-    from ..recipe.schema import Dataset
+    from ..recipe.schema import DatasetSettings
 
 SPLITS = {"0": "", "1": "train", "2": "test"}
 NAMED = re.compile(r"_(nm|cm)_np\d+_(fr|ba|le|ri)_(goo|med|bad)_\d+$")  # camera motion, view, quality
@@ -32,7 +32,7 @@ class _Listed(NamedTuple):
     split: str
 
 
-def load(settings: Dataset) -> Catalogue:
+def load(settings: DatasetSettings) -> Catalogue:
     """The clips of split `dataset.fold`; those it does not use and those that are not there are left out.
 
     Classes come in the order of their names. Raises DatasetError where a list is missing, or with the line that makes

@@ -22,7 +22,7 @@ from .base import Annotation, Catalogue, Video, no_joints, official_only
 from .split_files import Files, stem_of, text_of
 
 if TYPE_CHECKING:
-    from ..recipe.schema import Dataset
+    from ..recipe.schema import DatasetSettings
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 SPLITS = {"train": "train", "validate": "test", "validation": "test", "val": "test", "test": ""}
@@ -35,7 +35,7 @@ class _Listed(NamedTuple):
     split: str
 
 
-def load(settings: Dataset) -> Catalogue:
+def load(settings: DatasetSettings) -> Catalogue:
     """The listed clips that are there; classes are the labels of the lists in the order of their names.
 
     Raises DatasetError where there is no list, or with the row that makes no sense.

@@ -17,7 +17,7 @@ from ...stages.skeletons import PENN_ACTION
 from .base import Annotation, Catalogue, Video, official_only, open_root
 
 if TYPE_CHECKING:
-    from ..recipe.schema import Dataset
+    from ..recipe.schema import DatasetSettings
 
 CLASSES = (
     "baseball_pitch", "baseball_swing", "bench_press", "bowl", "clean_and_jerk", "golf_swing", "jump_rope",
@@ -36,7 +36,7 @@ SPELLINGS = {
 SPLITS = {1: "train", -1: "test"}
 
 
-def load(settings: Dataset) -> Catalogue:
+def load(settings: DatasetSettings) -> Catalogue:
     """The 2,326 sequences with the official split; a sequence without frames or label is left out and says so.
 
     Raises DatasetError where ROOT has no `frames` and `labels`.

@@ -13,7 +13,7 @@ from .base import files_below, folders_below, open_root
 from .custom.class_folders import FILMS
 
 if TYPE_CHECKING:
-    from ..recipe.schema import Dataset
+    from ..recipe.schema import DatasetSettings
 
 TEXTS = (".txt", ".csv")
 FLOW = re.compile(r"^[uvxy]$|^brox|(?:^|[\W_]|optical|tvl1)flows?(?:$|[\W_])", re.IGNORECASE)
@@ -33,7 +33,7 @@ class Files:
     says. texts: where lists may be.
     """
 
-    def __init__(self, settings: Dataset) -> None:
+    def __init__(self, settings: DatasetSettings) -> None:
         self.root = open_root(settings.root)
         self.place = settings.lists or self.root
         if not self.place.is_dir():

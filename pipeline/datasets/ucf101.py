@@ -23,7 +23,7 @@ from .base import Annotation, Catalogue, Video, no_joints, official_only
 from .split_files import Files, by_class_and_stem, clip_of, lines
 
 if TYPE_CHECKING:
-    from ..recipe.schema import Dataset
+    from ..recipe.schema import DatasetSettings
 
 LISTED = re.compile(r"(?:.*/)?([^/]+)/([^/]+)\.\w+(?: +(\d+))?")
 GROUP = re.compile(r"_(g\d+)_c\d+$", re.IGNORECASE)
@@ -37,7 +37,7 @@ class _Listed(NamedTuple):
     split: str
 
 
-def load(settings: Dataset) -> Catalogue:
+def load(settings: DatasetSettings) -> Catalogue:
     """The clips of split `dataset.fold`; listed ones that are not there are left out, and so are unlisted ones.
 
     Raises DatasetError where a list is missing, or with the line that makes no sense.

@@ -45,7 +45,7 @@ class Judgement:
     summary: dict[str, Any]
 
 
-def judge(found: np.ndarray, selection: Selection, note: Mapping[str, Any], asked: settings.Test) -> Judgement:
+def judge(found: np.ndarray, selection: Selection, note: Mapping[str, Any], asked: settings.TestSettings) -> Judgement:
     """From probabilities (clips, k) to a judgement over videos; note: of the checkpoint."""
     clips_of = selection.clips_of
     averaged = np.stack([found[np.asarray(clips)].mean(0) for clips in clips_of.values()])

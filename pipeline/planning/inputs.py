@@ -8,8 +8,8 @@ STAGE_OF = {"global_grid": "backbone", "local_map": "backbone", "joint_heatmap":
 OF_FORM = {"concat_conv": ("local_map", "joint_heatmap"), "heatmap": ("joint_heatmap",)}  # others: the token stage's
 
 
-def arrays_for(model: settings.Model, form: str) -> tuple[str, ...]:
-    """The cached arrays that a network of these settings takes; form: schema.Tokens.form."""
+def arrays_for(model: settings.ModelSettings, form: str) -> tuple[str, ...]:
+    """The cached arrays that a network of these settings takes; form: schema.TokensSettings.form."""
     joint = OF_FORM.get(form, ("joint_map",))
     return {"global": ("global_grid",), "joint": joint, "both": ("global_grid", *joint)}[model.modalities]
 

@@ -25,7 +25,7 @@ from ...errors import DatasetError
 from ...stages.skeletons import Skeleton
 from .. import datasets
 from ..datasets.base import Catalogue, Video
-from ..recipe.schema import Dataset
+from ..recipe.schema import DatasetSettings
 from .shard import Shard
 
 
@@ -132,7 +132,7 @@ def _stamp(found: os.stat_result) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def open_catalogue(settings: Dataset, cache: Path) -> tuple[Catalogue, Sources, str]:
+def open_catalogue(settings: DatasetSettings, cache: Path) -> tuple[Catalogue, Sources, str]:
     """The data set's catalogue, its digests, and a warning ("" if all is well).
 
     Falls back on the remembered list where the data set's root is not there. Raises DatasetError where there is
@@ -160,7 +160,7 @@ def open_catalogue(settings: Dataset, cache: Path) -> tuple[Catalogue, Sources, 
     return catalogue, Sources(catalogue, memory, removed, parts), warning
 
 
-def remember(settings: Dataset, cache: Path, sources: Sources, shard: Shard | None = None) -> None:
+def remember(settings: DatasetSettings, cache: Path, sources: Sources, shard: Shard | None = None) -> None:
     """Write the list and its digests beside the features; whole or absent, like everything in a cache.
 
     A shard writes the list only where there is none, and the digests of its own videos into a file of its own, since
@@ -182,7 +182,7 @@ def remember(settings: Dataset, cache: Path, sources: Sources, shard: Shard | No
             atomic.replace(part, json.dumps(_describe(own, sources, settings.root)).encode())
 
 
-def _path(settings: Dataset, cache: Path, name: str) -> Path:
+def _path(settings: DatasetSettings, cache: Path, name: str) -> Path:
     return cache / "catalogues" / f"{_safe(name)}-{_identity(settings)}.json"
 
 
@@ -197,13 +197,13 @@ def _age(source: Source) -> tuple[bool, int, int]:
     return bool(source.digests.video), source.video_stamp[1], source.annotation_stamp[1]
 
 
-def _identity(settings: Dataset) -> str:
+def _identity(settings: DatasetSettings) -> str:
     """Which list this is: everything that chooses videos, labels and splits, but no path."""
     chosen = {"kind": settings.kind, "split": settings.split, "version": settings.version}
     chosen |= {"classes": list(settings.classes or ()), "test_share": settings.test_share}
     later = {"fold": settings.fold, "split_by": settings.split_by, "split_seed": settings.split_seed}
     later |= {"list": settings.list and settings.list.name}
-    chosen |= {name: value for name, value in later.items() if value != Dataset.model_fields[name].default}
+    chosen |= {name: value for name, value in later.items() if value != DatasetSettings.model_fields[name].default}
     return hashlib.blake2b(canonical(chosen), digest_size=4).hexdigest()
 
 

@@ -18,7 +18,7 @@ from ...cache.store import Place, Shelf, Store
 from ...errors import MissingFeatures
 from ...stages.skeletons import SKELETONS
 from ..datasets.base import Catalogue, Video
-from ..recipe.schema import Pose, Recipe
+from ..recipe.schema import PoseSettings, Recipe
 from . import manifest
 from .graph import Graph, graph
 from .manifest import Sources
@@ -176,7 +176,7 @@ def clips_of(recipe: Recipe, catalogue: Catalogue) -> Iterator[Clip]:
             yield Clip(video, view)
 
 
-def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video], pose: Pose) -> dict[str, Failure]:
+def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video], pose: PoseSettings) -> dict[str, Failure]:
     """Failures that still hold: of videos of this data set whose bytes are those that failed."""
     return {
         failure.video: failure
@@ -187,7 +187,7 @@ def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video], pose: 
     }
 
 
-def _reads_annotation(pose: Pose, video: Video) -> bool:
+def _reads_annotation(pose: PoseSettings, video: Video) -> bool:
     """Whether a bad annotation of a video would stop it under these settings too."""
     if pose.source == "auto":
         return video.annotation is not None

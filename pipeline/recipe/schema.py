@@ -41,7 +41,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
-class Dataset(Settings):
+class DatasetSettings(Settings):
     """Which videos, which labels, which split."""
 
     kind: Literal["penn_action", "ntu", "ucf101", "hmdb51", "kinetics", "videos", "drawn"]
@@ -71,7 +71,7 @@ class Dataset(Settings):
     )
 
 
-class Cache(Settings):
+class CacheSettings(Settings):
     """Where features are kept, and how."""
 
     root: Path
@@ -79,20 +79,20 @@ class Cache(Settings):
     compression: Literal["none", "lzf", "gzip"] = "none"
 
 
-class Views(Settings):
+class ViewsSettings(Settings):
     """How many choices of frames are cached of each video: view 0 is the centre frames, unflipped."""
 
     train: Positive = 1
     test: Positive = 1
 
 
-class Decode(Settings):
+class DecodeSettings(Settings):
     """Which frames of a video."""
 
     frames: Annotated[int, Field(ge=2)] = 16
     sampling: Literal["segments", "linspace", "window"] = "segments"
     seed: int = 0
-    views: Views = Views()
+    views: ViewsSettings = ViewsSettings()
     flip: bool = Field(default=True, description="views after the first are mirrored at random")
     reader: Literal["auto", "pyav", "decord"] = "auto"
     jpeg: Literal["exact", "scaled"] = Field(
@@ -102,7 +102,7 @@ class Decode(Settings):
     timeout: Annotated[Real, Field(gt=0)] = Field(default=60.0, description="seconds that one video may take to decode")
 
 
-class Pose(Settings):
+class PoseSettings(Settings):
     """Where the joints come from."""
 
     source: Literal["annotations", "mmpose", "auto"] = Field(
@@ -134,7 +134,7 @@ class Pose(Settings):
     batch: Positive = 32
 
     @model_validator(mode="after")
-    def _both_sources(self) -> Pose:
+    def _both_sources(self) -> PoseSettings:
         if self.source == "auto" and self.layout == "own":
             raise ValueError(
                 "pose.layout: own: under pose.source auto annotated and estimated joints need one layout; set it to "
@@ -148,7 +148,7 @@ class Pose(Settings):
         return self
 
 
-class Backbone(Settings):
+class BackboneSettings(Settings):
     """The video network and what it sees."""
 
     model: Literal["mc3_18"] = "mc3_18"
@@ -172,7 +172,7 @@ class Backbone(Settings):
     batch: Positive = 8
 
 
-class Heatmaps(Settings):
+class HeatmapsSettings(Settings):
     """Gaussians at the joints."""
 
     sigma: Annotated[Real, Field(gt=0)] = 1.0
@@ -182,13 +182,13 @@ class Heatmaps(Settings):
     people: Literal["merge", "separate"] = "merge"
 
 
-class Tokens(Settings):
+class TokensSettings(Settings):
     """How local map and heat map become joint map tokens."""
 
     form: Literal["pool", "pool_map", "map", "heatmap", "concat_conv"] = "map"
 
 
-class Model(Settings):
+class ModelSettings(Settings):
     """The STAR-Transformer."""
 
     width: Positive = 512
@@ -220,7 +220,7 @@ class Model(Settings):
     conv_channels: Positive = Field(default=128, description="concat_conv: channels of its 1x1 convolution")
 
 
-class Augment(Settings):
+class AugmentSettings(Settings):
     """What training changes of cached tokens, anew each epoch; nothing by default."""
 
     shift: Fraction = Field(default=0.0, description="joint maps are shifted by up to this share of the map")
@@ -237,7 +237,7 @@ class Augment(Settings):
     mixup: Annotated[Real, Field(ge=0)] = 0.0
 
 
-class Train(Settings):
+class TrainSettings(Settings):
     """How the network is trained; the defaults are the paper's."""
 
     epochs: Positive = 300
@@ -269,12 +269,12 @@ class Train(Settings):
         default=0, description="epochs without a better result; 0 for no early stop"
     )
     best_by: Literal["top1", "mean_class", "loss"] = "top1"
-    augment: Augment = Augment()
+    augment: AugmentSettings = AugmentSettings()
     tensorboard: bool = True
     wandb: str | None = Field(default=None, description="project name; needs the extra `wandb`")
 
 
-class Test(Settings):
+class TestSettings(Settings):
     """How a trained network is judged."""
 
     __test__ = False  # not a test case of pytest's
@@ -290,16 +290,16 @@ class Test(Settings):
 class Recipe(Settings):
     """All of it; `star init` prints one."""
 
-    dataset: Dataset
-    cache: Cache
-    decode: Decode = Decode()
-    pose: Pose = Pose()
-    backbone: Backbone = Backbone()
-    heatmaps: Heatmaps = Heatmaps()
-    tokens: Tokens = Tokens()
-    model: Model = Model()
-    train: Train = Train()
-    test: Test = Test()
+    dataset: DatasetSettings
+    cache: CacheSettings
+    decode: DecodeSettings = DecodeSettings()
+    pose: PoseSettings = PoseSettings()
+    backbone: BackboneSettings = BackboneSettings()
+    heatmaps: HeatmapsSettings = HeatmapsSettings()
+    tokens: TokensSettings = TokensSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    test: TestSettings = TestSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

@@ -21,7 +21,7 @@ from .dataset import Batch
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def arguments(model: settings.Model, shapes: Shapes, classes: int) -> dict[str, Any]:
+def arguments(model: settings.ModelSettings, shapes: Shapes, classes: int) -> dict[str, Any]:
     """The keyword arguments of STARTransformer, as plain JSON; shapes: array -> the shape of one clip's.
 
     Frames, joints, channels and cells are those of the arrays; only what the recipe decides is taken from it.

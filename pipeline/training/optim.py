@@ -26,7 +26,7 @@ def decayed(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
         yield name, parameter, parameter.ndim >= 2 and not free
 
 
-def make_optimizer(model: nn.Module, train: settings.Train) -> Optimizer:
+def make_optimizer(model: nn.Module, train: settings.TrainSettings) -> Optimizer:
     """SGD with momentum, or AdamW, in two groups: with weight decay and without."""
     groups = [
         {"params": [p for _, p, decay in decayed(model) if decay], "weight_decay": train.weight_decay},
@@ -39,7 +39,7 @@ def make_optimizer(model: nn.Module, train: settings.Train) -> Optimizer:
     return AdamW(groups, lr=train.learning_rate, fused=fused)
 
 
-def rate(step: int, steps: int, train: settings.Train) -> float:
+def rate(step: int, steps: int, train: settings.TrainSettings) -> float:
     """The learning rate of step `step` (from 0) of `steps`.
 
     constant, cosine (to 0): after a linear warm-up over `train.warmup` of all steps. onecycle: Smith & Topin 2018 as

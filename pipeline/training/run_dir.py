@@ -107,7 +107,7 @@ def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, 
         yield name, old, new
 
 
-def _may_change(name: str, train: settings.Train) -> bool:
+def _may_change(name: str, train: settings.TrainSettings) -> bool:
     longer = name == "train.epochs" and train.schedule == "constant" and not train.warmup  # no rate depends on it
     return longer or any(name == free or name.startswith(f"{free}.") for free in FREE)
 

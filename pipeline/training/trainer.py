@@ -322,7 +322,7 @@ class Training:
         }
 
 
-def _used(training: Selection, asked: settings.Train) -> Selection:
+def _used(training: Selection, asked: settings.TrainSettings) -> Selection:
     """The clips that are trained on: all, or those of `train.fraction` of the videos."""
     if asked.fraction == 1:
         return training

@@ -45,7 +45,7 @@ def check(recipe: settings.Recipe) -> None:
 
 def augment(
     batch: Batch,
-    asked: settings.Augment,
+    asked: settings.AugmentSettings,
     side: int,
     random: np.random.Generator,
     size: int,
@@ -100,7 +100,7 @@ def _masked(tensor: Tensor, keep: np.ndarray, blank: Tensor | None = None) -> Te
 
 
 def _move(
-    batch: Batch, asked: settings.Augment, side: int, random: np.random.Generator, size: int, picks: np.ndarray
+    batch: Batch, asked: settings.AugmentSettings, side: int, random: np.random.Generator, size: int, picks: np.ndarray
 ) -> Batch:
     """Shift, scale and stretch each clip's maps as one, and move each joint's by its own jitter."""
     name = "joint_map" if "joint_map" in batch else "joint_heatmap"

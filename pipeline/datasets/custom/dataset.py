@@ -27,10 +27,10 @@ from .keypoints import read_joints, skeleton_of
 from .splits import sides
 
 if TYPE_CHECKING:
-    from ...recipe.schema import Dataset
+    from ...recipe.schema import DatasetSettings
 
 
-def load(settings: Dataset) -> Catalogue:
+def load(settings: DatasetSettings) -> Catalogue:
     """The videos of ROOT's CSV or class folders; a listed video need not exist, extraction says what it cannot open.
 
     Where no split is given, a hash of the id (or of its group, `dataset.split_by`) decides, so that adding videos moves

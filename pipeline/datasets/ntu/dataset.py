@@ -17,7 +17,7 @@ from .classes import CLASSES
 from .missing import SAMPLE, missing_samples
 
 if TYPE_CHECKING:
-    from ...recipe.schema import Dataset
+    from ...recipe.schema import DatasetSettings
 
 CLIP = re.compile(r"(?:^|/)" + SAMPLE.pattern + r"(?:_rgb)?\.(?:avi|mp4)$", re.IGNORECASE)
 
@@ -29,7 +29,7 @@ TRAIN_CAMERAS = frozenset((2, 3))
 PROTOCOLS = {60: ("xsub", "xview"), 120: ("xsub", "xset")}
 
 
-def load(settings: Dataset) -> Catalogue:
+def load(settings: DatasetSettings) -> Catalogue:
     """All clips below ROOT with the split of `dataset.split`; the samples that `dataset.missing` lists are left out.
 
     A clip without a .skeleton file stays, without annotation: a pose estimator can serve it. Raises DatasetError for
@@ -61,7 +61,7 @@ def load(settings: Dataset) -> Catalogue:
     return Catalogue(settings.name or root.name, CLASSES[:version], videos, NTU, left_out)
 
 
-def _video(name: str, sample: str, settings: Dataset, skeleton: Path | None) -> Video:
+def _video(name: str, sample: str, settings: DatasetSettings, skeleton: Path | None) -> Video:
     groups = (("subject", sample[8:12]), ("camera", sample[4:8]), ("setup", sample[:4]))
     split = split_of(sample, settings.version, settings.split)
     return Video(name, int(sample[17:]) - 1, split, settings.root / name, skeleton, groups)

@@ -32,14 +32,14 @@ from ..custom import dataset as videos
 from .motion import ACTIONS
 
 if TYPE_CHECKING:
-    from ...recipe.schema import Dataset
+    from ...recipe.schema import DatasetSettings
     from .render import Clip
 
 VERSION = 1  # raised whenever the same settings give other pictures or joints
 Progress = Callable[[int, int], None]
 
 
-def load(settings: Dataset) -> Catalogue:
+def load(settings: DatasetSettings) -> Catalogue:
     """The clips that `draw` listed, with their joints; raises DatasetError where ROOT was not drawn to its end."""
     official_only(settings.split, settings.kind)
     root = open_root(settings.root)

@@ -8,7 +8,7 @@ import pytest
 
 from star.errors import AnnotationError, DatasetError
 from star.pipeline import datasets
-from star.pipeline.recipe.schema import Dataset
+from star.pipeline.recipe.schema import DatasetSettings
 
 HMDB = "April_09_brush_hair_u_nm_np1_ba_goo_{}.avi"
 KINETICS = "label,youtube_id,time_start,time_end,split\n"
@@ -26,7 +26,7 @@ def write(root: Path, name: str, text: str) -> None:
 
 
 def load(kind: str, root: Path, **settings):
-    return datasets.load(Dataset(kind=kind, root=root, **settings))
+    return datasets.load(DatasetSettings(kind=kind, root=root, **settings))
 
 
 def refused(kind: str, root: Path, **settings) -> str:

@@ -10,7 +10,7 @@ from scipy.io import savemat
 
 from star.errors import AnnotationError, DatasetError
 from star.pipeline.datasets import penn_action
-from star.pipeline.recipe.schema import Dataset
+from star.pipeline.recipe.schema import DatasetSettings
 
 COUNTS = {
     "baseball_pitch": 167, "baseball_swing": 173, "bench_press": 140, "bowl": 220, "clean_and_jerk": 88,
@@ -35,7 +35,7 @@ def annotations(real):
 
 
 def load(root, **settings):
-    return penn_action.load(Dataset(kind="penn_action", root=root, **settings))
+    return penn_action.load(DatasetSettings(kind="penn_action", root=root, **settings))
 
 
 def label(root, name="0001", frames=True, **fields):

@@ -43,7 +43,7 @@ def test_every_study_goes_with_an_augmented_recipe(study: str, extracted: Path) 
 
 def test_every_form_of_joint_tokens_is_in_the_study() -> None:
     """A new form must not be forgotten."""
-    forms = get_args(recipes.Tokens.model_fields["form"].annotation)
+    forms = get_args(recipes.TokensSettings.model_fields["form"].annotation)
     assert set(STUDIES["joint-token"]) == set(forms)
 
 

@@ -146,7 +146,7 @@ def test_the_papers_training_and_a_shorter_one(name: str, tmp_path: Path) -> Non
     texts = [ready(name, tmp_path, tmp_path / "cache", training) for training in (None, "paper", "fast")]
     default, paper, fast = (recipes.parse(text) for text in texts)
     assert default == paper
-    assert paper.train == recipes.Train()
+    assert paper.train == recipes.TrainSettings()
     assert fast.train != paper.train
     assert fast.model_copy(update={"train": paper.train}) == paper
 

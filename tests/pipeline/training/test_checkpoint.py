@@ -41,7 +41,7 @@ def test_tensors_and_note_come_back(tmp_path):
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
 def test_optimizer_goes_on_exactly(tmp_path, kind):
     """Three steps, saved and restored, and three more equal six, bit for bit."""
-    settings = recipes.Train(optimizer=kind, learning_rate=0.01, weight_decay=0.1)
+    settings = recipes.TrainSettings(optimizer=kind, learning_rate=0.01, weight_decay=0.1)
     straight = model()
     optimizer = make_optimizer(straight, settings)
     for seed in range(6):

@@ -128,7 +128,7 @@ def test_part_is_stratified_and_nested(toys):
 )
 def test_arrays_follow_the_network(modalities, form, wanted):
     """Only what the network takes is read."""
-    assert arrays_for(recipes.Model(modalities=modalities), form) == wanted
+    assert arrays_for(recipes.ModelSettings(modalities=modalities), form) == wanted
 
 
 def test_preload_goes_by_size():

@@ -21,7 +21,7 @@ def network(**more):
 
 
 def rates(steps, **asked):
-    return [rate(step, steps, recipes.Train(**asked)) for step in range(steps)]
+    return [rate(step, steps, recipes.TrainSettings(**asked)) for step in range(steps)]
 
 
 def torch_rates(make, steps):
@@ -69,7 +69,7 @@ def test_only_matrices_decay(share):
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
 def test_optimizer_has_the_recipes_numbers(kind):
     """Two groups: decay and none."""
-    optimizer = make_optimizer(network(), recipes.Train(optimizer=kind, learning_rate=0.1, weight_decay=0.3))
+    optimizer = make_optimizer(network(), recipes.TrainSettings(optimizer=kind, learning_rate=0.1, weight_decay=0.3))
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
     assert {group["lr"] for group in optimizer.param_groups} == {0.1}
     assert optimizer.param_groups[0].get("momentum", 0.9) == 0.9

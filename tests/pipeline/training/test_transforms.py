@@ -15,7 +15,7 @@ SIDE, B, T, N = 8, 5, 4, 3
 def moved(batch, size=B, picks=None, seed=7, **asked):
     """`batch` augmented as `asked`, with the numbers of this seed."""
     picks = np.arange(B) if picks is None else picks
-    return augment(batch, recipes.Augment(**asked), SIDE, np.random.default_rng(seed), size, picks)
+    return augment(batch, recipes.AugmentSettings(**asked), SIDE, np.random.default_rng(seed), size, picks)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_dropped_grid_token_is_what_standardising_makes_zero(batch):
     """Cells of the grid are dropped to the value given for each channel, joints to zero; the rest stays."""
     blank = torch.arange(6.0) + 10
     random = np.random.default_rng(0)
-    found = augment(batch, recipes.Augment(token_dropout=0.4), SIDE, random, B, np.arange(B), blank)
+    found = augment(batch, recipes.AugmentSettings(token_dropout=0.4), SIDE, random, B, np.arange(B), blank)
     dropped = (found["global_grid"] == blank[:, None, None]).all(2, keepdim=True).expand(B, T, 6, 2, 2)
     assert 0.2 < dropped.float().mean() < 0.6
     assert torch.equal(found["global_grid"][~dropped], batch["global_grid"][~dropped])
@@ -210,7 +210,9 @@ def test_rotation_turns_joints_about_the_centre():
     at = torch.tensor([[4.0, 0.0], [0.0, -5.0], [-3.0, 3.0]])
     bells = torch.exp(-((cells - at[:, :1]) ** 2) / 2)[:, None] * torch.exp(-((cells - at[:, 1:]) ** 2) / 2)[..., None]
     given = {"joint_map": bells.flatten(1).expand(B, T, 3, -1)}
-    found = augment(given, recipes.Augment(rotation=40), 28, np.random.default_rng(3), B, np.arange(B))["joint_map"]
+    found = augment(given, recipes.AugmentSettings(rotation=40), 28, np.random.default_rng(3), B, np.arange(B))[
+        "joint_map"
+    ]
     maps = found.unflatten(-1, (28, 28))
     mass = maps.sum((-2, -1))
     x, y = (maps.sum(-2) @ cells) / mass, (maps.sum(-1) @ cells) / mass

@@ -9,11 +9,11 @@ import pytest
 from star.errors import DatasetError
 from star.pipeline import datasets
 from star.pipeline.datasets.custom.splits import hashed_split
-from star.pipeline.recipe.schema import Dataset
+from star.pipeline.recipe.schema import DatasetSettings
 
 
 def load(root, **settings):
-    return datasets.load(Dataset(kind="videos", root=root, **settings))
+    return datasets.load(DatasetSettings(kind="videos", root=root, **settings))
 
 
 def touch(root, *names):

@@ -7,7 +7,7 @@ import pytest
 
 from star.errors import AnnotationError, DatasetError
 from star.pipeline import datasets
-from star.pipeline.recipe.schema import Dataset
+from star.pipeline.recipe.schema import DatasetSettings
 from star.stages.skeletons import NTU, PENN_ACTION, SKELETONS
 
 LAYOUT = "docs/own-videos.md says what it holds"
@@ -158,7 +158,7 @@ def test_the_list_and_the_folders_name_joints(written, tmp_path):
     """Column `joints` is no group; beside a video or a folder of frames, the file of its name counts."""
     (tmp_path / "list.csv").write_text("video,label,joints,city\na.mp4,wave,./a.npz,Rome\nb.mp4,bow,,Rome\n")
     written(skeleton="ntu")
-    first, second = datasets.load(Dataset(kind="videos", root=tmp_path)).videos
+    first, second = datasets.load(DatasetSettings(kind="videos", root=tmp_path)).videos
     assert (first.annotation, first.groups) == (tmp_path / "a.npz", (("city", "Rome"),))
     assert second.annotation is None
     root = tmp_path / "root"
@@ -166,7 +166,7 @@ def test_the_list_and_the_folders_name_joints(written, tmp_path):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     np.savez(root / "wave/a.npz", skeleton="penn_action")
-    catalogue = datasets.load(Dataset(kind="videos", root=root))
+    catalogue = datasets.load(DatasetSettings(kind="videos", root=root))
     found = {video.id: video.annotation for video in catalogue.videos}
     assert found == {"wave/a.mp4": root / "wave/a.npz", "wave/b.mp4": None, "bow/c": root / "bow/c.npz"}
     assert catalogue.skeleton == PENN_ACTION  # of the first file that can be read
@@ -176,6 +176,6 @@ def test_joints_that_cannot_be_read_at_all_name_the_row(tmp_path):
     """One broken file is one video's failure; where all are, the list is wrong."""
     (tmp_path / "list.csv").write_text("video,label,joints\na.mp4,wave,gone.npz\nb.mp4,wave,lost.npz\n")
     with pytest.raises(DatasetError) as error:
-        datasets.load(Dataset(kind="videos", root=tmp_path))
+        datasets.load(DatasetSettings(kind="videos", root=tmp_path))
     told = f"{tmp_path}/gone.npz: No such file or directory; restore it, or correct the list"
     assert str(error.value) == f"list.csv, row 2: {told}"

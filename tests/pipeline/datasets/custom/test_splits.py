@@ -10,7 +10,7 @@ from star.errors import DatasetError
 from star.pipeline import datasets
 from star.pipeline.datasets.custom.csv_list import Entry
 from star.pipeline.datasets.custom.splits import hashed_split, sides
-from star.pipeline.recipe.schema import Dataset
+from star.pipeline.recipe.schema import DatasetSettings
 
 
 def entries(count, people=10):
@@ -85,12 +85,12 @@ def test_the_recipe_says_how_it_is_drawn(tmp_path):
     (tmp_path / "list.csv").write_text("nothing")
     path = tmp_path / "own.csv"
     path.write_text("video,label,subject\n" + "".join(f"{k}.mp4,wave,P{k % 9}\n" for k in range(90)))
-    gone = Dataset(kind="videos", root=tmp_path, list=tmp_path / "gone.csv")
+    gone = DatasetSettings(kind="videos", root=tmp_path, list=tmp_path / "gone.csv")
     with pytest.raises(DatasetError) as error:
         datasets.load(gone)
     assert str(error.value) == f"dataset.list: no file {tmp_path}/gone.csv; give a CSV (video,label,split)"
     found = datasets.load(
-        Dataset(kind="videos", root=tmp_path, list=path, split_by="subject", split_seed=4, test_share=0.5)
+        DatasetSettings(kind="videos", root=tmp_path, list=path, split_by="subject", split_seed=4, test_share=0.5)
     )
     assert {(video.groups, video.split) for video in found.videos} == {
         ((("subject", f"P{k}"),), hashed_split(f"P{k}", 0.5, 4)) for k in range(9)
@@ -103,6 +103,6 @@ def test_the_recipe_says_how_it_is_drawn(tmp_path):
 def test_settings_of_other_kinds_are_refused(tmp_path, setting, value):
     """A setting that would do nothing is an error."""
     with pytest.raises(DatasetError) as error:
-        datasets.load(Dataset(kind="penn_action", root=tmp_path, **{setting: value}))
+        datasets.load(DatasetSettings(kind="penn_action", root=tmp_path, **{setting: value}))
     kinds = "ucf101, hmdb51" if setting == "fold" else "videos"
     assert str(error.value) == f"dataset.{setting}: a setting of kind {kinds}; for kind 'penn_action' leave it out"

@@ -12,11 +12,13 @@ from star.errors import DatasetError
 from star.pipeline.datasets.ntu import dataset as ntu
 from star.pipeline.datasets.ntu.classes import CLASSES, TWO_PERSONS
 from star.pipeline.datasets.ntu.missing import read_list
-from star.pipeline.recipe.schema import Dataset
+from star.pipeline.recipe.schema import DatasetSettings
 
 
 def load(root, split="xsub", version=60, missing="none", **settings):
-    return ntu.load(Dataset(kind="ntu", root=root, split=split, version=version, missing=str(missing), **settings))
+    return ntu.load(
+        DatasetSettings(kind="ntu", root=root, split=split, version=version, missing=str(missing), **settings)
+    )
 
 
 def touch(root, *names):

@@ -14,7 +14,7 @@ from star.pipeline import datasets
 from star.pipeline.datasets.ntu import missing
 from star.pipeline.datasets.ntu.missing import PUBLISHED, Published, digest, read_list
 from star.pipeline.recipe import schema as recipes
-from star.pipeline.recipe.schema import Dataset
+from star.pipeline.recipe.schema import DatasetSettings
 
 NAMES = ["S001C002P001R002A003", "S001C002P002R001A004", "S002C003P003R001A060"]
 HEAD = "3 samples of this data set have no whole skeletons.\nLeave them out.\n\n"  # prose, as in the published ones
@@ -42,7 +42,7 @@ def home(server: tuple[str, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch) 
 
 def load(root: Path, **settings) -> list[str]:
     """What is left of the two clips."""
-    catalogue = datasets.load(Dataset(kind="ntu", root=root, split="xsub", **settings))
+    catalogue = datasets.load(DatasetSettings(kind="ntu", root=root, split="xsub", **settings))
     left = {reason for _, reason in catalogue.left_out}
     assert left <= {"on the list of missing skeletons"}
     return [video.id for video in catalogue.videos]

@@ -13,7 +13,7 @@ from star.errors import AnnotationError, DatasetError, StorageError
 from star.pipeline import datasets
 from star.pipeline.datasets.synthetic import dataset as drawn
 from star.pipeline.datasets.synthetic.motion import ACTIONS
-from star.pipeline.recipe.schema import Dataset
+from star.pipeline.recipe.schema import DatasetSettings
 
 SMALL = {"clips_per_class": 2, "frames": (10, 14), "size": (128, 96), "workers": 1}
 
@@ -31,7 +31,7 @@ def catalogue(root):
 
 
 def load(root):
-    return datasets.load(Dataset(kind="drawn", root=root))
+    return datasets.load(DatasetSettings(kind="drawn", root=root))
 
 
 def decoded(path):
@@ -178,7 +178,7 @@ def test_processes_draw_what_one_process_draws(root, tmp_path):
 
 def test_it_is_also_a_data_set_of_plain_videos(root):
     """ROOT is what kind `videos` expects: a list and films."""
-    catalogue = datasets.load(Dataset(kind="videos", root=root))
+    catalogue = datasets.load(DatasetSettings(kind="videos", root=root))
     assert Counter(video.split for video in catalogue.videos) == {"train": 8, "test": 8}
 
 
