@@ -24,7 +24,7 @@ SMALLEST = 1 / 8  # a person's square is at least this share of the frame's shor
 
 @dataclass(frozen=True)
 class Crop:
-    """The choice of region (DESIGN.md, "Pose"; the paper does not state its own).
+    """The choice of region (docs/method.md, "Crop"; the paper does not state its own).
 
     crop: "frame", all of it, stretched to a square; or "person", the square around all joints of the clip.
     margin: person: added on each side, as a share of the joints' box.

@@ -1,7 +1,7 @@
 """Stage `decode`: which frames of a video make a clip, and how the video is opened.
 
-METHOD.md, from a video to cached tensors, 1: a clip is 16 frames. How they are chosen is not published; star takes 16
-equal segments, the centre frame of each for view 0, a random one for the others.
+A clip is 16 frames. How the paper chooses them is not published; star takes 16 equal segments, the centre frame of each
+for view 0, a random one for the others (docs/method.md, "Frames").
 """
 
 from __future__ import annotations

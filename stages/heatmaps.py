@@ -1,4 +1,4 @@
-"""Joint heat maps: where each joint is, on the local map's grid (METHOD.md, "From a video to cached tensors", 5)."""
+"""Joint heat maps: where each joint is, on the local map's grid (docs/method.md, "Heat maps")."""
 
 from __future__ import annotations
 

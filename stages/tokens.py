@@ -1,4 +1,4 @@
-"""Joint map tokens: the local map joined with each joint's heat map (METHOD.md, "Tokens").
+"""Joint map tokens: the local map joined with each joint's heat map (docs/method.md, "Tokens").
 
 With F (c, y, x) the local map and h_n (y, x) the heat map of joint n:
     pool         sum_yx F h_n / sum_yx h_n                   c numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from star.cli import main
 from star.pipeline.recipe.schema import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -51,3 +53,23 @@ def test_the_page_on_the_method_names_every_setting(section: str) -> None:
     fields = getattr(Recipe.model_fields[section].annotation, "model_fields")  # noqa: B009
     named = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]+)`", text))))
     assert set(fields) <= named
+
+
+def prose(path: Path) -> str:
+    """All of a module of the package; docstrings and comments of a test, whose strings may name files it writes."""
+    text = path.read_text()
+    if path.relative_to(ROOT).parts[0] != "tests":
+        return text
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, DOCUMENTED)]
+    return "\n".join([*re.findall(r"#.*", text), *(ast.get_docstring(node) or "" for node in nodes)])
+
+
+@pytest.mark.parametrize("folder", ["cache", "stages", "pipeline", "benchmarks", "tools", "tests", "."])
+def test_every_document_and_section_named_in_the_source_exists(folder: str) -> None:
+    """`docs/method.md, "Heat maps"` names a file (below the root, docs/ or cache/) and a heading in it."""
+    for path in (ROOT / folder).glob("*.py") if folder == "." else (ROOT / folder).rglob("*.py"):
+        for name, heading in re.findall(r'(?<![\w/.-])((?:docs/|cache/)?[\w.-]+\.md)(?:,?\s+"([^"]+)")?', prose(path)):
+            page = next((page for room in (".", "docs", "cache") if (page := ROOT / room / name).is_file()), None)
+            assert page, f"{path}: {name}"
+            headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+            assert not heading or " ".join(heading.split()) in headings, f"{path}: {name} has no section {heading!r}"

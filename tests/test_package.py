@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -32,3 +33,17 @@ def test_every_data_file_is_installed() -> None:
     installed = {path for folder, globs in patterns.items() for glob in globs for path in folder.glob(glob)}
     files = {path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()}
     assert {path for path in files if path.suffix not in (".py", ".pyc")} == installed
+
+
+def test_the_licence_is_there_in_full() -> None:
+    """The text of Apache-2.0 as its authors publish it, byte by byte; README and pyproject.toml name the same."""
+    content = (ROOT / "LICENSE").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+    assert 'license = "Apache-2.0"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert "Apache-2.0" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    """PEP 561: a type checker reads the annotations of an installed star."""
+    assert (ROOT / "py.typed").is_file()
+    assert '"star" = ["py.typed"]' in section("tool.setuptools.package-data")

@@ -1,8 +1,8 @@
 """Penn Action (Zhang, Zhu, Derpanis, ICCV 2013): ROOT/frames/0001/000001.jpg and ROOT/labels/0001.mat.
 
-The label files' traps are listed in METHOD.md, "Data sets": coordinates are stored in whatever integer type they fit,
-boxes may have a row more or less than there are frames, joints that nobody saw lie at (<= 1, <= 1), MATLAB counts
-from 1, and some actions go by two names.
+The label files' traps are listed in docs/method.md, "Penn Action": coordinates are stored in whatever integer type
+they fit, boxes may have a row more or less than there are frames, joints that nobody saw lie at (<= 1, <= 1), MATLAB
+counts from 1, and some actions go by two names.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The video network: ResNet-MC18, cut off after the last layer that is wanted (METHOD.md, "From a video to cached
-tensors", 2 to 4).
+"""The video network: ResNet-MC18, cut off after the last layer that is wanted (docs/method.md, "Backbone").
 
 Nothing in it strides over time, so all T frames keep a grid of their own.
 """

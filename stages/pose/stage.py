@@ -159,7 +159,7 @@ def _order(keypoints: np.ndarray, choose: str) -> np.ndarray:
 
 
 def _motion(keypoints: np.ndarray) -> np.ndarray:
-    """How much each of the people (P0,) moves: the main actor is who moves most (METHOD.md, NTU RGB+D).
+    """How much each of the people (P0,) moves: the main actor moves most (docs/method.md, "NTU RGB+D").
 
     Motion is the standard deviation of a joint's place over the frames in which it is seen, times the share of the
     frames in which it is, mean over joints: a body that flickers up for a few frames does not count as an actor.

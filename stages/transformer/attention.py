@@ -1,7 +1,7 @@
 """The attention modules: who asks, and whom.
 
 Every module maps z (b, t, s, d) to (b, t, s, d) and computes softmax(QKᵀ/√(d/h))V with h heads, the scaled dot
-product of `torch.nn.functional`, over the token sets that METHOD.md names:
+product of `torch.nn.functional`, over the token sets of docs/method.md, "Attention":
 
     F  FAttn    Q = K = V = all t·s tokens
     Z  ZAttn    a′: Q = odd frames, K, V = even frames; a″: the reverse; a′ ⊕ a″    (frame 1 is odd)
@@ -105,7 +105,7 @@ class FAttn(Mixer):
 
 
 class Average(Mixer):
-    """FAttn with every weight 1/(t·s): the plain average over the frames that the reading note asks about.
+    """FAttn with every weight 1/(t·s): the plain average over frames (docs/method.md, "Open questions").
 
     Value and output projections stay, so that what is compared is the weighting alone. The average commutes with
     both, so it is taken first and costs next to nothing.

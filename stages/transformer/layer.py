@@ -1,6 +1,6 @@
 """The layer: attention modules and an MLP, each with its residual and its layer norm.
 
-METHOD.md, for the modules (FSTA, STA) of one layer, post-norm:
+For the modules (FSTA, STA) of one layer, post-norm (docs/method.md, "Layer"):
 
     Z̄ = LN(FSTA(z) + z)
     Ẑ = LN((STA(z′) + z′) ⊕ (STA(z″) + z″))       the residual is the query tokens, in the order of the outputs

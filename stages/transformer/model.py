@@ -32,7 +32,7 @@ CHOICES = {
 
 
 class STARTransformer(nn.Module):
-    """STAR-Transformer (WACV 2023, arXiv 2210.07503); what its sources leave open is a setting, see METHOD.md.
+    """STAR-Transformer (WACV 2023, arXiv 2210.07503); what its sources leave open is a setting, see docs/method.md.
 
     What comes in:
         classes: classes to tell apart. joints: joints of a frame (people side by side count as more joints).

@@ -2,8 +2,8 @@
 
     T_g ← CLS_global ⊕ T_g        T_j ← CLS_joint ⊕ (T_j + pos)        Z = T_g ⊕ T_j ⊕ CLS_total
 
-per frame, one linear layer per modality to the common width (METHOD.md). A modality that is left out takes its class
-token along.
+per frame, one linear layer per modality to the common width (docs/method.md, "Tokens"). A modality that is left out
+takes its class token along.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ cache: {root: cache}
 decode: {frames: 4}
 backbone: {size: 32}
 model: {width: 16, heads: 2, encoder_layers: 1, decoder_layers: 1, dropout: 0.1}
-train: {epochs: 2, batch: 4, optimizer: adamw, learning_rate: 0.003, precision: float32, preload: none, tensorboard: false}
+train:
+  {epochs: 2, batch: 4, optimizer: adamw, learning_rate: 0.003, precision: float32, preload: none, tensorboard: false}
 test: {batch: 5, bootstrap: 100}
 """
 

@@ -22,7 +22,7 @@ def sample(seed, frames=3, people=2, joints=5):
 
 
 def one_map(joint, frame, region, grid, sigma, floor):
-    """METHOD.md, step 5, cell by cell."""
+    """docs/method.md, "Heat maps", cell by cell."""
     x, y, score = (float(value) for value in joint)
     X, Y = x + 0.5, y + 0.5
     x0, y0, x1, y1 = region
@@ -39,7 +39,7 @@ def one_map(joint, frame, region, grid, sigma, floor):
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 2.5])
 def test_maps_are_the_equation(sigma):
-    """Every value of every map equals the Gaussian of METHOD.md; people apart lie one after the other."""
+    """Every value of every map equals the Gaussian of docs/method.md; people apart lie one after the other."""
     keypoints = sample(0)
     stage = Heatmaps(sigma=sigma, score_floor=0.2, people="separate", grid=14)
     maps = stage.compute(keypoints, FRAME, REGION)

@@ -45,7 +45,7 @@ EQUATIONS = {
 
 @pytest.mark.parametrize("form", EQUATIONS)
 def test_tokens_are_the_equations(form):
-    """Each form equals METHOD.md's equation, number by number; an absent joint gives zeros without a warning."""
+    """Each form equals its equation in docs/method.md, "Tokens"; an absent joint gives zeros without a warning."""
     local_map, joint_heatmap = sample(0)
     with np.errstate(all="raise", under="ignore"):
         tokens = Tokens(form).compute(local_map, joint_heatmap)
@@ -60,7 +60,7 @@ def test_tokens_are_the_equations(form):
 
 @pytest.mark.parametrize(("form", "expected"), [("pool", 128), ("pool_map", 912), ("map", 784)])
 def test_shapes_at_the_defaults(form, expected):
-    """(16, 13, C) with the C of DESIGN.md's table."""
+    """(16, 13, C) with the C of docs/method.md, "Tokens"."""
     tokens = Tokens(form).compute(np.ones((16, 128, 28, 28), np.float16), np.ones((16, 13, 28, 28), np.float16))
     assert tokens.shape == (16, 13, expected)
     assert channels(form, 128, 784) == expected

@@ -75,7 +75,7 @@ def read_annotation(path: Path) -> Annotation:
 
 
 def split_of(sample: str, version: int, protocol: str) -> str:
-    """ "train" or "test" for a sample's name under a protocol (METHOD.md, "Data sets")."""
+    """ "train" or "test" for a sample's name under a protocol (docs/method.md, "NTU RGB+D")."""
     setup, camera, subject = int(sample[1:4]), int(sample[5:8]), int(sample[9:12])
     if protocol == "xsub":
         train = subject in (SUBJECTS_60 if version == 60 else SUBJECTS_120)

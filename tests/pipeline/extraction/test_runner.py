@@ -84,7 +84,7 @@ def test_joints_that_are_not_seen_count_where_the_recipe_says_so(tmp_path: Path)
 
 
 def test_all_stages_are_cached_with_their_arrays(extracted: Path) -> None:
-    """Every clip has a row in each of the five stages, under the names and shapes that DESIGN.md promises."""
+    """Every clip has a row in each of the five stages, under the names and shapes of docs/architecture.md."""
     found = plan(recipes.load(extracted))
     assert {name: set(node.stage.arrays) for name, node in found.graph.nodes.items()} == ARRAYS
     assert all(len(stage.places) == CLIPS and not stage.missing for stage in found.stages.values())

@@ -14,7 +14,7 @@ SHORT = "dataset: {kind: drawn, root: videos}\ncache: {root: cache}\n"
 
 
 def test_defaults_are_the_papers() -> None:
-    """A recipe of two lines is complete; what it does not say is METHOD.md's."""
+    """A recipe of two lines is complete; what it does not say is as in docs/method.md."""
     recipe = recipes.parse(SHORT)
     assert (recipe.decode.frames, recipe.backbone.size, recipe.heatmaps.sigma) == (16, 112, 1.0)
     train = recipe.train

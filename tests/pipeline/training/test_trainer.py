@@ -90,7 +90,7 @@ def same_run(one, other):
 
 
 def test_run_learns_and_leaves_its_folder(toy, toys, tmp_path):
-    """The toy classes are learnt, and the folder holds what DESIGN.md lists."""
+    """The toy classes are learnt, and the folder holds what docs/architecture.md lists."""
     summary = go(toy, toys, tmp_path / "run", "train.epochs=6", "train.tensorboard=true")
     run = tmp_path / "run"
     assert summary["best"]["top1"] == 1.0

@@ -12,7 +12,7 @@ from star.stages.backbone.network import LAYERS, Backbone, Network
 from star.stages.weights import sha256
 
 ARRAYS = ("global_grid", "local_map")
-MEAN, DEVIATION = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)  # METHOD.md, step 2
+MEAN, DEVIATION = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)  # docs/method.md, "Backbone"
 
 
 def clips(count, frames=2, size=32, seed=0):
@@ -72,7 +72,7 @@ def test_features_are_torchvisions(trained, tmp_path, precision, tolerance):
 
 
 def test_shapes_at_112():
-    """The shapes of METHOD.md's table, as the other stages and the training count on them."""
+    """The shapes of the table in docs/method.md, "Backbone", as the other stages and the training count on them."""
     features = Network(Backbone(weights="random"), batch=1)(clips(1, frames=2, size=112))
     assert features["global_grid"].shape == (1, 2, 512, 7, 7)
     assert features["local_map"].shape == (1, 2, 128, 28, 28)

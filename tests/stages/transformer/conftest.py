@@ -11,7 +11,7 @@ import torch
 
 
 def may_ask(letter, frame, other, frames):
-    """Whether a token of `frame` attends to tokens of `other` (frames counted from 1, as in METHOD.md)."""
+    """Whether a token of `frame` attends to tokens of `other` (frames counted from 1, as in docs/method.md)."""
     if letter == "F":
         return True
     if letter == "Z":
@@ -85,7 +85,7 @@ def each(function, z):
 
 
 def post_norm_layer(layer, letters, z, heads):
-    """METHOD.md's layer on one clip z (t, s, d)."""
+    """docs/method.md, "Layer", on one clip z (t, s, d)."""
     for block, letter in zip(layer.attention, letters, strict=True):
         z = each(lambda x, norm=block.norm: layer_norm(norm, x), attend(block.inner, letter, z, heads)[0] + z)
     return each(lambda x: layer_norm(layer.mlp.norm, x), each(lambda x: mlp(layer.mlp.inner, x), z) + z)

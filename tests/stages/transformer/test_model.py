@@ -62,7 +62,7 @@ def by_equations(network, arrays, by_hand, read):
     ("readout", "places"), [("class_tokens", [0, 5, 9]), ("total", [9]), ("mean", [1, 2, 3, 4, 6, 7, 8])]
 )
 def test_the_network_is_its_equations(readout, places, by_hand):
-    """Logits equal an independent loop over METHOD.md's equations, for every read-out."""
+    """Logits equal an independent loop over the equations of docs/method.md, for every read-out."""
     network = by_hand.fill(make(readout=readout))
     arrays = given(network)
     expected = by_equations(network, arrays, by_hand, places)
@@ -83,7 +83,7 @@ PINNED = [
 
 
 def test_parameters_of_the_default_network():
-    """26,267,151 with 15 classes and 13 joints, added up by hand from METHOD.md's sizes."""
+    """26,267,151 with 15 classes and 13 joints, added up by hand from the sizes in docs/method.md."""
     d, square = 512, 512 * 512
     tokens = (512 * d + d) + (784 * d + d) + 16 * 13 * d + 3 * d
     module, mlp, norm = 4 * (square + d), 2 * 4 * square + 4 * d + d, 2 * d

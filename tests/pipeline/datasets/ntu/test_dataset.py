@@ -30,7 +30,7 @@ def touch(root, *names):
 @pytest.mark.parametrize(
     ("version", "split", "train", "test"),
     [
-        # the whole data set's split (a multiple of its actions, cameras and replications) less METHOD.md's counts
+        # the whole data set's split (a multiple of its actions, cameras and replications) less docs/method.md's counts
         (60, "xsub", 40320 - 40091, 16560 - 16487),
         (60, "xview", 37920 - 37646, 18960 - 18932),
         (120, "xsub", 63360 - 63026, 51120 - 50919),
@@ -99,7 +99,7 @@ def names(shared, tmp_path_factory):
     ],
 )  # fmt: skip
 def test_every_protocol_counts_as_published(names, shared, version, split, train, test):
-    """METHOD.md's counts, from 114,480 file names and the official list, through the walk over the folders."""
+    """docs/method.md's counts, from 114,480 file names and the official list, through the walk over the folders."""
     file = {60: "NTU_RGBD_samples_with_missing_skeletons.txt", 120: "NTU_RGBD120_samples_with_missing_skeletons.txt"}
     catalogue = load(names, split, version, missing=shared / "data/ntu" / file[version])
     assert Counter(video.split for video in catalogue.videos) == {"train": train, "test": test}
