@@ -1,7 +1,7 @@
 """Claim: star's backbone takes less than half the time of a plain float32 script, both features included.
 
 Plain is what torchvision's documentation shows: `create_feature_extractor` on mc3_18, default memory layout, float32,
-the two layers moved to the CPU as float16. star's is `Network` as `star extract` calls it: bfloat16,
+the two layers moved to the CPU as float16. star's is `BackboneNetwork` as `star extract` calls it: bfloat16,
 channels_last_3d, uint8 frames in, float16 arrays out. Same clips, same batch, random weights, A B A B, medians.
 
     python benchmarks/backbone.py [--batch 8] [--repeat 3] [--frames 16] [--size 112] [--device cpu]
@@ -19,13 +19,13 @@ from common import options, turns
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.video import mc3_18
 
-from star.stages.backbone.network import DEVIATION, MEAN, Backbone, Network
+from star.stages.backbone.network import PIXEL_DEVIATION, PIXEL_MEAN, BackboneNetwork, BackboneStage
 
 
 def plain(device: str) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """The script one writes first: frames (b, T, y, x, 3) uint8 -> the features of layer4 and layer2."""
     model = create_feature_extractor(mc3_18().eval(), {"layer4": "global_grid", "layer2": "local_map"}).to(device)
-    mean, deviation = torch.tensor(MEAN, device=device), torch.tensor(DEVIATION, device=device)
+    mean, deviation = torch.tensor(PIXEL_MEAN, device=device), torch.tensor(PIXEL_DEVIATION, device=device)
 
     @torch.no_grad()
     def run(frames: np.ndarray) -> dict[str, np.ndarray]:
@@ -45,8 +45,8 @@ def main() -> None:
     frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     networks = {"plain float32": plain(asked.device)}
     for precision in ("float32", "bfloat16"):
-        stage = Backbone(weights="random", size=asked.size, precision=precision)
-        networks[f"star {precision}"] = Network(stage, device=asked.device, batch=asked.batch)
+        stage = BackboneStage(weights="random", size=asked.size, precision=precision)
+        networks[f"star {precision}"] = BackboneNetwork(stage, device=asked.device, batch=asked.batch)
     seconds = turns({name: partial(run, frames) for name, run in networks.items()}, asked.repeat)
 
     reference = seconds["plain float32"]

@@ -1,6 +1,6 @@
 """Question: does another engine run the video network faster than star's own calls of oneDNN?
 
-star       `Network`: batch norms folded, oneDNN's convolutions with what follows fused, 4 clips at a time
+star       `BackboneNetwork`: batch norms folded, oneDNN's convolutions with what follows fused, 4 clips at a time
 compiled   torchvision's modules through torch.compile with inductor's freezing, which folds and fuses by itself
 onnx       exported to ONNX, ONNX Runtime's CPU kernels; float32 alone: they have no bfloat16 for it
 
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from star.pipeline.utils import malloc
 from star.stages.backbone.mc3 import load
-from star.stages.backbone.network import LAYERS, Backbone, Network
+from star.stages.backbone.network import LAYERS, BackboneNetwork, BackboneStage
 
 SIDE, FRAMES = 112, 16
 Run = Callable[[Tensor], object]
@@ -43,7 +43,7 @@ class Both(nn.Module):
         self.parts = nn.ModuleList(getattr(model, name) for name in LAYERS)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Network`, without its normalising and storing."""
+        """As `BackboneNetwork`, without its normalising and storing."""
         kept = []
         for part in self.parts:
             x = part(x)
@@ -53,7 +53,7 @@ class Both(nn.Module):
 
 def own(dtype: torch.dtype) -> Run:
     """star's folded layers."""
-    network = Network(Backbone(weights="random", precision=str(dtype).removeprefix("torch.")))
+    network = BackboneNetwork(BackboneStage(weights="random", precision=str(dtype).removeprefix("torch.")))
 
     def run(x: Tensor) -> list[Tensor]:
         kept = []

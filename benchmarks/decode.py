@@ -35,8 +35,8 @@ from common import options
 from films import films, typical
 
 from star.errors import VideoError
-from star.stages.cropping import Crop, cut
-from star.stages.decode import Decode, open_video
+from star.stages.cropping import Crop, crop_frame
+from star.stages.decode import DecodeStage, open_video
 
 WAYS = ("all", "plain", "frames", "cut")
 
@@ -66,18 +66,18 @@ def sequential(path: Path) -> Iterable[av.VideoFrame]:
 
 def take(path: Path, *, cutting: bool) -> dict[int, np.ndarray]:
     """The centre frames by star."""
-    with open_video(path, likely=Decode().likely(path.name, [0])) as video:
-        indices = Decode().choose(path.name, 0, video.frame_count)[0].tolist()
+    with open_video(path, selector=DecodeStage().frame_selector(path.name, [0])) as video:
+        indices = DecodeStage().sample(path.name, 0, video.frame_count)[0].tolist()
         region = Crop("frame").region(np.zeros((1, 1, 1, 3)), video.frame_size, path.name, 0) if cutting else None
         frames = video.frames(indices)
-        return {index: frame if region is None else cut(frame, region, 112) for index, frame in frames}
+        return {index: frame if region is None else crop_frame(frame, region, 112) for index, frame in frames}
 
 
 def plain(path: Path) -> dict[int, np.ndarray]:
     """The centre frames by PyAV; of a file that does not say how many frames it has, everything."""
     with av.open(str(path)) as container:
         count = container.streams.video[0].frames
-    wanted = set(Decode().choose(path.name, 0, count)[0].tolist()) if count else set()
+    wanted = set(DecodeStage().sample(path.name, 0, count)[0].tolist()) if count else set()
     frames: dict[int, np.ndarray] = {}
     for index, frame in enumerate(sequential(path)):
         if index in wanted:
@@ -98,7 +98,7 @@ def check(path: Path) -> tuple[str, int, bool, bool]:
         every = list(sequential(path))
         reader, count = type(video).__name__.removesuffix("Video").lower(), video.frame_count
         exact = count == len(every)
-        views = [Decode().choose(path.name, view, count)[0].tolist() for view in range(4)]
+        views = [DecodeStage().sample(path.name, view, count)[0].tolist() for view in range(4)]
         for chosen in [*views, [0, count - 1], *([index] for index in range(0, count, 1 + count // 8))]:
             found = dict(video.frames(chosen))
             exact = exact and list(found) == sorted(set(chosen))

@@ -37,17 +37,17 @@ import sys, time
 import numpy as np
 from star.pipeline.utils import malloc as heap
 from star.pipeline.extraction.inference_threads import Lanes
-from star.stages.backbone.network import Backbone, Network
+from star.stages.backbone.network import BackboneNetwork, BackboneStage
 
 heap.keep()
 passes = int(sys.argv[1])
-network = Network(Backbone(weights="random"), batch=8)
-batch = np.random.default_rng(0).integers(0, 256, network.blank(16).shape, np.uint8)
+network = BackboneNetwork(BackboneStage(weights="random"), batch=8)
+batch = np.random.default_rng(0).integers(0, 256, network.allocate_clips(16).shape, np.uint8)
 lanes = Lanes("cpu")
 
 
 def one():
-    network.run(batch, network.room(8, 16))
+    network.run(batch, network.allocate_features(8, 16))
 
 
 def in_lanes(count):

@@ -36,7 +36,7 @@ from star.pipeline.extraction.execution import Where
 from star.pipeline.extraction.models import Models
 from star.pipeline.extraction.runner import extract
 from star.pipeline.recipe import schema as recipes
-from star.stages.backbone.network import Network
+from star.stages.backbone.network import BackboneNetwork
 
 RECIPE = """
 dataset: {{kind: drawn, root: {root}}}
@@ -47,7 +47,7 @@ backbone: {{weights: random, size: 32, crop: person, batch: 16}}
 VIEWS = 25
 
 
-class Multiply(Network):
+class Multiply(BackboneNetwork):
     """A stand-in for the video network: its features are one frame's bytes, times a number."""
 
     def __init__(self, models: Models) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from claims import claim
 from common import options, turns
 
-from star.stages.tokens import Tokens
+from star.stages.tokens import TokensStage
 
 
 def pool(local_map: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
@@ -60,7 +60,7 @@ def main() -> None:
     for form in LOOPS:
         ways = {
             "loop": partial(loop, form, local_map, joint_heatmap),
-            "star": partial(Tokens(form).compute, local_map, joint_heatmap),
+            "star": partial(TokensStage(form).compute, local_map, joint_heatmap),
         }
         slow, fast = (1e3 * seconds for seconds in turns(ways, o.repeat).values())
         expected, found = (way().astype(np.float32) for way in ways.values())

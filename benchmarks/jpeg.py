@@ -21,9 +21,9 @@ import numpy as np
 from claims import claim
 from common import options, turns
 
-from star.stages.cropping import cut
+from star.stages.cropping import crop_frame
 from star.stages.decode import open_video
-from star.stages.jpeg_cropping import cut_reduced, reduction
+from star.stages.jpeg_cropping import crop_reduced_frame, reduction_factor
 
 SIZE = 112
 CASES = {  # size of the pictures, region
@@ -53,7 +53,7 @@ def plain(path: Path) -> np.ndarray:
 
 def ways(folder: Path, size: tuple[int, int], region: np.ndarray) -> dict[str, Callable[[], object]]:
     """Every way over all pictures of a folder."""
-    paths, factor = sorted(folder.iterdir()), reduction(region, SIZE)
+    paths, factor = sorted(folder.iterdir()), reduction_factor(region, SIZE)
     video = open_video(folder)
     every = range(video.frame_count)
     x0, y0, x1, y1 = (int(edge) for edge in region)
@@ -67,9 +67,9 @@ def ways(folder: Path, size: tuple[int, int], region: np.ndarray) -> dict[str, C
         "decode, OpenCV": lambda: [plain(path) for path in paths],
         "decode, scaled": lambda: list(video.reduced(every, factor)),
         "to 112, OpenCV": by_opencv,
-        "to 112, exact": lambda: [cut(frame, region, SIZE) for _, frame in video.frames(every)],
+        "to 112, exact": lambda: [crop_frame(frame, region, SIZE) for _, frame in video.frames(every)],
         "to 112, scaled": lambda: [
-            cut_reduced(frame, region, SIZE, size, factor) for _, frame in video.reduced(every, factor)
+            crop_reduced_frame(frame, region, SIZE, size, factor) for _, frame in video.reduced(every, factor)
         ],
     }
 
@@ -104,7 +104,7 @@ def main() -> None:
             ms = [1e3 * seconds / asked.pictures for seconds in taken.values()]
             times = [f"{ms[0]:.2f}, {ms[1]:.2f}", f"{ms[2]:.2f}, {ms[3]:.2f}, {ms[4]:.2f}"]
             ratios = f"{ms[0] / ms[1]:.2f}, {ms[2] / ms[4]:.2f}"
-            row = [name, f"{quality}, {bits:.1f}", f"{reduction(box, SIZE)}", *times, ratios]
+            row = [name, f"{quality}, {bits:.1f}", f"{reduction_factor(box, SIZE)}", *times, ratios]
             print("| " + " | ".join(row) + " |", flush=True)
             compare(name, quality, ms)
 

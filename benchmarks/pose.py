@@ -24,39 +24,39 @@ from torch import nn
 
 from star.errors import MissingPackage
 from star.stages.pose import mmpose_compat, mmpose_models
-from star.stages.pose.estimator import Estimator, crops
-from star.stages.pose.stage import Pose
+from star.stages.pose.estimator import PoseEstimator, person_crops
+from star.stages.pose.stage import PoseStage
 
 
 def theirs(
-    estimator: Estimator, model: str, device: str, frames: np.ndarray, boxes: np.ndarray, flip: bool
+    estimator: PoseEstimator, model: str, device: str, frames: np.ndarray, boxes: np.ndarray, flip: bool
 ) -> Callable[[], object]:
-    inference = mmpose_compat.module("mmpose.apis")
-    mmpose_compat.module("mmpose.datasets.transforms")
-    network = inference.init_model(str(mmpose_models.published(model).config), device=device)
+    inference = mmpose_compat.import_module("mmpose.apis")
+    mmpose_compat.import_module("mmpose.datasets.transforms")
+    network = inference.init_model(str(mmpose_models.published_model(model).config), device=device)
     images = prepared(network, estimator, frames, flip)
     return lambda: [inference.inference_topdown(network, image, box) for image, box in zip(images, boxes, strict=True)]
 
 
-def prepared(network: nn.Module, estimator: Estimator, frames: np.ndarray, flip: bool) -> list[np.ndarray]:
+def prepared(network: nn.Module, estimator: PoseEstimator, frames: np.ndarray, flip: bool) -> list[np.ndarray]:
     """Give mmpose's network star's weights and a flip test or none; the frames as mmpose takes them."""
     network.load_state_dict(estimator.network.state_dict())
     network.test_cfg["flip_test"] = flip
     return [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
 
 
-def ours(estimator: Estimator, frames: np.ndarray, boxes: np.ndarray) -> Callable[[], object]:
-    return lambda: estimator.keypoints([crops(estimator.window, frames, boxes)], [boxes])
+def ours(estimator: PoseEstimator, frames: np.ndarray, boxes: np.ndarray) -> Callable[[], object]:
+    return lambda: estimator.keypoints([person_crops(estimator.window, frames, boxes)], [boxes])
 
 
 def inferencer(
-    estimator: Estimator, model: str, device: str, frames: np.ndarray, batch: int
+    estimator: PoseEstimator, model: str, device: str, frames: np.ndarray, batch: int
 ) -> Callable[[], object] | str:
     """mmpose's own loop over pictures, which takes the whole picture as the box; why not, where it cannot be built."""
     try:
-        found = mmpose_compat.module("mmpose.apis.inferencers")
+        found = mmpose_compat.import_module("mmpose.apis.inferencers")
         built = found.MMPoseInferencer(
-            str(mmpose_models.published(model).config), device=device, det_model="whole_image"
+            str(mmpose_models.published_model(model).config), device=device, det_model="whole_image"
         )
     except (MissingPackage, ImportError) as error:
         return str(error)
@@ -76,8 +76,8 @@ def main() -> None:
     asked = parser.parse_args()
     frames = np.random.default_rng(0).integers(0, 256, (asked.crops, 270, 480, 3), np.uint8)
     boxes = np.tile(np.array([[0, 0, 480, 270]], np.float32), (asked.crops, 1, 1))
-    pose = Pose("mmpose", asked.model, "random")
-    estimator = Estimator(pose, device=asked.device, batch=asked.crops)
+    pose = PoseStage("mmpose", asked.model, "random")
+    estimator = PoseEstimator(pose, device=asked.device, batch=asked.crops)
     given = estimator, asked.model, asked.device, frames
     calls = {
         "inference_topdown, flip test": theirs(*given, boxes, flip=True),

@@ -2,8 +2,8 @@
 torch's grid_sample.
 
 Crops of 16 frames of full HD with two people each: OpenCV one by one (on the host), torch's grid_sample over the frames
-as float32, and star's grid_crops over the frames as they are. Decoding of 32 crops: mmpose's head as it comes, map by
-map, and with star's codec in it. Milliseconds, medians; rounds alternate.
+as float32, and star's person_crops_gpu over the frames as they are. Decoding of 32 crops: mmpose's head as it comes,
+map by map, and with star's codec in it. Milliseconds, medians; rounds alternate.
 
     python benchmarks/pose_parts.py [--rounds 5] [--threads 1] [--device cpu]
 """
@@ -19,12 +19,12 @@ from claims import claim
 from common import options, turns
 
 from star.stages.pose import mmpose_compat
-from star.stages.pose.codecs import batched
-from star.stages.pose.estimator import crops
-from star.stages.pose.person_crop import Window
-from star.stages.pose.person_crop_gpu import grid_crops
+from star.stages.pose.codecs import batch_decoder
+from star.stages.pose.estimator import person_crops
+from star.stages.pose.person_crop import PersonCropper
+from star.stages.pose.person_crop_gpu import person_crops_gpu
 
-WINDOW = Window(192, 256)
+WINDOW = PersonCropper(192, 256)
 FRAMES, PEOPLE, HEIGHT, WIDTH = 16, 2, 1080, 1920
 BATCH, JOINTS = 32, 17
 
@@ -36,15 +36,15 @@ def cutting(device: str) -> dict[str, Callable[[], object]]:
     boxes = np.concatenate([low, low + random.uniform(150, 500, low.shape)], -1).astype(np.float32)
     there = torch.from_numpy(frames).to(device)
     return {
-        "crops: OpenCV, one by one": lambda: crops(WINDOW, list(frames), boxes),
+        "crops: OpenCV, one by one": lambda: person_crops(WINDOW, list(frames), boxes),
         "crops: torch's grid_sample": lambda: by_torch(there, boxes),
-        "crops: grid_crops": lambda: grid_crops(WINDOW, there, boxes),
+        "crops: person_crops_gpu": lambda: person_crops_gpu(WINDOW, there, boxes),
     }
 
 
 def by_torch(frames: torch.Tensor, boxes: np.ndarray) -> torch.Tensor:
     """The crops of each frame as one tall grid."""
-    maps = np.stack([WINDOW.matrix(box) for box in boxes.reshape(-1, 4)])
+    maps = np.stack([WINDOW.affine(box) for box in boxes.reshape(-1, 4)])
     x = (np.arange(WINDOW.width) - maps[:, 0, 2:]) / maps[:, 0, :1]
     y = (np.arange(WINDOW.height) - maps[:, 1, 2:]) / maps[:, 1, 1:2]
     shape = len(maps), WINDOW.height, WINDOW.width
@@ -59,7 +59,7 @@ def by_torch(frames: torch.Tensor, boxes: np.ndarray) -> torch.Tensor:
 
 
 def decoding(device: str) -> dict[str, Callable[[], object]]:
-    codecs = mmpose_compat.module("mmpose.codecs")
+    codecs = mmpose_compat.import_module("mmpose.codecs")
     random = np.random.default_rng(0)
     x, y = (random.uniform(0, side, (BATCH, JOINTS)) for side in (48, 64))
     away = (np.arange(48) - x[..., None])[..., None, :] ** 2 + (np.arange(64) - y[..., None])[..., None] ** 2
@@ -75,13 +75,13 @@ def decoding(device: str) -> dict[str, Callable[[], object]]:
     calls: dict[str, Callable[[], object]] = {}
     for name, (codec, outputs) in given.items():
         calls[f"{name}: mmpose's"] = lambda head=headed(codec), outputs=outputs: head.decode(outputs)
-        calls[f"{name}: batched"] = lambda head=headed(batched(codec)), outputs=outputs: head.decode(outputs)
+        calls[f"{name}: batched"] = lambda head=headed(batch_decoder(codec)), outputs=outputs: head.decode(outputs)
     return calls
 
 
 def headed(codec: object):
     """What decodes in all of mmpose's heads, with this codec."""
-    head = mmpose_compat.module("mmpose.models.heads").HeatmapHead(1, JOINTS, deconv_out_channels=None)
+    head = mmpose_compat.import_module("mmpose.models.heads").HeatmapHead(1, JOINTS, deconv_out_channels=None)
     head.decoder = codec
     return head
 
@@ -106,7 +106,7 @@ def main() -> None:
     print(f"{FRAMES} frames of {WIDTH} x {HEIGHT}, {FRAMES * PEOPLE} crops; {BATCH} crops to decode; {asked.device}")
     for name, milliseconds in taken.items():
         print(f"{name:36} {milliseconds:8.2f} ms")
-    ours, goal = taken["crops: grid_crops"], (">", 1)
+    ours, goal = taken["crops: person_crops_gpu"], (">", 1)
     for other, aim in (("torch's grid_sample", goal), ("OpenCV, one by one", None)):
         theirs = taken[f"crops: {other}"]
         what = f"{FRAMES * PEOPLE} crops of full HD"

@@ -31,7 +31,7 @@ from star.pipeline.training.distributed import Ranks
 from star.pipeline.training.model_factory import arguments
 from star.pipeline.training.sampler import Portion
 from star.pipeline.training.train_step import Learner
-from star.stages.transformer.flops import rows
+from star.stages.transformer.flops import module_costs
 
 RECIPE = """
 dataset: {kind: videos, root: videos}
@@ -66,7 +66,7 @@ class Steps:
         self.order, self.batch = forever(len(selection), batch), batch
         self.batches = Stream(features)(self.order)
         self.number = 0
-        self.flops = 3 * rows(self.learner.network)[-1].flops * batch
+        self.flops = 3 * module_costs(self.learner.network)[-1].flops * batch
 
     def queued(self, steps: int = 5) -> float:
         """Seconds until a step is queued on an idle device, the least of some: what the processor takes for it."""

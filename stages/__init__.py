@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from .backbone.network import Backbone
+from .backbone.network import BackboneStage
 from .base import Stage
-from .decode import Decode
-from .heatmaps import Heatmaps
-from .pose.stage import Pose
-from .tokens import Tokens
+from .decode import DecodeStage
+from .heatmaps import HeatmapsStage
+from .pose.stage import PoseStage
+from .tokens import TokensStage
 
 STAGES: dict[str, type[Stage]] = {  # in graph order: each takes only what stands above it
-    "decode": Decode,
-    "pose": Pose,
-    "backbone": Backbone,
-    "heatmaps": Heatmaps,
-    "tokens": Tokens,
+    "decode": DecodeStage,
+    "pose": PoseStage,
+    "backbone": BackboneStage,
+    "heatmaps": HeatmapsStage,
+    "tokens": TokensStage,
 }

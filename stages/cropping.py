@@ -3,8 +3,8 @@
 Two kinds of coordinates. Joints use pixel centres: the first pixel's centre is x = 0. Regions use edges: pixel i
 covers [i, i + 1), so a joint at x lies at X = x + 0.5, and a mirrored frame of width W takes X to W - X.
 
-Regions are whole pixels. A region with a fraction would have to be resampled twice, or rounded by `cut` behind the
-back of the heat maps; rounded once, here, the picture and the maps agree exactly.
+Regions are whole pixels. A region with a fraction would have to be resampled twice, or rounded by `crop_frame` behind
+the back of the heat maps; rounded once, here, the picture and the maps agree exactly.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ import numpy as np
 if TYPE_CHECKING:
     from .base import Settings
 
-MEAN_COLOUR = (110, 101, 96)  # the mean of Kinetics-400 that mc3_18 subtracts (.43216, .394666, .37645), as RGB bytes
-SMALLEST = 1 / 8  # a person's square is at least this share of the frame's short side: one joint is not a picture
+PADDING_COLOUR = (
+    110,
+    101,
+    96,
+)  # the mean of Kinetics-400 that mc3_18 subtracts (.43216, .394666, .37645), as RGB bytes
+MIN_SIDE_SHARE = 1 / 8  # a person's square is at least this share of the frame's short side: one joint is not a picture
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Crop:
         low, high = joints.min(axis=0), joints.max(axis=0)
         side = (high - low).max() * (1 + 2 * self.margin)
         x, y = (low + high) / 2
-        return x, y, max(side, SMALLEST * min(width, height))
+        return x, y, max(side, MIN_SIDE_SHARE * min(width, height))
 
 
 def visible(keypoints: np.ndarray, frame_size: tuple[int, int], floor: float = 0.0) -> np.ndarray:
@@ -89,13 +93,13 @@ def visible(keypoints: np.ndarray, frame_size: tuple[int, int], floor: float = 0
     return (score > floor) & (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
 
 
-def mirror(region: np.ndarray, width: int) -> np.ndarray:
+def mirror_region(region: np.ndarray, width: int) -> np.ndarray:
     """The same region (x0 y0 x1 y1) of the mirrored frame, `width` px wide."""
     x0, y0, x1, y1 = region
     return np.array([width - x1, y0, width - x0, y1], np.float64)
 
 
-def cut(frame: np.ndarray, region: np.ndarray, size: int, *, flip: bool = False) -> np.ndarray:
+def crop_frame(frame: np.ndarray, region: np.ndarray, size: int, *, flip: bool = False) -> np.ndarray:
     """Cut a region out of a frame (h, w, 3) uint8 and stretch it to (size, size, 3) uint8.
 
     Shrunk sides are averaged by area, enlarged ones interpolated linearly; what lies outside the frame has the mean
@@ -103,7 +107,7 @@ def cut(frame: np.ndarray, region: np.ndarray, size: int, *, flip: bool = False)
     the result is mirrored; the frame itself is given as it was decoded.
     """
     height, width = frame.shape[:2]
-    x0, y0, x1, y1 = box = tuple(int(edge) for edge in (mirror(region, width) if flip else region))
+    x0, y0, x1, y1 = box = tuple(int(edge) for edge in (mirror_region(region, width) if flip else region))
     inside = frame[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
     if min(inside.strides) < 0:  # a mirrored view, which OpenCV does not take
         inside = np.ascontiguousarray(inside)
@@ -137,10 +141,10 @@ def _pad(picture: np.ndarray, box: tuple[int, ...], width: int, height: int) -> 
     if not any(edges):
         return picture
     if picture.size == 0:
-        return np.full((y1 - y0, x1 - x0, 3), MEAN_COLOUR, np.uint8)
+        return np.full((y1 - y0, x1 - x0, 3), PADDING_COLOUR, np.uint8)
     import cv2
 
-    return cv2.copyMakeBorder(picture, *edges, cv2.BORDER_CONSTANT, value=MEAN_COLOUR)
+    return cv2.copyMakeBorder(picture, *edges, cv2.BORDER_CONSTANT, value=PADDING_COLOUR)
 
 
 def _resize(picture: np.ndarray, size: int) -> np.ndarray:

@@ -19,12 +19,12 @@ from ..errors import MissingPackage
 from .base import Array, Settings
 
 if TYPE_CHECKING:
-    from .readers.base import Likely, Video
-    from .readers.probe import Survey
+    from .readers.base import FrameSelector, VideoReader
+    from .readers.probe import VideoInfo
 
 
 @dataclass(frozen=True)
-class Decode:
+class DecodeStage:
     """Which frames of a video.
 
     frames: how many (T). flip: views after the first are mirrored at random.
@@ -52,7 +52,7 @@ class Decode:
         """What stands in the key."""
         return asdict(self)
 
-    def choose(self, video_id: str, view: int, count: int) -> tuple[np.ndarray, bool]:
+    def sample(self, video_id: str, view: int, count: int) -> tuple[np.ndarray, bool]:
         """Choose the frames of one clip: a pure function of settings, video id, view and count.
 
         count: frames in the video. Returns frame_index (T,) int32, ascending, and whether the view is mirrored. A
@@ -60,20 +60,20 @@ class Decode:
         """
         if count < 1:
             raise ValueError(f"count: {count}; a video without frames has no clips")
-        chance = _chance(self.seed, video_id, view, self.frames + 1)
-        chosen = self._place(count, None if view == 0 else chance[:-1])
+        chance = _uniform_numbers(self.seed, video_id, view, self.frames + 1)
+        chosen = self._indices(count, None if view == 0 else chance[:-1])
         return chosen.astype(np.int32), bool(self.flip and view > 0 and chance[-1] < 0.5)
 
-    def likely(self, video_id: str, views: Iterable[int]) -> Callable[[int], set[int]]:
-        """What `choose` will want of a video in all of some views, for `open_video`."""
+    def frame_selector(self, video_id: str, views: Iterable[int]) -> Callable[[int], set[int]]:
+        """A function for `open_video`: frame count -> the frames that `sample` takes in any of the views."""
         views = tuple(views)
 
         def wanted(count: int) -> set[int]:
-            return {int(index) for view in views if count for index in self.choose(video_id, view, count)[0]}
+            return {int(index) for view in views if count for index in self.sample(video_id, view, count)[0]}
 
         return wanted
 
-    def _place(self, count: int, chance: np.ndarray | None) -> np.ndarray:
+    def _indices(self, count: int, chance: np.ndarray | None) -> np.ndarray:
         """Indices (T,); chance: (T,) in [0, 1), None for the centre."""
         steps = np.arange(self.frames + 1, dtype=np.int64)
         if self.sampling == "linspace":
@@ -90,7 +90,7 @@ class Decode:
         return edges[:-1] + (chance * np.maximum(np.diff(edges), 1)).astype(np.int64)
 
 
-def _chance(seed: int, video_id: str, view: int, count: int) -> np.ndarray:
+def _uniform_numbers(seed: int, video_id: str, view: int, count: int) -> np.ndarray:
     """(count,) float64 in [0, 1), from a hash of the arguments: the same on every machine and in every version."""
     name = json.dumps([seed, video_id, view], ensure_ascii=True).encode()
     key = hashlib.blake2b(name, digest_size=32).digest()
@@ -98,13 +98,13 @@ def _chance(seed: int, video_id: str, view: int, count: int) -> np.ndarray:
     return (words >> np.uint64(11)) * 2.0**-53
 
 
-def open_video(path: Path | str, reader: str = "auto", likely: Likely | None = None) -> Video:
+def open_video(path: Path | str, reader: str = "auto", selector: FrameSelector | None = None) -> VideoReader:
     """Open a video file or a folder of pictures; use it in a `with`.
 
     reader: "auto": bit-identical to a sequential decode, skipping what no wanted frame needs where that is proved;
         "pyav": the sequential decode itself; "decord": decord where it is right, see `open_decord`. Folders of
         pictures have one reader.
-    likely: how many frames the video has -> those that will probably be wanted. Where a video must be decoded to
+    selector: frame count -> the frames that will probably be read. Where a video must be decoded to
         count its frames, these are kept, and delivered without decoding it again; any others can still be had.
 
     Raises NoVideoStream, UnreadableVideo, TruncatedVideo, MissingPackage, ValueError for an unknown reader. A decoder
@@ -114,38 +114,38 @@ def open_video(path: Path | str, reader: str = "auto", likely: Likely | None = N
     if reader not in {"auto", "pyav", "decord"}:
         raise ValueError(f"reader: {reader!r}; known are auto, pyav, decord")
     try:
-        return _open(path, reader, likely)
+        return _open(path, reader, selector)
     except ImportError as error:
         raise MissingPackage(f"{error.name} is not installed; pip install av opencv-python-headless") from None
 
 
-def survey_video(path: Path | str, *, upright: bool = False) -> Survey:
-    """What the headers and packets of a video tell, without decoding it; see `readers.survey`.
+def probe_video(path: Path | str, *, upright: bool = False) -> VideoInfo:
+    """What the headers and packets of a video tell, without decoding it; see `readers.probe`.
 
     upright: decode the first picture where only that says how the video is turned. Raises as `open_video` does.
     """
     try:
-        from .readers.probe import survey
+        from .readers.probe import probe
     except ImportError as error:
         raise MissingPackage(f"{error.name} is not installed; pip install av opencv-python-headless") from None
-    return survey(Path(path), upright=upright)
+    return probe(Path(path), upright=upright)
 
 
-def _open(path: Path, reader: str, likely: Likely | None) -> Video:
+def _open(path: Path, reader: str, selector: FrameSelector | None) -> VideoReader:
     from .readers.base import is_folder
 
     if is_folder(path):
-        from .readers.image_folder import FolderVideo
+        from .readers.image_folder import ImageFolderReader
 
-        return FolderVideo(path)
+        return ImageFolderReader(path)
     if reader == "pyav":
-        from .readers.sequential import SequentialVideo
+        from .readers.sequential import SequentialReader
 
-        return SequentialVideo(path, likely)
+        return SequentialReader(path, selector)
     if reader == "decord":
         from .readers.decord_reader import open_decord
 
-        return open_decord(path, likely)
+        return open_decord(path, selector)
     from .readers.selective import open_auto
 
-    return open_auto(path, likely)
+    return open_auto(path, selector)

@@ -16,7 +16,7 @@ _threads = 0
 
 
 @contextmanager
-def exact() -> Iterator[None]:
+def deterministic_kernels() -> Iterator[None]:
     """Hold the settings while any thread is inside."""
     global _threads  # noqa: PLW0603 (as the settings are: one for the process)
     with _lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-PIECE = 16384
+CHUNK = 16384
 
 
 def to_float32(values: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ def _cast(values: np.ndarray, dtype: type[np.floating]) -> np.ndarray:
     result = np.empty(values.shape, dtype)
     source = torch.from_numpy(np.require(values, requirements=("C", "W")).reshape(-1))  # torch wants it writable
     target = torch.from_numpy(result.reshape(-1))
-    piece = max(values.size, 1) if torch.get_num_threads() == 1 else PIECE
+    piece = max(values.size, 1) if torch.get_num_threads() == 1 else CHUNK
     for start in range(0, values.size, piece):
         target[start : start + piece].copy_(source[start : start + piece])
     return result

@@ -14,14 +14,15 @@ from .float16 import to_float16
 
 
 @dataclass(frozen=True)
-class Heatmaps:
+class HeatmapsStage:
     """One Gaussian with peak 1 per joint and frame.
 
     sigma: its scale in cells of the map. score_floor: joints with this score or less are absent.
     people: "merge", the largest value of all people at each joint (N maps); or "separate", people * N maps, the first
         person's joints first.
     grid: cells on each side of the map; crop: the region that the map covers. Both are the backbone's
-        (`Backbone.grid`, `Backbone.cropping`): heat maps lie on its local map, but do not depend on its weights.
+        (`BackboneStage.grid`, `BackboneStage.cropping`): heat maps lie on its local map, but do not depend on its
+        weights.
     """
 
     name: ClassVar[str] = "heatmaps"

@@ -9,30 +9,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from .cropping import MEAN_COLOUR, cut, mirror
+from .cropping import PADDING_COLOUR, crop_frame, mirror_region
 
 FACTORS = (8, 4, 2)
 
 
-def reduction(region: np.ndarray, size: int) -> int:
+def reduction_factor(region: np.ndarray, size: int) -> int:
     """The largest of 1, 2, 4, 8 at which each side of a region (x0 y0 x1 y1, px) is still `size` pixels or more."""
     x0, y0, x1, y1 = region
     side = min(x1 - x0, y1 - y0)
     return next((factor for factor in FACTORS if side >= factor * size), 1)
 
 
-def cut_reduced(
+def crop_reduced_frame(
     frame: np.ndarray, region: np.ndarray, size: int, frame_size: tuple[int, int], factor: int, *, flip: bool = False
 ) -> np.ndarray:
-    """What `cropping.cut` gives, from a frame that may have come out at 1/factor of its size.
+    """What `crop_frame` gives, from a frame that may have come out at 1/factor of its size.
 
-    frame: (h, w, 3) uint8 RGB, see `Video.reduced`; region: in px of the full frame, whose (width, height) is
-    frame_size. Returns (size, size, 3) uint8: of a full frame exactly `cut`'s, of a small one samples between its
+    frame: (h, w, 3) uint8 RGB, see `VideoReader.reduced`; region: in px of the full frame, whose (width, height) is
+    frame_size. Returns (size, size, 3) uint8: of a full frame exactly the same, of a small one samples between its
     pixels, linear in both directions.
     """
     if factor == 1 or frame.shape[1::-1] == frame_size:
-        return cut(frame, region, size, flip=flip)
-    place = (mirror(region, frame_size[0]) if flip else region) / factor
+        return crop_frame(frame, region, size, flip=flip)
+    place = (mirror_region(region, frame_size[0]) if flip else region) / factor
     small = _sample(*_halve(frame, place, size), size)
     return np.ascontiguousarray(small[:, ::-1]) if flip else small
 
@@ -59,4 +59,4 @@ def _sample(frame: np.ndarray, place: np.ndarray, size: int) -> np.ndarray:
     # OpenCV counts from the first pixel's centre: sample i lies at x + (i + 1/2) width in edge coordinates
     matrix = np.array([[width, 0, x + width / 2 - 0.5], [0, height, y + height / 2 - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderValue=MEAN_COLOUR)
+    return cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderValue=PADDING_COLOUR)

@@ -50,14 +50,14 @@ def fast_precisions(device: str = "cpu") -> frozenset[str]:
     return frozenset({"float32"} | reduced)
 
 
-def sums_device(device: torch.device) -> torch.device:
+def float64_device(device: torch.device) -> torch.device:
     """Where float64 sums of a device's numbers are kept: on it, or on the CPU for Apple's GPU, which has no float64."""
     import torch
 
     return torch.device("cpu") if device.type == "mps" else device
 
 
-def explain(device: str = "cpu") -> str:
+def describe_precisions(device: str = "cpu") -> str:
     """What a device computes fast, in a few words for a person: "float32 and bfloat16", "float32 alone"."""
     reduced = [name for name in REDUCED if name in fast_precisions(device)]
     return " and ".join(["float32", *reduced]) if reduced else "float32 alone"

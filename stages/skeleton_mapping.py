@@ -50,7 +50,7 @@ BODY = frozenset(
 
 
 @lru_cache(maxsize=16)
-def parts(source: Skeleton, target: Skeleton) -> tuple[tuple[int, ...], ...]:
+def joint_sources(source: Skeleton, target: Skeleton) -> tuple[tuple[int, ...], ...]:
     """For each joint of `target`, the joints of `source` whose mean stands for it; () where it is absent.
 
     Raises RecipeError where `source` lacks a shoulder, elbow, wrist, hip, knee or ankle of the target's.
@@ -79,15 +79,15 @@ def _parts(name: str, place: dict[str, int]) -> tuple[int, ...]:
     return ()
 
 
-def convert(keypoints: np.ndarray, source: Skeleton, target: Skeleton) -> np.ndarray:
+def convert_joints(keypoints: np.ndarray, source: Skeleton, target: Skeleton) -> np.ndarray:
     """Joints (..., N, 3) x px, y px, score of one layout in another, (..., M, 3) float32; in its own, as they are.
 
-    A joint of which a part is absent (score 0) is absent: all zero. Raises RecipeError as `parts` does.
+    A joint of which a part is absent (score 0) is absent: all zero. Raises RecipeError as `joint_sources` does.
     """
     if source.joints == target.joints:
         return keypoints
     converted = np.zeros((*keypoints.shape[:-2], len(target.joints), 3), np.float32)
-    for joint, own in enumerate(parts(source, target)):
+    for joint, own in enumerate(joint_sources(source, target)):
         if own:
             taken = keypoints[..., list(own), :]
             converted[..., joint, :2] = taken[..., :2].mean(-2, dtype=np.float64)

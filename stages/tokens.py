@@ -23,7 +23,7 @@ SMALL_PRODUCT = 2**18  # multiplications up to which OpenBLAS stays on one core:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokensStage:
     """The form of the joint map tokens; `heatmap` and `concat_conv` take what the other stages cached as it is."""
 
     name: ClassVar[str] = "tokens"
@@ -49,13 +49,13 @@ class Tokens:
         """Tokens (T, N, C) float16 of a local map (T, c, y, x) and heat maps (T, N, y, x), both float16.
 
         Further axes may lead, as (b, T, ...). Summed in float32. An absent joint (heat map all zero) gives zeros. C is
-        that of `channels`.
+        that of `token_channels`.
         """
         local, heat = (to_float32(maps.reshape(*maps.shape[:-2], -1)) for maps in (local_map, joint_heatmap))
         return to_float16(_FORMS[self.form](local, heat))
 
 
-def channels(form: str, local_channels: int, cells: int) -> int:
+def token_channels(form: str, local_channels: int, cells: int) -> int:
     """The numbers C in one cached token, for a local map of so many channels and cells (y x)."""
     return {"pool": local_channels, "pool_map": local_channels + cells, "map": cells}[form]
 

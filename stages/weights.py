@@ -23,7 +23,7 @@ from ..errors import DownloadError, WeightsError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SECONDS = 20.0  # how long a server may keep us waiting for the next bytes
+TIMEOUT_SECONDS = 20.0  # how long a server may keep us waiting for the next bytes
 
 # What mmpose and mmengine leave in a checkpoint beside the weights, under the paths of numpy 1 and numpy 2.
 _BESIDE_THE_WEIGHTS = (
@@ -193,7 +193,7 @@ def _foreign(path: Path | str, what: str, why: str) -> WeightsError:
     return WeightsError(f"{path}: belongs to another network than {what}: {why}; give the weights of {what}")
 
 
-def place(url: str) -> Path:
+def cached_path(url: str) -> Path:
     """Where the file behind `url` is kept: torch hub's folder of checkpoints (TORCH_HOME moves it)."""
     import torch
 
@@ -205,7 +205,7 @@ def fetch(url: str, what: str) -> Path:
 
     what: the network whose weights these are, for the message. Raises DownloadError as `download` does.
     """
-    target = place(url)
+    target = cached_path(url)
     if not target.is_file():
         download(url, target, f"the weights of {what}")
     return target
@@ -243,7 +243,7 @@ def _download(url: str, target: Path) -> None:
     """Stream `url` into `target`; ValueError where fewer bytes came than announced, or others than its name says."""
     digest, size = hashlib.sha256(), 0
     ask = urllib.request.build_opener().open  # urlopen would remember the proxies of its first call
-    with ask(url, timeout=SECONDS) as answer, target.open("wb") as file:
+    with ask(url, timeout=TIMEOUT_SECONDS) as answer, target.open("wb") as file:
         announced = answer.headers.get("Content-Length")
         while block := answer.read(1 << 20):
             file.write(block)

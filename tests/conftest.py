@@ -48,10 +48,10 @@ def mmposes_drawn_13() -> Any:
     from star.stages import weights
     from star.stages.pose import mmpose_compat, mmpose_models
 
-    mmpose_compat.module("mmpose.datasets.transforms")
-    config = mmpose_models.published("drawn-13").config
-    network = mmpose_compat.module("mmpose.apis").init_model(str(config), device="cpu")
-    file = mmpose_models.official("drawn-13")
+    mmpose_compat.import_module("mmpose.datasets.transforms")
+    config = mmpose_models.published_model("drawn-13").config
+    network = mmpose_compat.import_module("mmpose.apis").init_model(str(config), device="cpu")
+    file = mmpose_models.official_weights("drawn-13")
     weights.load_into(network, weights.load_state_dict(file), file, "drawn-13")
     return network
 

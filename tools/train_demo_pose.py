@@ -25,13 +25,15 @@ from star.pipeline.recipe.schema import DatasetSettings
 from star.stages import weights
 from star.stages.decode import open_video
 from star.stages.pose import mmpose_compat
-from star.stages.pose.mmpose_models import SHIPPED
+from star.stages.pose.mmpose_models import BUNDLED_FOLDER
 
-mmpose = {name: mmpose_compat.module(f"mmpose.{name}") for name in ("datasets", "models", "evaluation", "registry")}
+mmpose = {
+    name: mmpose_compat.import_module(f"mmpose.{name}") for name in ("datasets", "models", "evaluation", "registry")
+}
 BaseCocoStyleDataset = mmpose["datasets"].datasets.base.BaseCocoStyleDataset
-BaseTransform = mmpose_compat.module("mmcv.transforms").BaseTransform
-Config = mmpose_compat.module("mmengine.config").Config
-Runner = mmpose_compat.module("mmengine.runner").Runner
+BaseTransform = mmpose_compat.import_module("mmcv.transforms").BaseTransform
+Config = mmpose_compat.import_module("mmengine.config").Config
+Runner = mmpose_compat.import_module("mmengine.runner").Runner
 
 NAME = "drawn-13"
 SEED, CLIPS = 100, 120  # of the drawing; clips per action, two thirds of them for training
@@ -115,7 +117,7 @@ class Fade(BaseTransform):
 
 def training(folder: Path, epochs: int, batch: int, rate: float) -> Any:
     """The Runner's Config: all that it needs, around the network that is shipped."""
-    shipped = Config.fromfile(str(SHIPPED / f"{NAME}.yaml"))
+    shipped = Config.fromfile(str(BUNDLED_FOLDER / f"{NAME}.yaml"))
     warm = {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": 200}
     fall = {"type": "CosineAnnealingLR", "T_max": SCHEDULE, "eta_min": rate / 200, "convert_to_iter_based": True}
     settings = {
@@ -206,7 +208,7 @@ def main() -> int:
     config.resume = given.resume
     runner = Runner.from_cfg(config)
     runner.train()
-    file = SHIPPED / f"{NAME}.safetensors"
+    file = BUNDLED_FOLDER / f"{NAME}.safetensors"
     state = halved(runner.model)
     save_file(state, file)
     file.chmod(0o644)  # safetensors writes it for its owner alone

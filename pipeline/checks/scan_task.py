@@ -16,8 +16,8 @@ import numpy as np
 from ...cache.keys import file_digest
 from ...errors import AnnotationError, UnreadableVideo, VideoError
 from ...stages.cropping import visible
-from ...stages.decode import survey_video
-from ...stages.pose.stage import annotated
+from ...stages.decode import probe_video
+from ...stages.pose.stage import annotated_keypoints
 from .. import datasets
 from ..datasets.base import Video
 from ..planning.manifest import Digests, digests
@@ -81,7 +81,7 @@ def look(job: Looking) -> Look:
     video = job.video
     if not video.media.exists() and not video.media.is_symlink():
         raise UnreadableVideo(f"{video.id}: no such file; restore it, or take it off the list")
-    found = survey_video(video.media, upright=video.annotation is not None)
+    found = probe_video(video.media, upright=video.annotation is not None)
     seen = Look(digests(video, job.known), found.frames, found.size, found.seconds)
     findings = [*_lengths(job, found.frames, found.claimed)]
     try:
@@ -127,7 +127,7 @@ def _joints(job: Looking, seen: Look) -> tuple[Look, list[Finding]]:
         inside = visible(np.where(finite[..., None], keypoints, 0), seen.size)
     joints, outside, broken = (int(np.count_nonzero(which)) for which in (there, there & ~inside, ~finite))
     seen = replace(seen, joints=joints, outside=outside, broken=broken)
-    annotated(keypoints, np.zeros(1, np.int64), seen.frames, job.people)
+    annotated_keypoints(keypoints, np.zeros(1, np.int64), seen.frames, job.people)
     return seen, [Finding(level, kind, job.video.id, message) for level, kind, message in _doubts(seen, len(keypoints))]
 
 

@@ -68,7 +68,7 @@ def _misaligned(planned: Plan, bad: set[str]) -> Iterator[tuple[StagePlan, Probl
         if place.segment in bad:
             continue
         index, count, flip = (_value(decode, place, name) for name in ("frame_index", "frame_count", "flip"))
-        chosen, flipped = stage.choose(video, view, int(count))
+        chosen, flipped = stage.sample(video, view, int(count))
         if not np.array_equal(index, chosen) or bool(flip) != flipped:
             message = f"{decode.shelf.path}: {video}, view {view}: not the frames that its settings choose"
             yield decode, Problem("misaligned", message, (video,))

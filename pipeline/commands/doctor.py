@@ -76,9 +76,9 @@ def _check(name: str, probe: Callable[[], str]) -> dict[str, str]:
 
 
 def _mmpose() -> str:
-    from ...stages.pose.mmpose_models import design
+    from ...stages.pose.mmpose_models import model_spec
 
-    design("rtmpose-m_8xb256-420e_coco-256x192")
+    model_spec("rtmpose-m_8xb256-420e_coco-256x192")
     return "RTMPose and heat-map models can be built"
 
 
@@ -98,13 +98,13 @@ def _device() -> str:
 
 def _arithmetic() -> str:
     """What `backbone.precision: bfloat16` and `train.precision: auto` compute in on this machine."""
-    from ...stages.precision import compute_precision, explain
+    from ...stages.precision import compute_precision, describe_precisions
 
     device = best_device()
     used = compute_precision("bfloat16", device)
     return (
-        f"{device} is fast in {explain(device)}; extract: backbone in {used} (backbone.precision: bfloat16), pose and "
-        f"detector in float32; train: {compute_precision('auto', device)} (train.precision: auto)"
+        f"{device} is fast in {describe_precisions(device)}; extract: backbone in {used} (backbone.precision: "
+        f"bfloat16), pose and detector in float32; train: {compute_precision('auto', device)} (train.precision: auto)"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import AnnotationError, DatasetError, RecipeError
-from ...stages.skeleton_mapping import parts
+from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import COCO, SKELETONS, Skeleton
 from .. import datasets
 from ..datasets.base import Catalogue, one_sided, open_root
@@ -105,7 +105,7 @@ def _layout(skeleton: Skeleton | None) -> str | None:
     if known is not None and known.joints == skeleton.joints:
         return known.name
     try:
-        return COCO.name if parts(skeleton, COCO) else None
+        return COCO.name if joint_sources(skeleton, COCO) else None
     except RecipeError:
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...stages.transformer import STARTransformer
-from ...stages.transformer.flops import Row, rows, table
+from ...stages.transformer.flops import ModuleCost, cost_table, module_costs
 from ..planning.array_shapes import shapes
 from ..planning.graph import graph
 from ..planning.inputs import arrays_for
@@ -24,10 +24,17 @@ def design(recipe: Recipe) -> dict[str, Any]:
     known = shapes(recipe, graph(recipe), len(held(recipe, listed.skeleton).joints))
     taken = {name: known[name] for name in arrays_for(recipe.model, recipe.tokens.form)}
     network = STARTransformer(**arguments(recipe.model, taken, len(listed.classes)))
-    return {"arrays": taken, "classes": len(listed.classes), "modules": [row._asdict() for row in rows(network)]}
+    return {
+        "arrays": taken,
+        "classes": len(listed.classes),
+        "modules": [row._asdict() for row in module_costs(network)],
+    }
 
 
 def lines(found: dict[str, Any]) -> list[str]:
     """The table for a person."""
     arrays = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in found["arrays"].items())
-    return [f"of one clip: {arrays}; {found['classes']} classes", table([Row(**row) for row in found["modules"]])]
+    return [
+        f"of one clip: {arrays}; {found['classes']} classes",
+        cost_table([ModuleCost(**row) for row in found["modules"]]),
+    ]

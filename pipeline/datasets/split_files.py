@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import DatasetError
-from ...stages.readers.base import PICTURES
+from ...stages.readers.base import IMAGE_SUFFIXES
 from .base import files_below, folders_below, open_root
 from .custom.class_folders import FILMS
 
@@ -54,7 +54,7 @@ class Files:
             pictures = False
             for name in names:
                 ending = name[name.rfind(".") :].lower()
-                if ending in PICTURES:
+                if ending in IMAGE_SUFFIXES:
                     pictures = True
                 elif ending in TEXTS:
                     self.texts.append(prefix + name)

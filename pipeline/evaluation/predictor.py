@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...errors import DatasetError, UsageError
-from ...stages.precision import sums_device
+from ...stages.precision import float64_device
 from ...stages.skeletons import Skeleton
 from ..datasets.base import Video
 from ..extraction.engine import Computed, Engine
@@ -106,7 +106,7 @@ def _top(network: torch.nn.Module, note: dict[str, Any], views: list[dict[str, A
     device = next(network.parameters()).device
     batch = {name: torch.from_numpy(np.stack([view[name] for view in views])).to(device) for name in note["arrays"]}
     with autocast(device, "float32"):
-        found = network(**inputs(batch)).to(sums_device(device)).double().softmax(-1).mean(0).cpu().numpy()
+        found = network(**inputs(batch)).to(float64_device(device)).double().softmax(-1).mean(0).cpu().numpy()
     order = np.argsort(-found)[:TOP]
     return [{"class": note["classes"][index], "probability": float(found[index])} for index in order]
 

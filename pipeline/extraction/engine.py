@@ -24,7 +24,7 @@ import numpy as np
 from ...cache.segment import Row
 from ...cache.store import Store
 from ...errors import VideoError
-from ...stages.skeleton_mapping import parts
+from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import SKELETONS
 from ..datasets.base import Video
 from ..planning.graph import Graph
@@ -91,7 +91,7 @@ class Engine:
         self.skeleton = skeleton
         self.layout = SKELETONS.get(recipe.pose.layout)
         if skeleton is not None and self.layout is not None:
-            parts(skeleton, self.layout)  # refused now, not after the first videos
+            joint_sources(skeleton, self.layout)  # refused now, not after the first videos
         self.models = Models(recipe, self.graph, device)
         self.lanes = Lanes(device)
         self._rooms: deque[dict[str, np.ndarray]] = deque()
@@ -232,7 +232,7 @@ class Engine:
             room = self._rooms.popleft()
             if len(room["local_map"]) >= clips:
                 return room
-        return self.models.network.room(clips, self.recipe.decode.frames)
+        return self.models.network.allocate_features(clips, self.recipe.decode.frames)
 
     def _through(self, batch: list[State], stages: list[str], rows: Mapping[str, np.ndarray]) -> Counter[str]:
         """A batch of clips through the networks; returns the seconds that each took. Runs in a lane."""
@@ -253,7 +253,7 @@ class Engine:
             self.models.estimate(lacking)
 
     def _backbone(self, batch: list[State], rows: Mapping[str, np.ndarray]) -> None:
-        frames = self.models.network.blank(self.recipe.decode.frames)
+        frames = self.models.network.allocate_clips(self.recipe.decode.frames)
         for row, state in enumerate(batch):
             frames[row] = state.frames if state.frames is not None else self._cut(state)
         self.children.slots.give_back(state.slot for state in batch if state.slot is not None)
@@ -262,13 +262,13 @@ class Engine:
             state.arrays |= {name: values[row] for name, values in rows.items()}
 
     def _cut(self, state: State) -> np.ndarray:
-        from ...stages.cropping import cut
+        from ...stages.cropping import crop_frame
 
         assert state.read is not None
         region = self._region(state)
         size, flip = self.recipe.backbone.size, bool(state.arrays["flip"])
         full = state.read.full
-        return np.stack([cut(full[int(i)], region, size, flip=flip) for i in state.arrays["frame_index"]])
+        return np.stack([crop_frame(full[int(i)], region, size, flip=flip) for i in state.arrays["frame_index"]])
 
     def _region(self, state: State) -> np.ndarray:
         video, view = state.clip

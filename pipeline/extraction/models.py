@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...stages.skeleton_mapping import parts
+from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import SKELETONS
 from ..planning.graph import Graph
 from ..planning.manifest import Digests
@@ -20,9 +20,9 @@ from .video_task import Arrays, Read, stored
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...stages.backbone.network import Network
+    from ...stages.backbone.network import BackboneNetwork
     from ...stages.pose.detector import Detector
-    from ...stages.pose.estimator import Estimator
+    from ...stages.pose.estimator import PoseEstimator
 
 
 @dataclass
@@ -54,24 +54,24 @@ class Models:
         return torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else "cpu"
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> BackboneNetwork:
         """The video network: frames (b, T, size, size, 3) uint8 -> its arrays."""
-        from ...stages.backbone.network import Network
+        from ...stages.backbone.network import BackboneNetwork
 
         settings = self.recipe.backbone
         file = file_of(settings.weights)
-        return Network(self.graph["backbone"].stage, file=file, device=self.device, batch=settings.batch)
+        return BackboneNetwork(self.graph["backbone"].stage, file=file, device=self.device, batch=settings.batch)
 
     @cached_property
-    def estimator(self) -> Estimator:
+    def estimator(self) -> PoseEstimator:
         """The pose network."""
-        from ...stages.pose.estimator import Estimator
+        from ...stages.pose.estimator import PoseEstimator
 
         settings = self.recipe.pose
         file = file_of(settings.checkpoint)
-        network = Estimator(self.graph["pose"].stage, checkpoint=file, device=self.device, batch=settings.batch)
+        network = PoseEstimator(self.graph["pose"].stage, checkpoint=file, device=self.device, batch=settings.batch)
         if settings.layout != "own":
-            parts(network.skeleton, SKELETONS[settings.layout])  # refused now, not after the first videos
+            joint_sources(network.skeleton, SKELETONS[settings.layout])  # refused now, not after the first videos
         return network
 
     @cached_property
@@ -102,14 +102,14 @@ class Models:
         """The same around people whom the detector finds: whole frames go to the device, once, and stay there."""
         import torch
 
-        from ...stages.pose.people import linked
-        from ...stages.pose.person_crop_gpu import grid_crops
+        from ...stages.pose.people import link_people
+        from ...stages.pose.person_crop_gpu import person_crops_gpu
 
         pixels = torch.from_numpy(np.stack(frames)).to(self.device)
         width, height = (int(side) for side in arrays["frame_size"])
         settings = self.recipe.pose
-        boxes = linked(self.detector.find(pixels, (width, height)), settings.people, settings.choose)
-        return boxes, grid_crops(self.estimator.window, pixels, boxes)
+        boxes = link_people(self.detector.find(pixels, (width, height)), settings.people, settings.choose)
+        return boxes, person_crops_gpu(self.estimator.window, pixels, boxes)
 
 
 def file_of(weights: str) -> Path | None:

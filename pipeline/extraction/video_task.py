@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ...errors import AnnotationError, UnreadableVideo
-from ...stages.cropping import Crop, cut
-from ...stages.decode import Decode, open_video
-from ...stages.jpeg_cropping import cut_reduced, reduction
-from ...stages.pose.estimator import crops
-from ...stages.pose.people import whole_frame
-from ...stages.pose.person_crop import Window
-from ...stages.pose.stage import annotated, annotated_boxes
-from ...stages.skeleton_mapping import convert
+from ...stages.cropping import Crop, crop_frame
+from ...stages.decode import DecodeStage, open_video
+from ...stages.jpeg_cropping import crop_reduced_frame, reduction_factor
+from ...stages.pose.estimator import person_crops
+from ...stages.pose.people import whole_frame_boxes
+from ...stages.pose.person_crop import PersonCropper
+from ...stages.pose.stage import annotated_boxes, annotated_keypoints
+from ...stages.skeleton_mapping import convert_joints
 from ...stages.skeletons import Skeleton
 from .. import datasets
 from ..datasets.base import Annotation, Video
@@ -28,7 +28,7 @@ from ..planning.manifest import Digests, digests
 from .shared_frames import Slots, attached
 
 if TYPE_CHECKING:
-    from ...stages.readers.base import Video as VideoReader
+    from ...stages.readers.base import VideoReader
 
 Arrays = dict[str, Any]  # the arrays of one clip, by name
 
@@ -50,7 +50,7 @@ class Reading:
     video: Video
     kind: str
     views: tuple[int, ...]
-    decode: Decode
+    decode: DecodeStage
     crop: Crop
     size: int
     reader: str = "auto"
@@ -62,7 +62,7 @@ class Reading:
     annotated: bool = False
     occluded: bool = False
     frames: Literal["cut", "full", "none"] = "cut"
-    window: Window | None = None
+    window: PersonCropper | None = None
     boxes: Literal["annotations", "frame"] | None = None
     chosen: Mapping[int, Arrays] = field(default_factory=dict)
     keypoints: Mapping[int, np.ndarray] = field(default_factory=dict)
@@ -110,8 +110,8 @@ def _read(job: Reading) -> Read:
         return _joined(job, Read(found, dict(job.chosen)), annotation)
     if not job.video.media.exists() and not job.video.media.is_symlink():
         raise UnreadableVideo(f"{job.video.id}: no such file; restore it, or take it off the list")
-    likely = job.decode.likely(job.video.id, job.views)
-    with open_video(job.video.media, reader=job.reader, likely=likely) as reader:
+    likely = job.decode.frame_selector(job.video.id, job.views)
+    with open_video(job.video.media, reader=job.reader, selector=likely) as reader:
         chosen = dict(job.chosen) or {view: _choose(job, view, reader) for view in job.views}
         result = _joined(job, Read(found, chosen), annotation)
         wanted = sorted({int(frame) for arrays in chosen.values() for frame in arrays["frame_index"]})
@@ -130,7 +130,7 @@ def _read(job: Reading) -> Read:
 
 def _choose(job: Reading, view: int, reader: Any) -> Arrays:
     """The arrays of stage decode for one view."""
-    index, flip = job.decode.choose(job.video.id, view, reader.frame_count)
+    index, flip = job.decode.sample(job.video.id, view, reader.frame_count)
     return {
         "frame_index": index,
         "time": np.asarray(reader.times, dtype=np.float64)[index],
@@ -148,7 +148,7 @@ def _joined(job: Reading, result: Read, annotation: Annotation | None) -> Read:
     for view, arrays in result.chosen.items():
         count = int(arrays["frame_count"])
         joints = annotation.joints(occluded=job.occluded)
-        found = annotated(joints, arrays["frame_index"], count, job.people, job.choose)
+        found = annotated_keypoints(joints, arrays["frame_index"], count, job.people, job.choose)
         result.keypoints[view] = stored(found, arrays, job.skeleton, job.layout)
     return result
 
@@ -159,7 +159,7 @@ def stored(keypoints: np.ndarray, arrays: Arrays, skeleton: Skeleton | None, lay
         return keypoints
     if arrays["flip"]:
         keypoints = skeleton.flip(keypoints, int(arrays["frame_size"][0]))
-    return keypoints if layout is None else convert(keypoints, skeleton, layout)
+    return keypoints if layout is None else convert_joints(keypoints, skeleton, layout)
 
 
 def _annotation(job: Reading) -> Annotation:
@@ -187,9 +187,9 @@ def _look(job: Reading, result: Read, annotation: Annotation | None) -> None:
             count = int(arrays["frame_count"])
             boxes = annotated_boxes(annotation.keypoints, annotation.boxes, index, count, job.people, job.choose)
         else:
-            boxes = whole_frame(len(index), job.people, (width, height))
+            boxes = whole_frame_boxes(len(index), job.people, (width, height))
         result.boxes[view] = boxes
-        result.crops[view] = crops(job.window, [result.full[int(i)] for i in index], boxes)
+        result.crops[view] = person_crops(job.window, [result.full[int(i)] for i in index], boxes)
 
 
 def cut_views(frames: Iterator[tuple[int, np.ndarray]], result: Read, job: Reading) -> dict[int, np.ndarray]:
@@ -204,7 +204,7 @@ def cut_views(frames: Iterator[tuple[int, np.ndarray]], result: Read, job: Readi
         for view, index in indices.items():
             places = np.flatnonzero(index == number)
             if len(places):
-                cuts[view][places] = cut(frame, regions[view], job.size, flip=bool(result.chosen[view]["flip"]))
+                cuts[view][places] = crop_frame(frame, regions[view], job.size, flip=bool(result.chosen[view]["flip"]))
     return cuts
 
 
@@ -222,10 +222,10 @@ def reduced_views(reader: VideoReader, result: Read, job: Reading) -> dict[int, 
     for view, arrays in result.chosen.items():
         width, height = (int(side) for side in arrays["frame_size"])
         region = region_of(job.crop, arrays, result.keypoints.get(view), job.video.id, view)
-        index, factor = arrays["frame_index"], reduction(region, job.size)
+        index, factor = arrays["frame_index"], reduction_factor(region, job.size)
         cuts[view] = _room(job, view, len(index))
         for number, frame in reader.reduced(index, factor):
-            small = cut_reduced(frame, region, job.size, (width, height), factor, flip=bool(arrays["flip"]))
+            small = crop_reduced_frame(frame, region, job.size, (width, height), factor, flip=bool(arrays["flip"]))
             cuts[view][index == number] = small
     return cuts
 

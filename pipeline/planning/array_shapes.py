@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...stages.backbone.network import CHANNELS, STRIDES
-from ...stages.tokens import channels
+from ...stages.tokens import token_channels
 from ..recipe.schema import Recipe
 from .graph import Graph
 
@@ -28,5 +28,5 @@ def shapes(recipe: Recipe, nodes: Graph, joints: int) -> Shapes:
         "joint_heatmap": (frames, maps, local, local),
     }
     if "tokens" in nodes.nodes:
-        found["joint_map"] = (frames, maps, channels(recipe.tokens.form, depth, local**2))
+        found["joint_map"] = (frames, maps, token_channels(recipe.tokens.form, depth, local**2))
     return found

@@ -10,12 +10,12 @@ from typing import Any
 
 from ...cache.keys import stage_key
 from ...errors import WeightsError
-from ...stages.backbone.network import Backbone
+from ...stages.backbone.network import BackboneStage
 from ...stages.base import Stage
-from ...stages.decode import Decode
-from ...stages.heatmaps import Heatmaps
-from ...stages.pose.stage import Pose
-from ...stages.tokens import Tokens
+from ...stages.decode import DecodeStage
+from ...stages.heatmaps import HeatmapsStage
+from ...stages.pose.stage import PoseStage
+from ...stages.tokens import TokensStage
 from ...stages.weights import sha256
 from ..recipe.schema import WORDS, Recipe
 
@@ -75,11 +75,11 @@ def graph(recipe: Recipe) -> Graph:
     pose = _pose(recipe)
     person = recipe.backbone.crop == "person"
     stages: dict[str, tuple[Any, tuple[str, ...]]] = {
-        "decode": (Decode(**_same(Decode, recipe.decode)), ()),
+        "decode": (DecodeStage(**_same(DecodeStage, recipe.decode)), ()),
         "pose": (pose, ("decode",)),
         "backbone": (backbone, ("decode", "pose") if person else ("decode",)),
         "heatmaps": (_heatmaps(recipe, backbone), ("decode", "pose")),
-        "tokens": (Tokens(form=recipe.tokens.form), ("backbone", "heatmaps")),
+        "tokens": (TokensStage(form=recipe.tokens.form), ("backbone", "heatmaps")),
     }
     if not stages["tokens"][0].cached:
         del stages["tokens"]
@@ -97,24 +97,24 @@ def uses_annotation(recipe: Recipe) -> bool:
     return recipe.pose.source != "mmpose" or recipe.pose.detector == "annotations"
 
 
-def _backbone(recipe: Recipe) -> Backbone:
+def _backbone(recipe: Recipe) -> BackboneStage:
     weights = identity(recipe.backbone.weights, recipe.backbone.weights_sha256, "backbone.weights")
     above = {"weights": weights, "crop_seed": recipe.decode.seed, "jpeg": recipe.decode.jpeg}
-    return Backbone(**_same(Backbone, recipe.backbone) | above)
+    return BackboneStage(**_same(BackboneStage, recipe.backbone) | above)
 
 
-def _pose(recipe: Recipe) -> Pose:
-    own = _same(Pose, recipe.pose)
+def _pose(recipe: Recipe) -> PoseStage:
+    own = _same(PoseStage, recipe.pose)
     if recipe.pose.source != "annotations":
         settings = recipe.pose
         own["checkpoint"] = identity(settings.checkpoint, settings.checkpoint_sha256, "pose.checkpoint")
         own["detector_weights"] = identity(settings.detector_weights, settings.detector_sha256, "pose.detector_weights")
-    return Pose(**own)
+    return PoseStage(**own)
 
 
-def _heatmaps(recipe: Recipe, backbone: Backbone) -> Heatmaps:
+def _heatmaps(recipe: Recipe, backbone: BackboneStage) -> HeatmapsStage:
     grid = backbone.grid(recipe.backbone.local_layer)
-    return Heatmaps(**_same(Heatmaps, recipe.heatmaps), grid=grid, crop=backbone.cropping)
+    return HeatmapsStage(**_same(HeatmapsStage, recipe.heatmaps), grid=grid, crop=backbone.cropping)
 
 
 def identity(weights: str, digest: str | None, setting: str) -> str:

@@ -22,7 +22,7 @@ def held(recipe: Recipe, annotated: Skeleton | None) -> Skeleton:
         return annotated
     from ...stages.pose import mmpose_models
 
-    return mmpose_models.design(recipe.pose.model).skeleton
+    return mmpose_models.model_spec(recipe.pose.model).skeleton
 
 
 def for_other_source(trained: Recipe, annotated: Skeleton | None, overrides: Sequence[str]) -> tuple[str, ...]:

@@ -62,9 +62,9 @@ class Learner:
         """Tell the network how the arrays of the training clips spread, where it asks for that."""
         for module in self.network.modules():
             if isinstance(module, Standardize):
-                module.measured(*moments(training))
+                module.set_statistics(*moments(training))
             elif isinstance(module, Rescale):
-                module.measured(length(training, "joint_heatmap" if self.network.heatmaps else "joint_map"))
+                module.set_statistics(length(training, "joint_heatmap" if self.network.heatmaps else "joint_map"))
         if self.average:
             self.average.model.load_state_dict(self.network.state_dict())
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...errors import Interrupted, StarError
-from ...stages.precision import sums_device
+from ...stages.precision import float64_device
 from ..planning.inputs import arrays_for
 from ..planning.selection import Selection
 from ..recipe import schema as settings
@@ -237,7 +237,7 @@ class Training:
         sums = torch.tensor(
             [self.now.loss, self.now.right, self.now.seen],
             dtype=torch.float64,
-            device=sums_device(self.ranks.device),
+            device=float64_device(self.ranks.device),
         )
         self.now.loss, self.now.right, self.now.seen = self.ranks.add(sums).tolist()
         if not self.ranks.first:

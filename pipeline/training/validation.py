@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...stages.precision import sums_device
+from ...stages.precision import float64_device
 from ..utils.progress import Progress
 from .dataloader import Stream
 from .distributed import Ranks
@@ -32,7 +32,7 @@ def probabilities(
     """
     ranks = ranks or Ranks(device=stream.features.device)
     network.eval()
-    sums = sums_device(ranks.device)
+    sums = float64_device(ranks.device)
     found = torch.zeros(len(stream.features), classes, dtype=torch.float64, device=sums)
     mine = ranks.share(np.arange(len(stream.features)))
     for given in stream([mine[start : start + batch] for start in range(0, len(mine), batch)]):

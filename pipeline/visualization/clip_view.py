@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import StarError
-from ...stages.cropping import cut
+from ...stages.cropping import crop_frame
 from ...stages.decode import open_video
 from ...stages.pose.stage import annotated_boxes
 from .. import datasets
@@ -71,7 +71,7 @@ class Viewer:
         if frame is None and maps is None:
             return None
         size = self.planned.recipe.backbone.size
-        below = np.zeros((size, size, 3), np.uint8) if frame is None else cut(frame, self.region, size)
+        below = np.zeros((size, size, 3), np.uint8) if frame is None else crop_frame(frame, self.region, size)
         heat = np.zeros((1, 1), np.float32) if maps is None else maps[t].astype(np.float32).max(0)
         return overlay(below, heat, side)
 

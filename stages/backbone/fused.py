@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class Convolution:
+class FusedConvolution:
     """A convolution and its batch norm, in `dtype` on a device.
 
     They are folded where `part` is, on the CPU: the weights are the same for every device. Its result goes through ReLU
@@ -54,12 +54,12 @@ class Convolution:
         return ops._convolution_pointwise_.binary(onto, x, *where, "add", 1.0, end if positive else None, [], "")
 
 
-class Block:
+class FusedBlock:
     """A residual block of torchvision's network."""
 
     def __init__(self, block: Any, dtype: torch.dtype, device: torch.device) -> None:
-        self.first, self.second = (Convolution(part, dtype, device) for part in (block.conv1, block.conv2))
-        self.side = None if block.downsample is None else Convolution(block.downsample, dtype, device)
+        self.first, self.second = (FusedConvolution(part, dtype, device) for part in (block.conv1, block.conv2))
+        self.side = None if block.downsample is None else FusedConvolution(block.downsample, dtype, device)
 
     def __call__(self, x: Tensor, *, keep: bool = True) -> Tensor:
         """(b, c, T, y, x) -> the block's output. keep: `x` is needed afterwards, else the output may take its place."""
@@ -67,17 +67,17 @@ class Block:
         return self.second(self.first(x), onto=beside.clone() if keep and beside is x else beside)
 
 
-class Layer:
+class FusedLayer:
     """A layer of torchvision's network: its stem, or some blocks in a row."""
 
     def __init__(self, layer: Any, dtype: torch.dtype, device: torch.device) -> None:
-        kind, parts = (Block, layer) if hasattr(layer[0], "conv1") else (Convolution, [layer])
+        kind, parts = (FusedBlock, layer) if hasattr(layer[0], "conv1") else (FusedConvolution, [layer])
         self.steps = [kind(part, dtype, device) for part in parts]
 
     def __call__(self, x: Tensor, *, keep: bool = True) -> Tensor:
         """(b, c, T, y, x) -> the layer's output. keep: `x` is needed afterwards."""
         for step in self.steps:
-            x = step(x, keep=keep) if isinstance(step, Block) else step(x)
+            x = step(x, keep=keep) if isinstance(step, FusedBlock) else step(x)
             keep = False
         return x
 

@@ -15,9 +15,9 @@ import numpy as np
 from ...errors import MachineError
 from ..base import Array, Settings
 from ..cropping import Crop
-from ..determinism import exact
+from ..determinism import deterministic_kernels
 from ..precision import compute_precision
-from .fused import Layer
+from .fused import FusedLayer
 from .mc3 import load
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
 STRIDES = {"stem": 2, "layer1": 2, "layer2": 4, "layer3": 8, "layer4": 16}  # pixels of a cell's side
 CHANNELS = {"stem": 64, "layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
-MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, for pixels in [0, 1], as torchvision's weights expect
-DEVIATION = (0.22803, 0.22145, 0.216989)
+PIXEL_MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, for pixels in [0, 1], as torchvision's weights expect
+PIXEL_DEVIATION = (0.22803, 0.22145, 0.216989)
 FLOAT16_MAX = 65504.0
 
 
 @dataclass(frozen=True)
-class Backbone:
+class BackboneStage:
     """Which network, on which part of the picture, and which of its layers are kept.
 
     weights: "kinetics400", "random" (drawn from `seed`), or the sha256 of a file.
@@ -92,15 +92,15 @@ class Backbone:
         }
 
 
-class Network:
-    """The network of one `Backbone`, ready on a device.
+class BackboneNetwork:
+    """The network of one `BackboneStage`, ready on a device.
 
     Every forward pass has the same shape: `batch` clips, filled up with black ones, or a single clip on a CPU.
     Kernels are chosen by shape, so a clip's features do not depend on which clips, or how many, it shares a pass with.
     (Another `batch`, device, number of threads or version of torch may move them by rounding.)
     """
 
-    def __init__(self, stage: Backbone, *, file: Path | None = None, device: str = "cpu", batch: int = 8) -> None:
+    def __init__(self, stage: BackboneStage, *, file: Path | None = None, device: str = "cpu", batch: int = 8) -> None:
         """Build it and load its weights; `layers` are the parts that it runs, by name and in
         order; `precision` is what it computes in on this device.
 
@@ -115,10 +115,10 @@ class Network:
         depth = max(LAYERS.index(stage.global_layer), LAYERS.index(stage.local_layer)) + 1
         self.precision = compute_precision(stage.precision, self.device)
         self._dtype: torch.dtype = getattr(torch, self.precision)
-        self.layers = [(name, Layer(getattr(model, name), self._dtype, self.device)) for name in LAYERS[:depth]]
+        self.layers = [(name, FusedLayer(getattr(model, name), self._dtype, self.device)) for name in LAYERS[:depth]]
         # (x / 255 - mean) / deviation, in one multiplication and one addition
-        self._scale = 1 / (255 * torch.tensor(DEVIATION, device=self.device))
-        self._shift = -torch.tensor(MEAN, device=self.device) / torch.tensor(DEVIATION, device=self.device)
+        self._scale = 1 / (255 * torch.tensor(PIXEL_DEVIATION, device=self.device))
+        self._shift = -torch.tensor(PIXEL_MEAN, device=self.device) / torch.tensor(PIXEL_DEVIATION, device=self.device)
 
     def __call__(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Features of clips (b, T, size, size, 3) uint8 RGB, any b, each passing in batches of `batch`.
@@ -126,27 +126,28 @@ class Network:
         Returns global_grid (b, T, c, y, x) and local_map (b, T, c, y, x), float16; activations beyond float16's range
         are cut to its largest number. Raises MachineError if the device's memory does not hold a batch.
         """
-        features = self.room(len(frames), frames.shape[1])
+        features = self.allocate_features(len(frames), frames.shape[1])
         for start in range(0, len(frames), self.batch):
             part = frames[start : start + self.batch]
-            batch = self.blank(frames.shape[1])
+            batch = self.allocate_clips(frames.shape[1])
             batch[: len(part)] = part
             self.run(batch, {name: array[start : start + len(part)] for name, array in features.items()})
         return features
 
-    def blank(self, frames: int) -> np.ndarray:
+    def allocate_clips(self, frames: int) -> np.ndarray:
         """Memory for one batch of black clips (batch, T, size, size, 3) uint8, from which the device copies fast."""
         size = self.stage.size
         return self._memory((self.batch, frames, size, size, 3), "uint8", zero=True)
 
-    def room(self, clips: int, frames: int) -> dict[str, np.ndarray]:
+    def allocate_features(self, clips: int, frames: int) -> dict[str, np.ndarray]:
         """Memory for the features of so many clips, not yet filled, to which the device copies fast."""
         layers = {"global_grid": self.stage.global_layer, "local_map": self.stage.local_layer}
         shapes = {name: (CHANNELS[layer], *2 * (self.stage.grid(layer),)) for name, layer in layers.items()}
         return {name: self._memory((clips, frames, *shape), "float16") for name, shape in shapes.items()}
 
     def run(self, batch: np.ndarray, features: Mapping[str, np.ndarray]) -> None:
-        """One pass: a full batch of clips, made by `blank`; their features go into `features`, rows made by `room`.
+        """One pass: a full batch of clips, made by `allocate_clips`; their features go into `features`, rows made by
+        `allocate_features`.
 
         Where these are fewer than the batch, the rest of it is padding. For several threads at once; on a GPU each
         should have a stream of its own.
@@ -188,7 +189,7 @@ class Network:
         """(b, T, y, x, 3) uint8 -> the two layers' activations (b, c, T, y, x)."""
         stage, before = self.stage, ""
         outputs, wanted = {}, {self.stage.global_layer, self.stage.local_layer}
-        with exact():
+        with deterministic_kernels():
             x = frames.to(self.device, non_blocking=True).float() * self._scale + self._shift
             x = x.permute(0, 4, 1, 2, 3).to(self._dtype)  # b c t y x: in memory this is channels_last_3d already
             for name, layer in self.layers:

@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..precision import sums_device
+from ..precision import float64_device
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def batched(codec: Any) -> Any:
+def batch_decoder(codec: Any) -> Any:
     """What decodes as `codec` of mmpose does, a batch at a time; `codec` itself where there is nothing of that kind."""
     kind = type(codec).__name__
     if kind == "MSRAHeatmap":
-        return Dark(codec) if codec.unbiased else Quarter(codec)
+        return DarkDecoder(codec) if codec.unbiased else QuarterPixelDecoder(codec)
     if kind == "UDPHeatmap" and codec.heatmap_type == "gaussian":
-        return DarkUdp(codec)
+        return DarkUdpDecoder(codec)
     if kind == "SimCCLabel" and not (codec.use_dark or codec.decode_visibility):
-        return SimCC(codec)
+        return SimCCDecoder(codec)
     return codec
 
 
-class Heatmaps:
+class HeatmapDecoder:
     """One map per joint: the place of its maximum, moved by what the pixels around it say."""
 
     support_batch_decoding = True  # mmpose's heads look for it
@@ -45,7 +45,7 @@ class Heatmaps:
         """
         import torch
 
-        maps = maps.to(sums_device(maps.device))
+        maps = maps.to(float64_device(maps.device))
         scores, place = maps.flatten(2).max(-1)  # of equal values the first, as numpy's argmax
         x, y = place % maps.shape[-1], place // maps.shape[-1]
         points = torch.stack([x, y], -1) + self.offsets(maps, x, y, scores)
@@ -61,7 +61,7 @@ class Heatmaps:
         return points * self.codec.scale_factor
 
 
-class Quarter(Heatmaps):
+class QuarterPixelDecoder(HeatmapDecoder):
     """MSRAHeatmap: a quarter of a pixel towards the larger neighbour, on each axis."""
 
     def offsets(self, maps: Tensor, x: Tensor, y: Tensor, scores: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class Quarter(Heatmaps):
         return 0.25 * torch.stack([dx, dy], -1)
 
 
-class Dark(Heatmaps):
+class DarkDecoder(HeatmapDecoder):
     """MSRAHeatmap, unbiased: the top of the Gaussian whose logarithm has the derivatives of the blurred map's."""
 
     def offsets(self, maps: Tensor, x: Tensor, y: Tensor, scores: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class Dark(Heatmaps):
         return torch.where(inside[..., None], _newton(dx, dy, dxx, dxy, dyy), 0)
 
 
-class DarkUdp(Heatmaps):
+class DarkUdpDecoder(HeatmapDecoder):
     """UDPHeatmap: the same over one pixel, everywhere; pixels count between centres."""
 
     def offsets(self, maps: Tensor, x: Tensor, y: Tensor, scores: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class DarkUdp(Heatmaps):
         return points / [width - 1, height - 1] * self.codec.input_size
 
 
-class SimCC:
+class SimCCDecoder:
     """SimCCLabel: one vector per joint and axis; the places of their maxima, and the smaller maximum."""
 
     support_batch_decoding = True

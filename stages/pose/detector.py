@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import weights
-from ..determinism import exact
+from ..determinism import deterministic_kernels
 from ..torchvision_compat import models
-from .tracking import Found
+from .tracking import Detections
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,8 +21,8 @@ SIDES = {
     "fasterrcnn_resnet50_fpn_v2": (800, 1333),
 }
 PERSON = 1  # of torchvision's COCO categories
-SURE = 0.3  # score from which a detection counts, mmpose's own threshold for people
-FRAMES = 4  # in one batch; always full, so that the boxes of a frame do not depend on how long its clip is
+MIN_SCORE = 0.3  # score from which a detection counts, mmpose's own threshold for people
+BATCH = 4  # in one batch; always full, so that the boxes of a frame do not depend on how long its clip is
 
 
 def shrunk(frame: np.ndarray, name: str) -> np.ndarray:
@@ -52,12 +52,12 @@ class Detector:
         what = f"torchvision's {name}"
         file = weights.fetch(_address(name), what) if source == "official" else Path(source)
         state = weights.load_state_dict(file) if source != "random" else None
-        network = _built(name, seed)
+        network = _build(name, seed)
         if state is not None:
             weights.load_into(network, state, file, what)
         self.network = network.eval().to(device)
 
-    def find(self, frames: np.ndarray | Tensor, size: tuple[int, int]) -> list[Found]:
+    def find(self, frames: np.ndarray | Tensor, size: tuple[int, int]) -> list[Detections]:
         """The people in each frame (T, h, w, 3) uint8 RGB, `shrunk` or not, as boxes in px of a frame of `size` (w, h).
 
         Frames may be on the device already. Sorted by score, the surest first; those below SURE are left out.
@@ -66,23 +66,23 @@ class Detector:
 
         scale = np.array([size[0] / frames.shape[2], size[1] / frames.shape[1]] * 2, np.float32)
         frames, found = torch.as_tensor(frames), []
-        with torch.inference_mode(), exact():
-            for start in range(0, len(frames), FRAMES):
-                part = frames[start : start + FRAMES]
-                full = torch.cat([part, part[-1:].expand(FRAMES - len(part), -1, -1, -1)])
+        with torch.inference_mode(), deterministic_kernels():
+            for start in range(0, len(frames), BATCH):
+                part = frames[start : start + BATCH]
+                full = torch.cat([part, part[-1:].expand(BATCH - len(part), -1, -1, -1)])
                 pixels = full.to(self.device).permute(0, 3, 1, 2).float() / 255
                 answers = self.network(list(pixels))[: len(part)]
                 found += [_people(answer, scale) for answer in answers]
         return found
 
 
-def _people(answer: dict[str, Tensor], scale: np.ndarray) -> Found:
-    people = (answer["labels"] == PERSON) & (answer["scores"] >= SURE)
+def _people(answer: dict[str, Tensor], scale: np.ndarray) -> Detections:
+    people = (answer["labels"] == PERSON) & (answer["scores"] >= MIN_SCORE)
     boxes, scores = answer["boxes"][people].cpu().numpy(), answer["scores"][people].cpu().numpy()
-    return Found((boxes * scale).astype(np.float32), scores.astype(np.float32))
+    return Detections((boxes * scale).astype(np.float32), scores.astype(np.float32))
 
 
-def _built(name: str, seed: int) -> nn.Module:
+def _build(name: str, seed: int) -> nn.Module:
     """The network with weights drawn from `seed`; torch's own random state is left as it was."""
     import torch
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from ...errors import MachineError, WeightsError
 from .. import weights
-from ..determinism import exact
+from ..determinism import deterministic_kernels
 from . import mmpose_models
-from .codecs import batched
-from .people import present
-from .person_crop import Window
-from .stage import Pose
+from .codecs import batch_decoder
+from .people import valid_boxes
+from .person_crop import PersonCropper
+from .stage import PoseStage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..skeletons import Skeleton
 
 
-class Estimator:
+class PoseEstimator:
     """A pose network with its weights, on one device.
 
     pose: the stage's settings. checkpoint: the weights file, where pose.checkpoint is the sha256 of one. device: of
@@ -32,20 +32,22 @@ class Estimator:
     Raises RecipeError, WeightsError, DownloadError or MissingPackage.
     """
 
-    def __init__(self, pose: Pose, *, checkpoint: Path | None = None, device: str = "cpu", batch: int = 32) -> None:
+    def __init__(
+        self, pose: PoseStage, *, checkpoint: Path | None = None, device: str = "cpu", batch: int = 32
+    ) -> None:
         import torch
 
         self.device, self.batch = device, batch
-        self.design = mmpose_models.design(pose.model)
+        self.design = mmpose_models.model_spec(pose.model)
         file = _weights_file(pose, checkpoint)
         network: Any = mmpose_models.build(pose.model, pose.seed)
         if file is not None:
-            weights.load_into(network, weights.load_state_dict(file), file, mmpose_models.called(pose.model))
-        network.head.decoder = batched(network.head.decoder)
+            weights.load_into(network, weights.load_state_dict(file), file, mmpose_models.display_name(pose.model))
+        network.head.decoder = batch_decoder(network.head.decoder)
         self.network = network.to(device=device, memory_format=torch.channels_last)
 
     @property
-    def window(self) -> Window:
+    def window(self) -> PersonCropper:
         """How people are cut out of frames for this network."""
         return self.design.window
 
@@ -57,13 +59,14 @@ class Estimator:
     def keypoints(self, crops: Sequence[np.ndarray | Tensor], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The joints of many clips, each (T, people, N, 3) float32: x px and y px of the whole frame, score.
 
-        crops: of each clip (k, height, width, 3) uint8 RGB, as `crops` cuts them, or as `grid_crops` does, on the
-        device. boxes: of each clip (T, people, 4) px, NaN where there is nobody: there x, y and score are 0, as they
-        are for a joint whose score is not above 0. The score is the network's own: about 0 to 1, not a probability.
+        crops: of each clip (k, height, width, 3) uint8 RGB, as `person_crops` cuts them, or as `person_crops_gpu` does,
+        on the device. boxes: of each clip (T, people, 4) px, NaN where there is nobody: there x, y and score are 0, as
+        they are for a joint whose score is not above 0. The score is the network's own: about 0 to 1, not a
+        probability.
         """
         import torch
 
-        held = [present(one) for one in boxes]
+        held = [valid_boxes(one) for one in boxes]
         around = np.concatenate([one[here] for one, here in zip(boxes, held, strict=True)])
         found = self.predict(torch.cat([torch.as_tensor(one) for one in crops]), around)
         ends = np.cumsum([here.sum() for here in held])[:-1]
@@ -82,7 +85,7 @@ class Estimator:
         if not len(crops):
             return np.zeros((0, joints, 3), np.float32)
         points = self._on_device(torch.as_tensor(crops))
-        places = self.window.back(points[..., :2], boxes)
+        places = self.window.to_frame(points[..., :2], boxes)
         found = np.concatenate([places, points[..., 2:]], -1).astype(np.float32)
         found[~(np.isfinite(found).all(-1) & (found[..., 2] > 0))] = 0
         return found
@@ -106,7 +109,7 @@ class Estimator:
         """One batch (B, height, width, 3) -> (B, N, 3)."""
         import torch
 
-        with torch.inference_mode(), exact():
+        with torch.inference_mode(), deterministic_kernels():
             pixels = crops.to(self.device).permute(0, 3, 1, 2)
             features = self.network.extract_feat(normalised(pixels, self.network.data_preprocessor))
             found = self.network.head.predict(features, None, test_cfg=self.network.test_cfg)
@@ -117,13 +120,13 @@ class Estimator:
         return joined if kept is None else joined[:, kept]
 
 
-def crops(window: Window, frames: Sequence[np.ndarray], boxes: np.ndarray) -> np.ndarray:
+def person_crops(window: PersonCropper, frames: Sequence[np.ndarray], boxes: np.ndarray) -> np.ndarray:
     """What a network sees of a clip: (k, height, width, 3) uint8, one crop per box that is there, frame by frame.
 
     frames: T of (h, w, 3) uint8. boxes: (T, people, 4) px of these frames, NaN where there is nobody.
     """
-    held = present(boxes)
-    cut = [window.cut(frames[t], boxes[t, person]) for t, person in np.argwhere(held)]
+    held = valid_boxes(boxes)
+    cut = [window.crop(frames[t], boxes[t, person]) for t, person in np.argwhere(held)]
     return np.stack(cut) if cut else np.zeros((0, window.height, window.width, 3), np.uint8)
 
 
@@ -156,12 +159,12 @@ def _array(values: Any) -> np.ndarray:
     return values if isinstance(values, np.ndarray) else values.cpu().numpy()
 
 
-def _weights_file(pose: Pose, checkpoint: Path | None) -> Path | None:
+def _weights_file(pose: PoseStage, checkpoint: Path | None) -> Path | None:
     """The file that pose.checkpoint stands for, None for random weights; one that is given must have its sha256."""
     if pose.checkpoint == "random":
         return None
     if pose.checkpoint == "official":
-        return mmpose_models.official(pose.model)
+        return mmpose_models.official_weights(pose.model)
     if checkpoint is None:
         raise WeightsError(f"pose.checkpoint: the file with sha256 {pose.checkpoint[:12]}… is needed; give its path")
     if (found := weights.sha256(checkpoint)) != pose.checkpoint:

@@ -1,4 +1,4 @@
-"""The only door to mmpose, mmengine and mmcv: `module("mmpose.models")` instead of `import mmpose.models`.
+"""The only door to mmpose, mmengine and mmcv: `import_module("mmpose.models")` instead of `import mmpose.models`.
 
 mmpose imports packages that no network here uses: xtcocotools (its data sets' metrics), mmdet (one-stage heads) and
 compiled operators of the full mmcv (deformable attention). Each needs a compiler or pins the version of another, so
@@ -49,7 +49,7 @@ def folder() -> Path:
     return Path(spec.origin).parent / ".mim"
 
 
-def module(name: str) -> Any:
+def import_module(name: str) -> Any:
     """Import a module of mmpose, mmengine or mmcv; the first one of mmpose takes some seconds.
 
     Raises MissingPackage, with the package that is absent and how to install it.

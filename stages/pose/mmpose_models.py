@@ -23,121 +23,121 @@ from ...errors import MissingPackage, RecipeError, WeightsError
 from .. import weights
 from ..skeletons import Skeleton
 from . import mmpose_compat
-from .person_crop import Window
+from .person_crop import PersonCropper
 
 if TYPE_CHECKING:
     from torch import nn
 
 # star's own networks, configuration and weights in one folder, and the sha256 of those weights. A cache knows them by
 # their name: whoever trains one anew gives it another.
-SHIPPED = Path(__file__).with_name("shipped")
-OWN = {"drawn-13": "f433ecb9c4c08be174a7fc73a54c818eb224d985d0543e20a4dd8b729933104f"}
+BUNDLED_FOLDER = Path(__file__).with_name("shipped")
+BUNDLED = {"drawn-13": "f433ecb9c4c08be174a7fc73a54c818eb224d985d0543e20a4dd8b729933104f"}
 
 
-class Published(NamedTuple):
+class PublishedModel(NamedTuple):
     """One model of mmpose's metafiles: its configuration and the address of its weights (None where it has none)."""
 
     config: Path
     weights: str | None
 
 
-class Design(NamedTuple):
+class ModelSpec(NamedTuple):
     """What a network is, before it is built.
 
     config: mmpose's settings of the network, as plain dicts. window: what it sees. skeleton: what it gives.
     """
 
     config: dict[str, Any]
-    window: Window
+    window: PersonCropper
     skeleton: Skeleton
 
 
 @lru_cache(maxsize=1)
-def _published() -> dict[str, Published]:
+def _published() -> dict[str, PublishedModel]:
     """All models by name: those of the metafiles, then the configurations that no metafile lists.
 
     Where the metafiles give a name twice, the entry whose configuration is called so is the right one.
     """
     folder = mmpose_compat.folder()
-    models: dict[str, Published] = {}
+    models: dict[str, PublishedModel] = {}
     for name, model in _listed(folder):
         if model.config.is_file() and (name not in models or model.config.stem == name):
             models[name] = model
     for config in sorted((folder / "configs").rglob("*.py")):
         if "_base_" not in config.parts:
-            models.setdefault(config.stem, Published(config, None))
+            models.setdefault(config.stem, PublishedModel(config, None))
     return models
 
 
-def _listed(folder: Path) -> Iterator[tuple[str, Published]]:
+def _listed(folder: Path) -> Iterator[tuple[str, PublishedModel]]:
     for metafile in _yaml(folder / "model-index.yml")["Import"]:
         content = _yaml(folder / metafile)
         for entry in content["Models"] if isinstance(content, dict) else content:
             weights = entry.get("Weights")  # one of them has a stray bracket
-            yield entry["Name"], Published(folder / entry["Config"], weights.strip("() ") if weights else None)
+            yield entry["Name"], PublishedModel(folder / entry["Config"], weights.strip("() ") if weights else None)
 
 
 def _yaml(path: Path) -> Any:
     return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-def published(name: str) -> Published:
+def published_model(name: str) -> PublishedModel:
     """Where mmpose, or star itself, keeps the model called `name`; does not import mmpose.
 
     Raises RecipeError with the closest names where there is no such model.
     """
-    if name in OWN:
-        return Published(SHIPPED / f"{name}.yaml", None)
+    if name in BUNDLED:
+        return PublishedModel(BUNDLED_FOLDER / f"{name}.yaml", None)
     models = _published()
     if name in models:
         return models[name]
-    close = difflib.get_close_matches(name, [*models, *OWN], 3, 0.3)
+    close = difflib.get_close_matches(name, [*models, *BUNDLED], 3, 0.3)
     raise RecipeError(f"pose.model: mmpose has no model {name!r}; the closest are {', '.join(close) or 'none'}")
 
 
-def address(name: str) -> str:
+def weights_url(name: str) -> str:
     """The address of the official weights of `name`; RecipeError where mmpose publishes none."""
-    found = published(name).weights
+    found = published_model(name).weights
     if found is None:
         raise RecipeError(f"pose.checkpoint: mmpose publishes no weights of {name}; give a file, or random")
     return found
 
 
-def called(name: str) -> str:
+def display_name(name: str) -> str:
     """What messages call a network."""
-    return f"{'star' if name in OWN else 'mmpose'}'s {name}"
+    return f"{'star' if name in BUNDLED else 'mmpose'}'s {name}"
 
 
-def official(name: str) -> Path:
+def official_weights(name: str) -> Path:
     """The file of the official weights of `name`: star's own, or what mmpose publishes, fetched once.
 
     Raises RecipeError where there are none, DownloadError, and WeightsError where star's own file is not as it came.
     """
-    if name not in OWN:
-        return weights.fetch(address(name), called(name))
-    file = SHIPPED / f"{name}.safetensors"
-    if weights.sha256(file) != OWN[name]:
+    if name not in BUNDLED:
+        return weights.fetch(weights_url(name), display_name(name))
+    file = BUNDLED_FOLDER / f"{name}.safetensors"
+    if weights.sha256(file) != BUNDLED[name]:
         raise WeightsError(f"{file}: not the weights that star brings for {name}; install star again")
     return file
 
 
 @lru_cache(maxsize=4)
-def design(name: str) -> Design:
+def model_spec(name: str) -> ModelSpec:
     """Read the configuration of `name`. Raises RecipeError where it is no top-down network for single frames."""
-    settings = _read(published(name).config, name)
+    settings = _read(published_model(name).config, name)
     model = settings.model.to_dict()
     if model["type"] != "TopdownPoseEstimator":
         raise RecipeError(f"pose.model: {name} is not a top-down network; rtmpose-… and td-hm_… are")
     model = _cleaned(model)
     model["train_cfg"] = None
     model["test_cfg"] = {**(model.get("test_cfg") or {}), "flip_test": False, "output_heatmaps": False}
-    return Design(model, _window(settings, name), _skeleton(settings, model, name))
+    return ModelSpec(model, _window(settings, name), _skeleton(settings, model, name))
 
 
 def _read(path: Path, name: str) -> Any:
     """mmengine's Config of one of mmpose's own files."""
     try:
-        return mmpose_compat.module("mmengine.config").Config.fromfile(str(path))
+        return mmpose_compat.import_module("mmengine.config").Config.fromfile(str(path))
     except (OSError, RuntimeError):  # one of mmpose's files names a base that it does not have
         raise RecipeError(f"pose.model: mmpose's configuration of {name} cannot be read; choose another") from None
 
@@ -158,14 +158,14 @@ def _downloads(value: Any) -> bool:
     return isinstance(value, dict) and value.get("type") == "Pretrained"
 
 
-def _window(settings: Any, name: str) -> Window:
+def _window(settings: Any, name: str) -> PersonCropper:
     """How the configuration's test pipeline cuts a person out of a frame."""
     steps = {step["type"]: step for step in settings.test_dataloader.dataset.pipeline}
     if "TopdownAffine" not in steps:
         raise RecipeError(f"pose.model: {name} does not look at single frames of one person")
     affine, centre = steps["TopdownAffine"], steps.get("GetBBoxCenterScale", {})
     width, height = affine["input_size"]
-    return Window(width, height, centre.get("padding", 1.25), affine.get("use_udp", False))
+    return PersonCropper(width, height, centre.get("padding", 1.25), affine.get("use_udp", False))
 
 
 def _skeleton(settings: Any, model: dict[str, Any], name: str) -> Skeleton:
@@ -183,8 +183,8 @@ def _described(dataset: Any) -> dict[str, Any] | None:
     """A data set's joints as mmpose describes them: in the configuration, or in a file of mmpose's that it names."""
     metainfo = dataset.get("metainfo")
     if metainfo is None:
-        mmpose_compat.module("mmpose.datasets")
-        known = mmpose_compat.module("mmpose.registry").DATASETS.get(dataset["type"])
+        mmpose_compat.import_module("mmpose.datasets")
+        known = mmpose_compat.import_module("mmpose.registry").DATASETS.get(dataset["type"])
         metainfo = getattr(known, "METAINFO", {})
     if "keypoint_info" in metainfo:
         return metainfo
@@ -211,8 +211,8 @@ def build(name: str, seed: int = 0) -> nn.Module:
     """
     import torch
 
-    config = copy.deepcopy(design(name).config)  # building takes entries out of the settings it is given
-    models = mmpose_compat.module("mmpose.models")
+    config = copy.deepcopy(model_spec(name).config)  # building takes entries out of the settings it is given
+    models = mmpose_compat.import_module("mmpose.models")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"mmpose\.")  # its autocast is an old spelling
     with _quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -232,8 +232,8 @@ def _reason(error: Exception) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """mmengine tells stdout about every parameter it draws; let it build in mmpose's scope, and in silence."""
-    scope = mmpose_compat.module("mmengine.registry").DefaultScope
-    logger = mmpose_compat.module("mmengine.logging").MMLogger.get_current_instance()
+    scope = mmpose_compat.import_module("mmengine.registry").DefaultScope
+    logger = mmpose_compat.import_module("mmengine.logging").MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .tracking import Found, Track, tracks
+from .tracking import Detections, Track, build_tracks
 
 
-def whole_frame(frames: int, people: int, size: tuple[int, int]) -> np.ndarray:
+def whole_frame_boxes(frames: int, people: int, size: tuple[int, int]) -> np.ndarray:
     """Boxes (frames, people, 4): all of a frame of `size` (w, h) px for the first person, NaN for the others."""
     boxes = np.full((frames, people, 4), np.nan, np.float32)
     boxes[:, 0] = (0, 0, *size)
     return boxes
 
 
-def present(boxes: np.ndarray) -> np.ndarray:
+def valid_boxes(boxes: np.ndarray) -> np.ndarray:
     """(...,) bool: which boxes (..., 4) are boxes: finite, and of positive width and height."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.isfinite(boxes).all(-1) & (boxes[..., 2:] > boxes[..., :2]).all(-1))
 
 
-def linked(found: Sequence[Found], people: int, choose: str = "auto") -> np.ndarray:
+def link_people(found: Sequence[Detections], people: int, choose: str = "auto") -> np.ndarray:
     """The boxes of the foremost `people` over a clip: (T, people, 4) float32 px, NaN where one is not seen.
 
     found: what a detector saw in each frame. choose: by what tracks are ranked, summed over their frames: "auto", area
@@ -31,7 +31,7 @@ def linked(found: Sequence[Found], people: int, choose: str = "auto") -> np.ndar
     place.
     """
     places: list[Track] = []
-    for track in sorted(tracks(found), key=lambda track: _weight(track, choose), reverse=True):
+    for track in sorted(build_tracks(found), key=lambda track: _weight(track, choose), reverse=True):
         place = next((place for place in places if place.keys().isdisjoint(track)), None)
         if place is not None:
             place.update(track)

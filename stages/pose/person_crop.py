@@ -12,7 +12,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Window:
+class PersonCropper:
     """The box of a person, widened and brought to a network's input.
 
     width, height: of the input, px. padding: how many times the box's size is shown (mmpose: 1.25).
@@ -24,16 +24,16 @@ class Window:
     padding: float = 1.25
     unbiased: bool = False
 
-    def cut(self, frame: np.ndarray, box: np.ndarray) -> np.ndarray:
+    def crop(self, frame: np.ndarray, box: np.ndarray) -> np.ndarray:
         """The crop (height, width, 3) uint8 of a frame (h, w, 3) around a box (4,) x0 y0 x1 y1 px.
 
         Black outside the frame; the channels stay in the frame's order.
         """
         import cv2
 
-        return cv2.warpAffine(frame, self.matrix(box), (self.width, self.height), flags=cv2.INTER_LINEAR)
+        return cv2.warpAffine(frame, self.affine(box), (self.width, self.height), flags=cv2.INTER_LINEAR)
 
-    def matrix(self, box: np.ndarray) -> np.ndarray:
+    def affine(self, box: np.ndarray) -> np.ndarray:
         """(2, 3): frame px -> input px around a box (4,), pixel centres at whole numbers; off the diagonal 0."""
         import cv2
 
@@ -47,7 +47,7 @@ class Window:
         half = np.array([[0, 0], [-0.5, 0], [-0.5, 0.5]], np.float32)
         return cv2.getAffineTransform(centre + half * size[0], ends * np.float32(0.5) + half * ends[0])
 
-    def back(self, points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def to_frame(self, points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Points (k, n, 2) px of k crops, as px of the frames from which the boxes (k, 4) were cut; float32."""
         centre, size = self._shown(boxes)
         corner = centre - 0.5 * size

@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .people import present
-from .person_crop import Window
+from .people import valid_boxes
+from .person_crop import PersonCropper
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def grid_crops(window: Window, frames: Tensor, boxes: np.ndarray) -> Tensor:
-    """All crops of a clip by one bilinear grid sample: (k, height, width, 3) uint8, in the order of `estimator.crops`.
+def person_crops_gpu(window: PersonCropper, frames: Tensor, boxes: np.ndarray) -> Tensor:
+    """All crops of a clip by one bilinear grid sample: (k, height, width, 3) uint8, in the order of `person_crops`.
 
     frames: (T, h, w, 3) uint8. boxes: (T, people, 4) px of these frames, NaN where there is nobody. Black outside the
-    frame, as `Window.cut`, and rounded to whole grey levels as there: a network gets the same crop, but for a level
-    where the last bits decide, whoever cut it.
+    frame, as `PersonCropper.crop`, and rounded to whole grey levels as there: a network gets the same crop, but for a
+    level where the last bits decide, whoever cut it.
 
     torch's own grid_sample wants all frames as float32 first, 0.4 GB for 16 frames of full HD; this reads the four
     pixels around each place as they are, in a quarter of the time on a CPU (benchmarks/pose_parts.py).
     """
     import torch
 
-    held = present(boxes)
+    held = valid_boxes(boxes)
     if not held.any():
         return frames.new_zeros((0, window.height, window.width, 3))
     _, height, width, _ = frames.shape
-    maps = np.stack([window.matrix(box) for box in boxes[held]])  # none of them turns: an axis is a scale and a shift
+    maps = np.stack([window.affine(box) for box in boxes[held]])  # none of them turns: an axis is a scale and a shift
     rows, above_below = _taps(maps[:, 1, 1], maps[:, 1, 2], window.height, height)
     columns, left_right = _taps(maps[:, 0, 0], maps[:, 0, 2], window.width, width)
     lines = np.nonzero(held)[0][:, None] * height + rows  # of the frames one below the other

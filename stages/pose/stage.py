@@ -15,19 +15,20 @@ import numpy as np
 from ...errors import AnnotationError
 from ..base import Array
 
-SLACK = 0.1, 5  # an annotation may differ from its video by this share of the frames plus so many frames
-GROWN = 0.1  # joints end at wrists, ankles and eyes: boxes around them are grown by this share on each side
+LENGTH_TOLERANCE = 0.1, 5  # an annotation may differ from its video by this share of the frames plus so many frames
+BOX_MARGIN = 0.1  # joints end at wrists, ankles and eyes: boxes around them are grown by this share on each side
 
 
 @dataclass(frozen=True)
-class Pose:
+class PoseStage:
     """The settings of the pose stage that stand in its key.
 
     source: "annotations", "mmpose", or "auto": annotations where a video has them, mmpose where it has none. model:
     mmpose's name of the network. checkpoint: "official", "random", or the sha256 of a file. detector: "annotations",
     "frame", or the name of a torchvision detector; detector_weights: as checkpoint. people: how many a clip keeps.
     seed: of random weights. occluded: keep annotated joints that are marked as not seen. layout: "own", or the name of
-    the layout to which joints are converted. choose: which people are kept, see `annotated` and `people.linked`.
+    the layout to which joints are converted. choose: which people are kept, see `annotated_keypoints` and
+    `link_people`.
     """
 
     source: str = "annotations"
@@ -92,7 +93,7 @@ class Pose:
         return self.choose != "auto" and (self.detects or self.choose != "moving")
 
 
-def annotated(
+def annotated_keypoints(
     keypoints: np.ndarray, frame_index: np.ndarray, count: int, people: int, choose: str = "auto"
 ) -> np.ndarray:
     """The annotated joints of a clip's frames, (T, people, N, 3) float32, the foremost people first.
@@ -105,8 +106,8 @@ def annotated(
     """
     _check_length(len(keypoints), count)
     keypoints = _finite(keypoints)
-    picked = _padded(keypoints[:, _order(keypoints, choose)[:people]], people)
-    return _at(picked, frame_index, 0.0)
+    picked = _padded(keypoints[:, _ranking(keypoints, choose)[:people]], people)
+    return _rows_at(picked, frame_index, 0.0)
 
 
 def annotated_boxes(
@@ -117,21 +118,22 @@ def annotated_boxes(
     people: int,
     choose: str = "auto",
 ) -> np.ndarray:
-    """The annotated boxes of a clip's frames, (T, people, 4) float32 x0 y0 x1 y1 px, in the order of `annotated`.
+    """The annotated boxes of a clip's frames, (T, people, 4) float32 x0 y0 x1 y1 px, in the order of
+    `annotated_keypoints`.
 
-    boxes: (F, P0, 4), NaN where there is nobody; without them, the extent of the joints, grown by a tenth on each
-    side. NaN where there is nobody and after the annotation's end. Raises AnnotationError as `annotated` does.
+    boxes: (F, P0, 4), NaN where there is nobody; without them, the extent of the joints, grown by a tenth on each side.
+    NaN where there is nobody and after the annotation's end. Raises AnnotationError as `annotated_keypoints` does.
     """
     _check_length(len(keypoints), count)
     keypoints = _finite(keypoints)
     boxes = _extents(keypoints) if boxes is None else np.asarray(boxes, np.float32)
-    order = _order(keypoints, choose)[:people]
+    order = _ranking(keypoints, choose)[:people]
     missing = np.full((len(boxes), people - len(order), 4), np.nan, np.float32)
-    return _at(np.concatenate([boxes[:, order], missing], 1), frame_index, np.nan)
+    return _rows_at(np.concatenate([boxes[:, order], missing], 1), frame_index, np.nan)
 
 
 def _check_length(length: int, count: int) -> None:
-    share, frames = SLACK
+    share, frames = LENGTH_TOLERANCE
     if abs(length - count) > share * count + frames:
         raise AnnotationError(
             f"the annotation has {length} frames and the video {count}: they do not belong together; "
@@ -146,7 +148,7 @@ def _finite(keypoints: np.ndarray) -> np.ndarray:
     return keypoints
 
 
-def _order(keypoints: np.ndarray, choose: str) -> np.ndarray:
+def _ranking(keypoints: np.ndarray, choose: str) -> np.ndarray:
     """The people (P0,), the foremost first; between equals whoever is seen more."""
     if choose == "largest":
         boxes = _extents(keypoints).astype(np.float64)
@@ -185,12 +187,12 @@ def _extents(keypoints: np.ndarray) -> np.ndarray:
     high = np.where(seen, keypoints[..., :2], -np.inf).max(-2)
     enough = seen.sum((-1, -2)) >= 2
     boxes = np.full((*keypoints.shape[:2], 4), np.nan, np.float32)
-    grown = GROWN * (high - low)[enough]
+    grown = BOX_MARGIN * (high - low)[enough]
     boxes[enough] = np.concatenate([low[enough] - grown, high[enough] + grown], -1)
     return boxes
 
 
-def _at(values: np.ndarray, frame_index: np.ndarray, absent: float) -> np.ndarray:
+def _rows_at(values: np.ndarray, frame_index: np.ndarray, absent: float) -> np.ndarray:
     """Rows of `values` (F, ...) at the clip's frames (T,); `absent` where the frame is beyond the end."""
     frame_index = np.asarray(frame_index)
     picked = np.full((len(frame_index), *values.shape[1:]), absent, np.float32)

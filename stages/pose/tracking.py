@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from .tracking import Found
+    from .tracking import Detections
 
 REACH = 1.5  # how far from where it is expected a box may lie, in sides of a square of its area, unlike sizes included
 STEP = 0.5  # the share of its last step that a person is expected to go on by
@@ -30,7 +30,7 @@ class Sighting(NamedTuple):
 Track = dict[int, Sighting]  # frame -> where the person is
 
 
-def tracks(found: Sequence[Found]) -> list[Track]:
+def build_tracks(found: Sequence[Detections]) -> list[Track]:
     """Every box of a clip in exactly one track, in the order in which people appear.
 
     found: what a detector saw in each frame. The links of a frame are those whose distances have the smallest sum, a
@@ -39,7 +39,7 @@ def tracks(found: Sequence[Found]) -> list[Track]:
     known: list[Track] = []
     for frame, (boxes, scores) in enumerate(found):
         alive = [track for track in known if frame - max(track) <= GAP]
-        followed = links(alive, frame, np.asarray(boxes, np.float64).reshape(-1, 4))
+        followed = match_boxes(alive, frame, np.asarray(boxes, np.float64).reshape(-1, 4))
         for number, (box, score) in enumerate(zip(boxes, scores, strict=True)):
             if number in followed:
                 alive[followed[number]][frame] = Sighting(box, float(score))
@@ -48,7 +48,7 @@ def tracks(found: Sequence[Found]) -> list[Track]:
     return known
 
 
-def links(alive: Sequence[Track], frame: int, boxes: np.ndarray, reach: float = REACH) -> dict[int, int]:
+def match_boxes(alive: Sequence[Track], frame: int, boxes: np.ndarray, reach: float = REACH) -> dict[int, int]:
     """Which box of a frame follows which track: box -> track, each at most once; what lies out of reach is not linked.
 
     alive: tracks that ended before `frame`. boxes: (k, 4) x0 y0 x1 y1 px. reach: as REACH.
@@ -89,7 +89,7 @@ def _sides(boxes: np.ndarray) -> np.ndarray:
     return np.sqrt((boxes[:, 2:] - boxes[:, :2]).clip(1e-3).prod(-1))
 
 
-class Found(NamedTuple):
+class Detections(NamedTuple):
     """The people in one frame: boxes (k, 4) x0 y0 x1 y1 px, scores (k,) in 0 .. 1."""
 
     boxes: np.ndarray

@@ -16,15 +16,15 @@ import numpy as np
 from ...errors import NoVideoStream, UnreadableVideo
 
 FOLDER_RATE = 30.0  # pictures per second, where nothing says how fast they follow each other
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # the suffixes of a folder's pictures
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # the suffixes of a folder's pictures
 
 
-Self = TypeVar("Self", bound="Video")
-Likely = Callable[[int], Collection[int]]  # how many frames a video has -> those that will probably be wanted
-Turn = tuple[int, int, int, int]  # a, b, c, d of x' = ax + cy, y' = bx + dy (y downwards), each -1, 0 or 1
+Self = TypeVar("Self", bound="VideoReader")
+FrameSelector = Callable[[int], Collection[int]]  # how many frames a video has -> those that will probably be wanted
+Orientation = tuple[int, int, int, int]  # a, b, c, d of x' = ax + cy, y' = bx + dy (y downwards), each -1, 0 or 1
 
 
-class Video(ABC):
+class VideoReader(ABC):
     """An open video.
 
     frame_count: how many pictures it has (F): those that decode, whatever the container claims.
@@ -69,7 +69,7 @@ class Video(ABC):
     ) -> None:
         self.close()
 
-    def wanted(self, indices: Iterable[int]) -> list[int]:
+    def checked_indices(self, indices: Iterable[int]) -> list[int]:
         """The distinct indices in ascending order. Raises IndexError for one that no picture has."""
         wanted = sorted({int(index) for index in indices})
         if wanted and (wanted[0] < 0 or wanted[-1] >= self.frame_count):
@@ -115,7 +115,7 @@ def _inaccessible(path: Path, error: OSError | ValueError) -> UnreadableVideo | 
     return UnreadableVideo(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error}); check the path")
 
 
-def other_size(path: Path, index: int, size: tuple[int, int], first: tuple[int, int]) -> UnreadableVideo:
+def size_mismatch(path: Path, index: int, size: tuple[int, int], first: tuple[int, int]) -> UnreadableVideo:
     """The error for a picture whose size differs from the first one's: joints would have no common frame."""
     return UnreadableVideo(
         f"{path}: frame {index} is {size[0]}×{size[1]} but the first is {first[0]}×{first[1]}; "
@@ -123,7 +123,7 @@ def other_size(path: Path, index: int, size: tuple[int, int], first: tuple[int, 
     )
 
 
-def clock(ticks: list[float | None], count: int, rate: float) -> np.ndarray:
+def frame_times(ticks: list[float | None], count: int, rate: float) -> np.ndarray:
     """Times of `count` pictures, (F,) float64 seconds from the first.
 
     ticks: their presentation times in seconds, in display order. Where one is missing or they do not increase, as in
@@ -136,21 +136,21 @@ def clock(ticks: list[float | None], count: int, rate: float) -> np.ndarray:
     return np.arange(count, dtype=np.float64) / rate
 
 
-def is_quarter(turn: Turn) -> bool:
+def swaps_axes(turn: Orientation) -> bool:
     """True for a turn that makes rows into columns."""
     a, b, c, d = turn
     return a == d == 0 and b != 0 and c != 0
 
 
-def upright_size(width: int, height: int, turn: Turn) -> tuple[int, int]:
+def upright_size(width: int, height: int, turn: Orientation) -> tuple[int, int]:
     """Width and height of a picture after it is turned."""
-    return (height, width) if is_quarter(turn) else (width, height)
+    return (height, width) if swaps_axes(turn) else (width, height)
 
 
-def upright(picture: np.ndarray, turn: Turn) -> np.ndarray:
+def upright(picture: np.ndarray, turn: Orientation) -> np.ndarray:
     """Turn a picture (h, w, 3); contiguous. Turns by anything but quarters leave it as it is stored."""
     a, b, c, d = turn
-    if is_quarter(turn):
+    if swaps_axes(turn):
         picture, a, d = picture.transpose(1, 0, 2), c, b
     elif b or c or not (a and d):
         return np.ascontiguousarray(picture)

@@ -21,7 +21,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
-from .base import Turn, clock, upright
+from .base import Orientation, frame_times, upright
 
 # Formats that are one file with video in it. FFmpeg also takes play lists, which open other files and addresses, and
 # plain text, which it draws as a terminal.
@@ -54,7 +54,7 @@ getLogger("libav").addHandler(NullHandler())
 getLogger("libav").propagate = False
 
 
-class File:
+class VideoFile:
     """One open file: its container, its first video stream, and a decoder of one thread.
 
     probe: let FFmpeg decode the first pictures while it opens the file. Without, which is sooner, the stream has no
@@ -65,7 +65,7 @@ class File:
 
     def __init__(self, path: Path, *, probe: bool = True) -> None:
         self.path = path
-        self.mended = False
+        self.concealed = False
         self.container = _open(path, probe)
         self.stream = _video_stream(path, self.container)
         self.decoder = self.stream.codec_context
@@ -92,15 +92,15 @@ class File:
             frames = self.decoder.decode(packet)
         # Only FFmpeg's log tells that a picture was mended.
         if any(level <= logging.ERROR or "concealing" in text for level, _source, text in messages):
-            self.mended = True
+            self.concealed = True
         return frames
 
     def times(self, stamps: list[int | None]) -> np.ndarray:
-        """(F,) float64 seconds from the stamps of F pictures in display order, see `clock`."""
+        """(F,) float64 seconds from the stamps of F pictures in display order, see `frame_times`."""
         base = self.stream.time_base
         up, down = (base.numerator, base.denominator) if base else (0, 1)
         ticks = [None if stamp is None or not up else stamp * up / down for stamp in stamps]
-        return clock(ticks, len(stamps), self._rate())
+        return frame_times(ticks, len(stamps), self._rate())
 
     def _rate(self) -> float:
         for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
@@ -108,14 +108,14 @@ class File:
                 return float(rate)
         return 25.0
 
-    def rgb(self, frame: VideoFrame, turn: Turn) -> np.ndarray:
+    def rgb(self, frame: VideoFrame, turn: Orientation) -> np.ndarray:
         """One decoded frame, turned upright: (h, w, 3) uint8 RGB."""
         # One thread: the many of PyAV's default cost more than they bring, and 64 workers would each start 64.
         converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
         return upright(converted.to_ndarray(), turn)
 
 
-def turn_of(frame: VideoFrame) -> Turn:
+def orientation_of(frame: VideoFrame) -> Orientation:
     """How a frame is to be turned: its display matrix in signs; an entry counts as 0 below 1/1000 of the largest.
 
     A matrix that only swaps top and bottom is not seen, since its angle is 0.
@@ -130,7 +130,7 @@ def turn_of(frame: VideoFrame) -> Turn:
     return a, b, c, d
 
 
-def reason(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """What FFmpeg says of an error, in one line."""
     return " ".join(str(getattr(error, "strerror", None) or error).split())
 
@@ -138,7 +138,7 @@ def reason(error: Exception) -> str:
 def broken_off(path: Path, count: int, claimed: int, error: Exception) -> TruncatedVideo:
     """The error for a decode that ends early."""
     whole = f" of {claimed}" if claimed > count else ""
-    return TruncatedVideo(f"{path}: decoding breaks off after {count}{whole} frames ({reason(error)}); {_ADVICE}")
+    return TruncatedVideo(f"{path}: decoding breaks off after {count}{whole} frames ({error_text(error)}); {_ADVICE}")
 
 
 def cut_off(path: Path, count: int) -> TruncatedVideo:
@@ -148,7 +148,7 @@ def cut_off(path: Path, count: int) -> TruncatedVideo:
 
 def no_frames(path: Path, error: Exception | None = None) -> UnreadableVideo:
     """The error for a stream without a single picture that decodes."""
-    why = f" ({reason(error)})" if error else ""
+    why = f" ({error_text(error)})" if error else ""
     return UnreadableVideo(f"{path}: not one frame can be decoded{why}; {_ADVICE}")
 
 
@@ -170,7 +170,7 @@ def _unopened(path: Path, error: Exception) -> UnreadableVideo | TruncatedVideo:
     if head[4:8] == b"ftyp":
         return TruncatedVideo(f"{path}: the index of this MP4 file is missing or damaged; fetch the file again")
     return UnreadableVideo(
-        f"{path}: not a video file that FFmpeg knows ({reason(error)}); fetch it again or leave it out"
+        f"{path}: not a video file that FFmpeg knows ({error_text(error)}); fetch it again or leave it out"
     )
 
 

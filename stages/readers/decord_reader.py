@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import MissingPackage, UnreadableVideo
-from .base import Likely, Video
-from .selective import SkippingVideo, open_auto
+from .base import FrameSelector, VideoReader
+from .selective import SelectiveReader, open_auto
 
 _FORMATS = {"mov", "matroska", "avi"}
 
 
-def open_decord(path: Path, likely: Likely | None = None) -> Video:
+def open_decord(path: Path, selector: FrameSelector | None = None) -> VideoReader:
     """decord where its pictures are known to be right, else the reader that `auto` would take.
 
     Measured with decord 0.6.0 against a sequential decode: equal, bit for bit, for progressive 8-bit 4:2:0 H.264 of
@@ -23,25 +23,25 @@ def open_decord(path: Path, likely: Likely | None = None) -> Video:
     8 bits, odd sizes, MPEG-TS (other frames), mirrored video. Damaged pictures may be mended
     otherwise than by PyAV's newer FFmpeg. Raises MissingPackage, and what `auto` raises.
     """
-    video = open_auto(path, likely, probe=True)
-    return DecordVideo(path, video) if isinstance(video, SkippingVideo) and _is_known(video) else video
+    video = open_auto(path, selector, probe=True)
+    return DecordReader(path, video) if isinstance(video, SelectiveReader) and _is_known(video) else video
 
 
-def _is_known(video: SkippingVideo) -> bool:
+def _is_known(video: SelectiveReader) -> bool:
     codec = video.stream.codec_context
     even = codec.width % 2 == codec.height % 2 == 0
     plain = codec.name == "h264" and codec.pix_fmt == "yuv420p"
     return plain and even and video.format.split(",")[0] in _FORMATS and not video.is_mirrored()
 
 
-class DecordVideo(Video):
+class DecordReader(VideoReader):
     """A video whose pictures decord decodes, one thread, from the first to the last that is wanted.
 
     No seeking: after a skip decord's get_batch returned another picture for the last one of an NTU RGB+D file (index
     102 of 103; DMLC decord issues 31, 77, 238). Raises UnreadableVideo, MissingPackage.
     """
 
-    def __init__(self, path: Path, survey: SkippingVideo) -> None:
+    def __init__(self, path: Path, survey: SelectiveReader) -> None:
         self._path = path
         self._survey = survey
         self.frame_count, self.claimed, self.times = survey.frame_count, survey.claimed, survey.times
@@ -53,7 +53,7 @@ class DecordVideo(Video):
 
     def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """The wanted pictures in ascending order."""
-        wanted = self.wanted(indices)
+        wanted = self.checked_indices(indices)
         if not wanted:
             return
         reader, chosen = self._open(), set(wanted)

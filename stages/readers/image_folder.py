@@ -11,17 +11,17 @@ import cv2
 import numpy as np
 
 from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
-from .base import FOLDER_RATE, PICTURES, Video, clock, other_size
+from .base import FOLDER_RATE, IMAGE_SUFFIXES, VideoReader, frame_times, size_mismatch
 from .image_size import picture_size
 
 _JPEG = b"\xff\xd8\xff"
-_ENDS = {_JPEG: b"\xff\xd9", b"\x89PNG": b"IEND"}  # how a file begins: how it must end
+_END_MARKERS = {_JPEG: b"\xff\xd9", b"\x89PNG": b"IEND"}  # how a file begins: how it must end
 _PARTS = re.compile(r"\d+|\D+")
 _FLOW = re.compile(r"(flow_)?[xy]_\d+\.")  # as tools for two-stream networks name it, beside img_00001.jpg
-_SMALLER = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+_REDUCED_MODES = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
-class FolderVideo(Video):
+class ImageFolderReader(VideoReader):
     """The pictures of a folder in natural order ("2.jpg" before "10.jpg"), all of one size.
 
     A folder has no clock: its pictures are taken to follow each other at FOLDER_RATE. Raises NoVideoStream for a
@@ -30,9 +30,9 @@ class FolderVideo(Video):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._names = list_pictures(path)
+        self._names = list_images(path)
         self.frame_count = self.claimed = len(self._names)
-        self.times = clock([], self.frame_count, FOLDER_RATE)
+        self.times = frame_times([], self.frame_count, FOLDER_RATE)
         first = _read(self._file(0))
         self._size = picture_size(first) or _size(_decode(self._file(0), first))
 
@@ -43,16 +43,16 @@ class FolderVideo(Video):
 
     def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """The wanted pictures in ascending order."""
-        for index in self.wanted(indices):
+        for index in self.checked_indices(indices):
             yield index, self._whole(index, _read(self._file(index)))
 
     def reduced(self, indices: Iterable[int], factor: int) -> Iterator[tuple[int, np.ndarray]]:
-        """The wanted pictures, those of JPEG files at 1/factor of their size: see `Video.reduced`.
+        """The wanted pictures, those of JPEG files at 1/factor of their size: see `VideoReader.reduced`.
 
         libjpeg's inverse transform makes them small, at a third of the work. Files with EXIF data come in full, since
         those may be turned.
         """
-        for index in self.wanted(indices):
+        for index in self.checked_indices(indices):
             data = _read(self._file(index))
             if factor == 1 or not data.startswith(_JPEG) or picture_size(data) != self._size:
                 yield index, self._whole(index, data)
@@ -65,37 +65,37 @@ class FolderVideo(Video):
     def _whole(self, index: int, data: bytes) -> np.ndarray:
         picture = _decode(self._file(index), data)
         if _size(picture) != self._size:
-            raise other_size(self._path, index, _size(picture), self._size)
+            raise size_mismatch(self._path, index, _size(picture), self._size)
         return picture
 
     def close(self) -> None:
         """Nothing is held open."""
 
 
-def list_pictures(folder: Path) -> list[str]:
+def list_images(folder: Path) -> list[str]:
     """The names of the pictures of a folder in natural order.
 
     Names that begin with a dot are not pictures but their shadows; optical flow that lies among frames is no frame.
     """
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if _is_picture(entry.name)]
+            names = [entry.name for entry in entries if _is_image(entry.name)]
     except OSError as error:
         raise UnreadableVideo(f"{folder}: may not be listed ({error.strerror}); check its permissions") from None
     if not names:
         raise NoVideoStream(
-            f"{folder}: a folder without pictures; put its frames there as {', '.join(sorted(PICTURES))}"
+            f"{folder}: a folder without pictures; put its frames there as {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     frames = [name for name in names if not _FLOW.match(name)]
-    return sorted(frames or names, key=_natural)
+    return sorted(frames or names, key=_natural_order)
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     _stem, dot, suffix = name.rpartition(".")
-    return not name.startswith(".") and dot + suffix.lower() in PICTURES
+    return not name.startswith(".") and dot + suffix.lower() in IMAGE_SUFFIXES
 
 
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+def _natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
     """Digits count as numbers, everything else as text; the name itself decides between "01" and "1"."""
     parts = _PARTS.findall(name.rpartition(".")[0])
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
@@ -112,7 +112,7 @@ def _read(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableVideo(f"{path}: may not be read ({error.strerror}); check its permissions") from None
-    for begin, end in _ENDS.items():
+    for begin, end in _END_MARKERS.items():
         if data.startswith(begin) and data.find(end, len(data) // 2) < 0:
             raise TruncatedVideo(f"{path}: the picture is cut off; fetch it again")
     return data
@@ -121,7 +121,7 @@ def _read(path: Path) -> bytes:
 def _decode(path: Path, data: bytes, factor: int = 1) -> np.ndarray:
     """A picture (h, w, 3) uint8 RGB from the bytes of its file; at a factor over 1 smaller, sides rounded up."""
     try:
-        mode = cv2.IMREAD_COLOR_RGB if factor == 1 else _SMALLER[factor]
+        mode = cv2.IMREAD_COLOR_RGB if factor == 1 else _REDUCED_MODES[factor]
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), mode) if data else None
     except cv2.error:
         picture = None

@@ -10,14 +10,14 @@ from av.error import FFmpegError
 from ...errors import TruncatedVideo, UnreadableVideo
 from .base import FOLDER_RATE, is_folder, upright_size
 from .bitstream.h264_packets import is_whole, length_size
-from .container import File, broken_off, cut_off, no_frames, turn_of
-from .image_folder import FolderVideo, list_pictures
+from .container import VideoFile, broken_off, cut_off, no_frames, orientation_of
+from .image_folder import ImageFolderReader, list_images
 
 TURNING = ("mov", "matroska")  # containers that may say that a video is shown turned
 
 
 @dataclass(frozen=True)
-class Survey:
+class VideoInfo:
     """What is known of a video that was not decoded.
 
     frames: packets that will be shown, or pictures of a folder. claimed: what the container claims, 0 for nothing.
@@ -31,7 +31,7 @@ class Survey:
     seconds: float
 
 
-def survey(path: Path, *, upright: bool = False) -> Survey:
+def probe(path: Path, *, upright: bool = False) -> VideoInfo:
     """Read all packets of a file, or list a folder's pictures and read the first one.
 
     upright: decode the first picture of a file that may be turned, since only a picture tells. One packet is taken for
@@ -40,32 +40,32 @@ def survey(path: Path, *, upright: bool = False) -> Survey:
     """
     if is_folder(path):
         return _folder(path)
-    file = File(path)
+    file = VideoFile(path)
     try:
-        return _Count(file, upright).survey()
+        return _PacketCounter(file, upright).info()
     finally:
         file.close()
 
 
-def _folder(path: Path) -> Survey:
-    for picture in (path / name for name in list_pictures(path)):
+def _folder(path: Path) -> VideoInfo:
+    for picture in (path / name for name in list_images(path)):
         if picture.stat().st_size == 0:
             raise UnreadableVideo(f"{picture}: the picture is empty (0 bytes); fetch it again")
-    video = FolderVideo(path)
-    return Survey(video.frame_count, video.claimed, video.frame_size, video.frame_count / FOLDER_RATE)
+    video = ImageFolderReader(path)
+    return VideoInfo(video.frame_count, video.claimed, video.frame_size, video.frame_count / FOLDER_RATE)
 
 
-class _Count:
+class _PacketCounter:
     """One pass over the packets of an open file."""
 
-    def __init__(self, file: File, upright: bool) -> None:
+    def __init__(self, file: VideoFile, upright: bool) -> None:
         self.file = file
         self.stamps: list[int | None] = []
         self.size: tuple[int, int] | None = None
         self.looks = upright and file.container.format.name.startswith(TURNING)
         self.lengths = length_size(file.decoder.name, bytes(file.decoder.extradata or b""))
 
-    def survey(self) -> Survey:
+    def info(self) -> VideoInfo:
         """Count, and raise for what a decoder would break off at."""
         damaged, cut = self._count()
         count, claimed = len(self.stamps), self.file.stream.frames
@@ -79,7 +79,7 @@ class _Count:
         if cut:
             raise cut_off(self.file.path, count)
         size = self.size or (self.file.decoder.width, self.file.decoder.height)
-        return Survey(count, claimed, size, self._seconds())
+        return VideoInfo(count, claimed, size, self._seconds())
 
     def _count(self) -> tuple[int | None, bool]:
         """The first packet (from 1) that is not whole, None where all are; and whether the last one is cut off."""
@@ -102,7 +102,7 @@ class _Count:
         """Decode until the first picture comes out, which may take as many packets as the decoder holds back."""
         try:
             for frame in self.file.decode(packet)[:1]:  # type: ignore[arg-type]
-                self.size = upright_size(frame.width, frame.height, turn_of(frame))
+                self.size = upright_size(frame.width, frame.height, orientation_of(frame))
         except FFmpegError:
             self.looks = False
 

@@ -19,45 +19,46 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ...errors import TruncatedVideo
-from .base import Likely, Turn, Video, upright_size
-from .bitstream.bits import Doubt
-from .bitstream.h264_order import Held
-from .bitstream.index import PLANS
-from .container import File, turn_of
-from .sequential import SequentialVideo
+from .base import FrameSelector, Orientation, VideoReader, upright_size
+from .bitstream.bits import UnprovableOrder
+from .bitstream.h264_order import NeedsProbe
+from .bitstream.index import PACKET_INDEXES
+from .container import VideoFile, orientation_of
+from .sequential import SequentialReader
 
 KEPT_BYTES = 64 << 20  # compressed packets up to this much are kept, larger files are read twice
 
 
-def open_auto(path: Path, likely: Likely | None = None, *, probe: bool = False) -> Video:
+def open_auto(path: Path, selector: FrameSelector | None = None, *, probe: bool = False) -> VideoReader:
     """The fast reader where its proof holds, else the sequential one.
 
-    likely: see `SequentialVideo`. probe: see `File`; by default only where needed. Raises what SequentialVideo raises.
+    selector: see `SequentialReader`. probe: see `VideoFile`; by default only where needed. Raises what SequentialReader
+    raises.
     """
     for probing in (probe, True):
         try:
-            return SkippingVideo(path, probe=probing)
-        except Held:
+            return SelectiveReader(path, probe=probing)
+        except NeedsProbe:
             continue
-        except Doubt:
+        except UnprovableOrder:
             break
-    return SequentialVideo(path, likely)
+    return SequentialReader(path, selector)
 
 
-class SkippingVideo(Video):
+class SelectiveReader(VideoReader):
     """An H.264 or MPEG-4 video of which only the wanted pictures, and what they refer to, are decoded.
 
-    frame_count is the number of packets, each proved to hold one picture. One `frames` at a time. probe: see `File`.
-    Raises Doubt where the video needs a sequential decode (Held where probing may spare it), and NoVideoStream or
-    UnreadableVideo where it cannot be opened.
+    frame_count is the number of packets, each proved to hold one picture. One `frames` at a time. probe: see
+    `VideoFile`. Raises UnprovableOrder where the video needs a sequential decode (NeedsProbe where probing may spare
+    it), and NoVideoStream or UnreadableVideo where it cannot be opened.
     """
 
     def __init__(self, path: Path, *, probe: bool = True) -> None:
         self._path = path
         self._size: tuple[int, int] | None = None
-        self._turn: Turn | None = None
+        self._turn: Orientation | None = None
         self._kept: list[Packet[VideoStream]] | None = []
-        self._file = File(path, probe=probe)
+        self._file = VideoFile(path, probe=probe)
         try:
             self._survey(probe)
         except BaseException:
@@ -66,12 +67,12 @@ class SkippingVideo(Video):
 
     def _survey(self, probe: bool) -> None:
         codec = self._file.decoder
-        if codec.name not in PLANS:
-            raise Doubt(f"codec {codec.name}")
+        if codec.name not in PACKET_INDEXES:
+            raise UnprovableOrder(f"codec {codec.name}")
         self.claimed = self._file.stream.frames
         if not (probe or self.claimed):
-            raise Held("a container that does not say how many frames it has")
-        self._plan = PLANS[codec.name](bytes(codec.extradata or b""))
+            raise NeedsProbe("a container that does not say how many frames it has")
+        self._plan = PACKET_INDEXES[codec.name](bytes(codec.extradata or b""))
         stamps: list[int | None] = []
         size = 0
         for packet in _whole_packets(self._file):
@@ -83,7 +84,7 @@ class SkippingVideo(Video):
                 self._kept = self._kept if size <= KEPT_BYTES else None
         self.frame_count = len(stamps)
         if not probe and self.claimed != self.frame_count:
-            raise Held("of a damaged index FFmpeg makes more or less, depending on what it read while it probed")
+            raise NeedsProbe("of a damaged index FFmpeg makes more or less, depending on what it read while it probed")
         self._plan.finish(codec.reorder_depth if probe else 0)
         shown = dict(zip(self._plan.displays, stamps, strict=True))
         self.times = self._file.times([shown[index] for index in range(self.frame_count)])
@@ -114,26 +115,26 @@ class SkippingVideo(Video):
         return self._size
 
     def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """The wanted pictures in ascending order, see `Video.frames`."""
-        wanted = self.wanted(indices)
+        """The wanted pictures in ascending order, see `VideoReader.frames`."""
+        wanted = self.checked_indices(indices)
         done = 0
         try:
             for frame in self._decode(wanted):
                 yield wanted[done], self._file.rgb(frame, self._orient(frame))
                 done += 1
-        except (Doubt, FFmpegError):
+        except (UnprovableOrder, FFmpegError):
             yield from self._in_sequence(wanted[done:])
 
-    def _orient(self, frame: VideoFrame) -> Turn:
+    def _orient(self, frame: VideoFrame) -> Orientation:
         """How all pictures are to be turned; one parameter set, so one size."""
         if self._turn is None:
-            self._turn = turn_of(frame)
+            self._turn = orientation_of(frame)
             self._size = upright_size(frame.width, frame.height, self._turn)
         return self._turn
 
     def _decode(self, wanted: list[int]) -> Iterator[VideoFrame]:
-        """The wanted frames in order. Raises Doubt as soon as the decoder puts out anything but what was predicted."""
-        chosen, displays = self._plan.choose(set(wanted)), self._plan.displays
+        """The requested frames in order. Raises UnprovableOrder where others come out."""
+        chosen, displays = self._plan.packets_for(set(wanted)), self._plan.displays
         expected = iter(sorted(displays[index] for index in chosen))
         missing = iter(wanted)
         target = next(missing, None)
@@ -141,15 +142,15 @@ class SkippingVideo(Video):
             if target is None:
                 return
             if frame.pts != next(expected, None) or frame.is_corrupt:
-                raise Doubt("another picture came out than was expected")
+                raise UnprovableOrder("another picture came out than was expected")
             if frame.pts == target:
                 yield frame
                 target = next(missing, None)
         if target is not None:
-            raise Doubt("a wanted picture did not come out")
+            raise UnprovableOrder("a wanted picture did not come out")
 
     def _decode_packets(self, chosen: set[int]) -> Iterator[VideoFrame]:
-        file = self._file if self._kept is not None else File(self._path)
+        file = self._file if self._kept is not None else VideoFile(self._path)
         file.decoder.flush_buffers()
         try:
             for index, packet in enumerate(self._kept or _whole_packets(file)):
@@ -162,7 +163,7 @@ class SkippingVideo(Video):
                 file.close()
 
     def _in_sequence(self, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        with SequentialVideo(self._path, lambda _count: wanted) as video:
+        with SequentialReader(self._path, lambda _count: wanted) as video:
             if video.frame_count != self.frame_count:
                 raise TruncatedVideo(
                     f"{self._path}: only {video.frame_count} of {self.frame_count} frames can be decoded; "
@@ -177,28 +178,28 @@ class SkippingVideo(Video):
         self._file.close()
 
 
-def _sound(file: File, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
-    """The frames after a packet. Raises Doubt where the decoder had to mend one."""
+def _sound(file: VideoFile, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+    """The frames after a packet. Raises UnprovableOrder where the decoder had to mend one."""
     frames = file.decode(packet)
-    if file.mended:
-        raise Doubt("a picture is damaged")
+    if file.concealed:
+        raise UnprovableOrder("a picture is damaged")
     return frames
 
 
-def _whole_packets(file: File) -> Iterator[Packet[VideoStream]]:
-    """All packets with content. Raises Doubt for what a decoder would drop or mend."""
+def _whole_packets(file: VideoFile) -> Iterator[Packet[VideoStream]]:
+    """All packets with content. Raises UnprovableOrder for what a decoder would drop or mend."""
     ended = False
     try:
         for packet in file.packets():
             if ended:
-                raise Doubt("an empty packet in mid stream")
+                raise UnprovableOrder("an empty packet in mid stream")
             ended = packet.size == 0
             if packet.is_corrupt or packet.is_discard or _changes_parameters(packet):
-                raise Doubt("a packet that is damaged, not to be shown, or changes the parameters")
+                raise UnprovableOrder("a packet that is damaged, not to be shown, or changes the parameters")
             if not ended:
                 yield packet
     except FFmpegError as error:
-        raise Doubt(f"the container breaks off: {error}") from None
+        raise UnprovableOrder(f"the container breaks off: {error}") from None
 
 
 def _changes_parameters(packet: Packet[VideoStream]) -> bool:

@@ -13,41 +13,42 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ...errors import UnreadableVideo
-from .base import Likely, Video, other_size, upright_size
-from .container import File, broken_off, cut_off, no_frames, turn_of
+from .base import FrameSelector, VideoReader, size_mismatch, upright_size
+from .container import VideoFile, broken_off, cut_off, no_frames, orientation_of
 
 KEPT_BYTES = 64 << 20  # decoded frames up to this much are kept between counting and delivering; packets likewise
 
 
-class SequentialVideo(Video):
+class SequentialReader(VideoReader):
     """A video read from its first packet to its last.
 
     Opening decodes it once to count what really decodes, so that no claim of the container is trusted. Frames of that
-    pass are kept (up to KEPT_BYTES) and delivered later: all of them, or the `likely` ones, see `open_video`. Others,
+    pass are kept (up to KEPT_BYTES) and delivered later: all of them, or those that `selector` names, see `open_video`.
+    Others,
     and all of damaged videos, are decoded again: how a decoder mends a damaged picture depends on its memory, so those
     get exactly the plain decode. All pictures are turned as the first one asks. Raises UnreadableVideo, TruncatedVideo,
     NoVideoStream.
     """
 
-    def __init__(self, path: Path, likely: Likely | None = None) -> None:
+    def __init__(self, path: Path, selector: FrameSelector | None = None) -> None:
         self._path = path
         self._kept: dict[int, VideoFrame] | None = {}
-        self._file = File(path)
+        self._file = VideoFile(path)
         try:
-            self._count(likely)
+            self._count(selector)
         except BaseException:
             self.close()
             raise
 
-    def _count(self, likely: Likely | None) -> None:
+    def _count(self, selector: FrameSelector | None) -> None:
         self.claimed = self._file.stream.frames
-        packets = _Packets(self._file)
-        keep = likely(packets.expect()) if likely else None
+        packets = _PacketQueue(self._file)
+        keep = selector(packets.expect()) if selector else None
         stamps: list[int | None] = []
         size, room = 0, KEPT_BYTES
         for index, frame in enumerate(decode(self._file, packets)):
             if not stamps:
-                self._turn = turn_of(frame)
+                self._turn = orientation_of(frame)
                 self._size = upright_size(frame.width, frame.height, self._turn)
                 size = sum(plane.buffer_size for plane in frame.planes)
             stamps.append(frame.pts)
@@ -55,7 +56,7 @@ class SequentialVideo(Video):
                 self._kept[index] = frame
                 room -= size
                 self._kept = self._kept if room >= 0 else None
-        self._kept = None if self._file.mended else self._kept
+        self._kept = None if self._file.concealed else self._kept
         self.frame_count = len(stamps)
         self.times = self._file.times(stamps)
 
@@ -66,7 +67,7 @@ class SequentialVideo(Video):
 
     def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """The wanted pictures in ascending order; decoding stops after the last."""
-        wanted = self.wanted(indices)
+        wanted = self.checked_indices(indices)
         if self._kept is not None and self._kept.keys() >= set(wanted):
             for index in wanted:
                 yield index, self._file.rgb(self._kept[index], self._turn)
@@ -74,7 +75,7 @@ class SequentialVideo(Video):
             yield from self._decode_again(set(wanted), wanted[-1])
 
     def _decode_again(self, wanted: set[int], last: int) -> Iterator[tuple[int, np.ndarray]]:
-        file = File(self._path)
+        file = VideoFile(self._path)
         try:
             for index, frame in enumerate(decode(file)):
                 if index in wanted:
@@ -91,10 +92,10 @@ class SequentialVideo(Video):
         self._file.close()
 
 
-class _Packets:
+class _PacketQueue:
     """The packets of a file, with a look ahead."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: VideoFile) -> None:
         self._file = file
         self._coming = file.packets()
         self._ahead: deque[Packet[VideoStream] | FFmpegError] = deque()
@@ -127,7 +128,7 @@ class _Packets:
         return packet
 
 
-def decode(file: File, packets: Iterator[Packet[VideoStream]] | None = None) -> Iterator[VideoFrame]:
+def decode(file: VideoFile, packets: Iterator[Packet[VideoStream]] | None = None) -> Iterator[VideoFrame]:
     """All frames of a file, in display order, of one size. packets: the file's, where they were looked at before.
 
     Packets that fail before the first frame are passed over: recordings may begin between key frames. Raises
@@ -152,7 +153,7 @@ def decode(file: File, packets: Iterator[Packet[VideoStream]] | None = None) -> 
         for frame in frames:
             size = size or (frame.width, frame.height)
             if (frame.width, frame.height) != size:
-                raise other_size(file.path, count, (frame.width, frame.height), size)
+                raise size_mismatch(file.path, count, (frame.width, frame.height), size)
             yield frame
             count += 1
     if not count:

@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from .projection import QUIET, BranchLinear, linear
+from .projection import RESIDUAL_GAIN, BranchLinear, linear
 
 
-class Mixer(nn.Module):
+class TokenMixer(nn.Module):
     """What all modules of a layer share; `letter` is what recipes call an attention module."""
 
     letter = ""
@@ -78,7 +78,7 @@ class DotProduct(nn.Module):
         return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout).transpose(1, 2).flatten(2)
 
 
-class FAttn(Mixer):
+class FAttn(TokenMixer):
     """Full attention: all t·s tokens ask all t·s tokens."""
 
     letter = "F"
@@ -87,7 +87,7 @@ class FAttn(Mixer):
         super().__init__()
         self.query = linear(width, width)
         self.key_value = linear(width, 2 * width, parts=2)
-        self.output = linear(width, width, gain=QUIET)
+        self.output = linear(width, width, gain=RESIDUAL_GAIN)
         self.attend = DotProduct(heads, dropout)
 
     def forward(self, z: Tensor, queries: Tensor | None = None) -> Tensor:
@@ -97,14 +97,14 @@ class FAttn(Mixer):
         return self.output(self.attend(q.flatten(1, 2), k, v).view(q.shape))
 
     def frame_weights(self, z: Tensor, queries: Tensor) -> Tensor:
-        """See `Mixer.frame_weights`."""
+        """See `TokenMixer.frame_weights`."""
         (t, s), q = z.shape[1:3], queries.shape[2]
         k, _ = self.key_value(z).flatten(1, 2).chunk(2, -1)
         weights = self.attend.weights(self.query(queries).flatten(1, 2), k)
         return weights.unflatten(2, (t, s)).sum(-1).unflatten(1, (t, q))
 
 
-class Average(Mixer):
+class AverageAttention(TokenMixer):
     """FAttn with every weight 1/(t·s): the plain average over frames (docs/method.md, "Open questions").
 
     Value and output projections stay, so that what is compared is the weighting alone. The average commutes with
@@ -116,7 +116,7 @@ class Average(Mixer):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.value = linear(width, width)
-        self.output = linear(width, width, gain=QUIET)
+        self.output = linear(width, width, gain=RESIDUAL_GAIN)
 
     def forward(self, z: Tensor, queries: Tensor | None = None) -> Tensor:
         """z (b, t, s, d) -> (b, t, s, d), or queries (b, t, q, d) -> (b, t, q, d)."""
@@ -124,12 +124,12 @@ class Average(Mixer):
         return self.output(self.value(mean)).expand_as(z if queries is None else queries)
 
     def frame_weights(self, z: Tensor, queries: Tensor) -> Tensor:
-        """See `Mixer.frame_weights`: the same for all frames."""
+        """See `TokenMixer.frame_weights`: the same for all frames."""
         b, t, q, _ = queries.shape
         return z.new_full((b, t, q, t), 1 / t)
 
 
-class _TwoBranches(Mixer):
+class _TwoBranchAttention(TokenMixer):
     """Z and B: the frames fall into two parts, and each part asks the other.
 
     share_branches: one set of projections for both, or one for each.
@@ -145,7 +145,7 @@ class _TwoBranches(Mixer):
         project = linear if share_branches else BranchLinear
         self.query = project(width, width)
         self.key_value = project(width, 2 * width, parts=2)
-        self.output = project(width, width, gain=QUIET)
+        self.output = project(width, width, gain=RESIDUAL_GAIN)
         self.attend = DotProduct(heads, dropout)
         self.restore = order == "restore"
 
@@ -164,11 +164,11 @@ class _TwoBranches(Mixer):
         return self._couple(self.output(found))
 
     def arrange(self, z: Tensor) -> Tensor:
-        """See `Mixer.arrange`."""
+        """See `TokenMixer.arrange`."""
         return z if self.restore else self._couple(self.decouple(z))
 
     def frame_weights(self, z: Tensor, queries: Tensor) -> Tensor:
-        """See `Mixer.frame_weights`; a frame's own part gets 0."""
+        """See `TokenMixer.frame_weights`; a frame's own part gets 0."""
         q = self.query(self.decouple(queries))
         k, _ = self.key_value(self.decouple(z).flip(1)).flatten(2, 3).flatten(0, 1).chunk(2, -1)
         weights = self.attend.weights(q.flatten(2, 3).flatten(0, 1), k)  # (2b, t/2·q, t/2·s)
@@ -187,7 +187,7 @@ class _TwoBranches(Mixer):
         raise NotImplementedError
 
 
-class ZAttn(_TwoBranches):
+class ZAttn(_TwoBranchAttention):
     """Zigzag attention: odd frames ask even frames, and the reverse."""
 
     letter = "Z"
@@ -201,7 +201,7 @@ class ZAttn(_TwoBranches):
         return parts.transpose(1, 2).flatten(1, 2)
 
 
-class BAttn(_TwoBranches):
+class BAttn(_TwoBranchAttention):
     """Binary attention: the first half of the frames asks the second, and the reverse."""
 
     letter = "B"
@@ -217,7 +217,7 @@ class BAttn(_TwoBranches):
 
 def attention(
     letter: str, *, width: int, heads: int, dropout: float, share_branches: bool, order: str
-) -> FAttn | ZAttn | BAttn | Average:
+) -> FAttn | ZAttn | BAttn | AverageAttention:
     """The module that a letter of a recipe stands for: F, Z, B or A. Raises UsageError for any other."""
     if letter == "F":
         return FAttn(width, heads, dropout=dropout)
@@ -226,5 +226,5 @@ def attention(
     if letter == "B":
         return BAttn(width, heads, dropout=dropout, share_branches=share_branches, order=order)
     if letter == "A":
-        return Average(width)
+        return AverageAttention(width)
     raise UsageError(f"{letter!r} is no attention module; known are F (full), Z (zigzag), B (binary), A (average)")

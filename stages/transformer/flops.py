@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from .model import STARTransformer
 
 
-class Row(NamedTuple):
+class ModuleCost(NamedTuple):
     """One module. flops: of one clip's forward pass, 2 × multiply-adds of all products; a training step takes three
     times as many. attention: those of QKᵀ and of the weighted sum of V alone."""
 
@@ -22,7 +22,7 @@ class Row(NamedTuple):
     attention: int
 
 
-def rows(network: STARTransformer) -> list[Row]:
+def module_costs(network: STARTransformer) -> list[ModuleCost]:
     """Parameters and FLOPs of one clip, module by module in the order of work; the last row is the total.
 
     Nothing is computed: a copy of the network runs on torch's meta device under torch's own counter.
@@ -34,17 +34,17 @@ def rows(network: STARTransformer) -> list[Row]:
     root = type(network).__name__
     counts = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
 
-    def row(label: str, place: str) -> Row:
+    def row(label: str, place: str) -> ModuleCost:
         """What was counted inside one part of the network."""
         inside = f"{root}.{place}" if place else root
         attention = sum(n for name, n in counts.items() if name.startswith(inside + ".") and name.endswith(".attend"))
         parameters = sum(parameter.numel() for parameter in network.get_submodule(place).parameters())
-        return Row(label, parameters, counts.get(inside, 0), attention)
+        return ModuleCost(label, parameters, counts.get(inside, 0), attention)
 
-    return [row(label, place) for label, place in [*_places(network), ("total", "")]]
+    return [row(label, place) for label, place in [*_parts(network), ("total", "")]]
 
 
-def _places(network: STARTransformer) -> list[tuple[str, str]]:
+def _parts(network: STARTransformer) -> list[tuple[str, str]]:
     """(label, name in the network) of every part, in the order of work."""
     places = [("concat_conv", "concat_conv")] if network.concat_conv else []
     places.append(("tokens", "tokens"))
@@ -55,7 +55,7 @@ def _places(network: STARTransformer) -> list[tuple[str, str]]:
     return [*places, *norm, ("head", "head")]
 
 
-def table(costs: list[Row]) -> str:
+def cost_table(costs: list[ModuleCost]) -> str:
     """The rows as text, in columns."""
     lines = [f"{'module':<16}{'parameters':>12}{'GFLOP a clip':>14}{'of it attention':>17}"]
     for cost in costs:

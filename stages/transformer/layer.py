@@ -16,33 +16,33 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .attention import Mixer
-from .projection import QUIET, linear, wide
+from .attention import TokenMixer
+from .projection import RESIDUAL_GAIN, at_least_float32, linear
 
 
-def pick(z: Tensor, only: Tensor | None) -> Tensor:
+def select_tokens(z: Tensor, only: Tensor | None) -> Tensor:
     """z (b, t, s, d), only (q): positions in s -> (b, t, q, d); all of z where only is None."""
     return z if only is None else z.index_select(2, only)
 
 
-class MLP(Mixer):
+class MLP(TokenMixer):
     """Linear, GELU, linear; every token by itself."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.widen = linear(width, hidden)
         self.activation = nn.GELU()
-        self.narrow = linear(hidden, width, gain=QUIET)
+        self.narrow = linear(hidden, width, gain=RESIDUAL_GAIN)
 
     def forward(self, z: Tensor, queries: Tensor | None = None) -> Tensor:
         """z (b, t, s, d) -> (b, t, s, d), or queries (b, t, q, d) -> (b, t, q, d)."""
         return self.narrow(self.activation(self.widen(z if queries is None else queries)))
 
 
-class Block(nn.Module):
+class Sublayer(nn.Module):
     """A module f (`inner`) with its residual and its norm."""
 
-    def __init__(self, inner: Mixer, width: int, dropout: float) -> None:
+    def __init__(self, inner: TokenMixer, width: int, dropout: float) -> None:
         super().__init__()
         self.inner = inner
         self.norm = nn.LayerNorm(width)
@@ -57,7 +57,7 @@ class Block(nn.Module):
         return z
 
 
-class PostNorm(Block):
+class PostNormSublayer(Sublayer):
     """LN(f(z) + z), z in the order of f's outputs.
 
     Sum and norm are float32's; what they give has the type of f's own outputs, bfloat16 under autocast: the products
@@ -68,43 +68,43 @@ class PostNorm(Block):
         """z (b, t, s, d) -> (b, t, s, d); only (q): positions in s of the tokens wanted, -> (b, t, q, d)."""
         queries = None if only is None else z.index_select(2, only)
         found = self.inner(z, queries)
-        residual = wide(self.inner.arrange(z if queries is None else queries))
+        residual = at_least_float32(self.inner.arrange(z if queries is None else queries))
         return self.norm(residual + self.dropout(found)).to(found.dtype)
 
 
-class PreNorm(Block):
+class PreNormSublayer(Sublayer):
     """f(LN(z)) + z, z in the order of f's outputs."""
 
     def forward(self, z: Tensor, only: Tensor | None = None) -> Tensor:
         """z (b, t, s, d) -> (b, t, s, d); only (q): positions in s of the tokens wanted, -> (b, t, q, d)."""
         seen = self.norm(z)
         queries = None if only is None else seen.index_select(2, only)
-        return self.inner.arrange(pick(z, only)) + self.dropout(self.inner(seen, queries))
+        return self.inner.arrange(select_tokens(z, only)) + self.dropout(self.inner(seen, queries))
 
     def view(self, z: Tensor) -> Tensor:
         """What f is given of z (b, t, s, d)."""
         return self.norm(z)
 
 
-NORMS = {"post": PostNorm, "pre": PreNorm}
+NORMS = {"post": PostNormSublayer, "pre": PreNormSublayer}
 
 
-class Layer(nn.Module):
+class TransformerLayer(nn.Module):
     """One layer of the encoder or the decoder.
 
     mixers: the attention modules, in order; at least one. hidden: units of the MLP. norm: "post" or "pre".
     """
 
-    def __init__(self, mixers: Sequence[Mixer], *, width: int, hidden: int, dropout: float, norm: str) -> None:
+    def __init__(self, mixers: Sequence[TokenMixer], *, width: int, hidden: int, dropout: float, norm: str) -> None:
         super().__init__()
         block = NORMS[norm]
         self.attention = nn.ModuleList(block(mixer, width, dropout) for mixer in mixers)
         self.mlp = block(MLP(width, hidden), width, dropout)
 
     @property
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[Sublayer]:
         """The attention modules with their norms, in order."""
-        return [block for block in self.attention if isinstance(block, Block)]
+        return [block for block in self.attention if isinstance(block, Sublayer)]
 
     def forward(self, z: Tensor, only: Tensor | None = None) -> Tensor:
         """z (b, t, s, d) -> (b, t, s, d).

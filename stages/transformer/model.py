@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from .attention import attention
-from .layer import NORMS, Layer, pick
-from .projection import linear, wide
-from .tokens import ConcatConv, Grid, Joints, OneForAllFrames, Tokens, check
+from .layer import NORMS, TransformerLayer, select_tokens
+from .projection import at_least_float32, linear
+from .tokens import ClipClassTokens, ConcatConv, GridEmbedding, JointEmbedding, TokenEmbedding, check_shape
 
 READOUTS = {
     "class_tokens": ("cls_global", "cls_joint", "cls_total"),
@@ -102,9 +102,9 @@ class STARTransformer(nn.Module):
         channels = conv_channels if concat_conv else joint_channels
         grid = {"position": position == "all", "standardize": standardize}
         maps = {"position": position != "none", "standardize": standardize and not concat_conv}
-        self.tokens = Tokens(
-            Grid(frames, grid_channels, grid_cells, width, **grid) if with_grid else None,
-            Joints(frames, channels, joints, width, **maps) if with_joints else None,
+        self.tokens = TokenEmbedding(
+            GridEmbedding(frames, grid_channels, grid_cells, width, **grid) if with_grid else None,
+            JointEmbedding(frames, channels, joints, width, **maps) if with_joints else None,
             width=width,
             class_tokens=class_tokens != "none",
         )
@@ -113,17 +113,22 @@ class STARTransformer(nn.Module):
         self.encoder = _stack(encoder_layers, encoder, mixer, block)
         self.decoder = _stack(decoder_layers, decoder, mixer, block)
         layout = self.tokens.layout()
-        self.carry = OneForAllFrames(layout) if class_tokens == "clip" else nn.Identity()
+        self.carry = ClipClassTokens(layout) if class_tokens == "clip" else nn.Identity()
         self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
         self.head = _head(head, width, classes, dropout)
         wanted = [place for place, name in enumerate(layout) if name in READOUTS[readout]]
         self.register_buffer("only", torch.tensor(wanted) if len(wanted) < len(layout) else None, persistent=False)
 
     @property
-    def layers(self) -> list[tuple[str, Layer]]:
+    def layers(self) -> list[tuple[str, TransformerLayer]]:
         """("encoder.0", its layer) and so on, in the order of work."""
         stacks = (("encoder", self.encoder), ("decoder", self.decoder))
-        return [(f"{s}.{i}", layer) for s, stack in stacks for i, layer in enumerate(stack) if isinstance(layer, Layer)]
+        return [
+            (f"{s}.{i}", layer)
+            for s, stack in stacks
+            for i, layer in enumerate(stack)
+            if isinstance(layer, TransformerLayer)
+        ]
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -153,8 +158,8 @@ class STARTransformer(nn.Module):
         layers = (*self.encoder, *self.decoder)
         for layer in layers[:-1]:
             z = self.carry(layer(z))
-        z = layers[-1](z, self.only) if layers else pick(z, self.only)
-        return self.head(wide(self.norm(z)).mean((1, 2)))
+        z = layers[-1](z, self.only) if layers else select_tokens(z, self.only)
+        return self.head(at_least_float32(self.norm(z)).mean((1, 2)))
 
     def embed(
         self,
@@ -166,7 +171,7 @@ class STARTransformer(nn.Module):
         """The arrays of `forward` -> the sequence of tokens z (b, t, s, d)."""
         joints = self.tokens.joints
         if joints and (self.concat_conv or self.heatmaps):
-            heat = check("joint_heatmap", joint_heatmap, (None, joints.frames, joints.joints, None, None))
+            heat = check_shape("joint_heatmap", joint_heatmap, (None, joints.frames, joints.joints, None, None))
             joint_map = self.concat_conv(local_map, heat) if self.concat_conv else heat.flatten(3)
         return self.tokens(global_grid, joint_map)
 
@@ -185,7 +190,7 @@ class STARTransformer(nn.Module):
         for name, layer in self.layers:
             for block in layer.blocks:
                 seen = block.view(z)
-                weights = block.inner.frame_weights(seen, pick(seen, self.only))
+                weights = block.inner.frame_weights(seen, select_tokens(seen, self.only))
                 z, asked = block(z), order
                 order = block.inner.arrange(order[None, :, None, None]).flatten()
                 found[_free(f"{name}.{block.inner.letter}", found)] = weights[:, order.argsort()][..., asked.argsort()]
@@ -226,7 +231,7 @@ def _stack(count: int, letters: Sequence[str], mixer: dict[str, Any], block: dic
     if count and not letters:
         raise UsageError("a layer without attention modules; name at least one of F, Z, B, A, or set its layers to 0")
     modules = [[attention(letter, width=block["width"], **mixer) for letter in letters] for _ in range(count)]
-    return nn.ModuleList(Layer(mixers, **block) for mixers in modules)
+    return nn.ModuleList(TransformerLayer(mixers, **block) for mixers in modules)
 
 
 def _head(kind: str, width: int, classes: int, dropout: float) -> nn.Module:

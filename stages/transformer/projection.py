@@ -1,9 +1,9 @@
 """Linear layers, drawn the same way everywhere: Xavier's uniform weights, zero biases.
 
-What a module adds to its residual starts QUIET: 50 times smaller, so that every layer begins as little more than its
-norm. Post-norm needs it. Test accuracy with 3 + 3 layers of width 64, AdamW without warm-up, after 12 epochs on Penn
-Action's annotated joints: at 1e-3 37 % without and 69 % with it (210 training clips); at 3e-3 8 %, that is chance,
-without it (420 clips) and 73 % with it (210).
+What a module adds to its residual starts with RESIDUAL_GAIN: 50 times smaller, so that every layer begins as little
+more than its norm. Post-norm needs it. Test accuracy with 3 + 3 layers of width 64, AdamW without warm-up, after 12
+epochs on Penn Action's annotated joints: at 1e-3 37 % without and 69 % with it (210 training clips); at 3e-3 8 %, that
+is chance, without it (420 clips) and 73 % with it (210).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-QUIET = 0.02
+RESIDUAL_GAIN = 0.02
 
 
 def linear(inputs: int, outputs: int, *, parts: int = 1, gain: float = 1.0) -> nn.Linear:
@@ -23,12 +23,12 @@ def linear(inputs: int, outputs: int, *, parts: int = 1, gain: float = 1.0) -> n
     return layer
 
 
-def token(*axes: int) -> nn.Parameter:
+def learned_token(*axes: int) -> nn.Parameter:
     """A learned token or position: truncated normal, deviation 0.02, as in ViT."""
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(*axes), std=0.02))
 
 
-def wide(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
     """The tensor as float32 where it is narrower: sums are taken of float32."""
     return x.float() if x.element_size() < 4 else x
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from .projection import linear, token
+from .projection import learned_token, linear
 
 
-def check(name: str, array: Tensor | None, shape: Sequence[int | None]) -> Tensor:
+def check_shape(name: str, array: Tensor | None, shape: Sequence[int | None]) -> Tensor:
     """The array, if it is there and has this shape (None: any size); raises UsageError otherwise."""
     if array is None:
         raise UsageError(f"{name}: this network needs it and it was not given")
@@ -45,8 +45,8 @@ class ConcatConv(nn.Module):
 
         Raises UsageError where one is missing or their shapes do not fit.
         """
-        local = check("local_map", local_map, (None, None, self.channels, None, None))
-        heat = check("joint_heatmap", joint_heatmap, (*local.shape[:2], None, *local.shape[3:]))
+        local = check_shape("local_map", local_map, (None, None, self.channels, None, None))
+        heat = check_shape("joint_heatmap", joint_heatmap, (*local.shape[:2], None, *local.shape[3:]))
         f, h = (maps.to(self.conv.weight.dtype).flatten(3) for maps in (local, heat))
         mass = h.sum(-1, keepdim=True)
         present = mass > 0
@@ -71,7 +71,7 @@ class Standardize(nn.Module):
         self.register_buffer("deviation", torch.ones(channels))
 
     @torch.no_grad()
-    def measured(self, mean: Tensor, deviation: Tensor) -> None:
+    def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
         """Take mean (c) and deviation (c); a channel that never changes is left at 0."""
         self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > 0, deviation, 1))
@@ -96,7 +96,7 @@ class Rescale(nn.Module):
         self.register_buffer("factor", torch.ones(()))
 
     @torch.no_grad()
-    def measured(self, length: float) -> None:
+    def set_statistics(self, length: float) -> None:
         """Take the mean Euclidean length of the tokens of joints that are present."""
         self.factor.fill_(self.LENGTH / length if length > 0 else 1.0)
 
@@ -105,7 +105,7 @@ class Rescale(nn.Module):
         return x * self.factor.to(x.dtype)
 
 
-class Grid(nn.Module):
+class GridEmbedding(nn.Module):
     """Global grid tokens: the cells of the global grid, on request standardised, projected."""
 
     def __init__(
@@ -115,11 +115,11 @@ class Grid(nn.Module):
         self.frames, self.channels, self.cells = frames, channels, cells
         self.standardize = Standardize(channels) if standardize else None
         self.project = linear(channels, width)
-        self.position = token(frames, cells, width) if position else None
+        self.position = learned_token(frames, cells, width) if position else None
 
     def forward(self, global_grid: Tensor | None) -> Tensor:
         """(b, t, c, y, x) -> (b, t, p, d), cells row by row. Raises UsageError for another shape."""
-        grid = check("global_grid", global_grid, (None, self.frames, self.channels, None, None))
+        grid = check_shape("global_grid", global_grid, (None, self.frames, self.channels, None, None))
         cells = grid.flatten(3).transpose(2, 3)
         if cells.shape[2] != self.cells:
             raise UsageError(f"global_grid: {cells.shape[2]} cells, but this network was built for {self.cells}")
@@ -128,7 +128,7 @@ class Grid(nn.Module):
         return tokens if self.position is None else tokens + self.position
 
 
-class Joints(nn.Module):
+class JointEmbedding(nn.Module):
     """Joint map tokens, on request rescaled, projected, with their position."""
 
     def __init__(
@@ -138,28 +138,30 @@ class Joints(nn.Module):
         self.frames, self.channels, self.joints = frames, channels, joints
         self.rescale = Rescale() if standardize else nn.Identity()
         self.project = linear(channels, width)
-        self.position = token(frames, joints, width) if position else None
+        self.position = learned_token(frames, joints, width) if position else None
 
     def forward(self, joint_map: Tensor | None) -> Tensor:
         """(b, t, n, c) -> (b, t, n, d). Raises UsageError for another shape."""
-        maps = check("joint_map", joint_map, (None, self.frames, self.joints, self.channels))
+        maps = check_shape("joint_map", joint_map, (None, self.frames, self.joints, self.channels))
         tokens = self.project(self.rescale(maps).to(self.project.weight.dtype))
         return tokens if self.position is None else tokens + self.position
 
 
-class Tokens(nn.Module):
+class TokenEmbedding(nn.Module):
     """Assembles Z = CLS_global ⊕ T_g ⊕ CLS_joint ⊕ (T_j + pos) ⊕ CLS_total, frame by frame.
 
     grid, joints: the two modalities; None leaves one out. class_tokens: with or without the three CLS tokens, whose
     weights all frames share.
     """
 
-    def __init__(self, grid: Grid | None, joints: Joints | None, *, width: int, class_tokens: bool) -> None:
+    def __init__(
+        self, grid: GridEmbedding | None, joints: JointEmbedding | None, *, width: int, class_tokens: bool
+    ) -> None:
         super().__init__()
         self.grid, self.joints = grid, joints
-        self.cls_global = token(width) if class_tokens and grid else None
-        self.cls_joint = token(width) if class_tokens and joints else None
-        self.cls_total = token(width) if class_tokens else None
+        self.cls_global = learned_token(width) if class_tokens and grid else None
+        self.cls_joint = learned_token(width) if class_tokens and joints else None
+        self.cls_total = learned_token(width) if class_tokens else None
 
     @property
     def standardize(self) -> Standardize | None:
@@ -188,7 +190,7 @@ class Tokens(nn.Module):
         return torch.cat([p.expand(b, t, 1, d) if p.dim() == 1 else p for p in parts if p is not None], dim=2)
 
 
-class OneForAllFrames(nn.Module):
+class ClipClassTokens(nn.Module):
     """Class tokens per clip: a copy in every frame, and after each layer every copy becomes the mean of all.
 
     So they can ask and be asked by any module, whichever frames it divides; TimeSformer carries its class token

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from star.stages.cropping import MEAN_COLOUR, Crop, cut, mirror, visible
-from star.stages.heatmaps import Heatmaps
+from star.stages.cropping import PADDING_COLOUR, Crop, crop_frame, mirror_region, visible
+from star.stages.heatmaps import HeatmapsStage
 from star.stages.skeletons import PENN_ACTION
 
 PERSON = Crop("person")
@@ -50,7 +50,7 @@ def test_mirrored_joints_give_the_mirrored_region():
         keypoints = keypoints_within(rng, width, height, frames=2)
         region = PERSON.region(keypoints, (width, height), "a", 0)
         mirrored = PERSON.region(PENN_ACTION.flip(keypoints, width), (width, height), "a", 0)
-        assert mirrored.tolist() == mirror(region, width).tolist()
+        assert mirrored.tolist() == mirror_region(region, width).tolist()
 
 
 def test_joints_that_cannot_be_seen_do_not_count():
@@ -121,7 +121,7 @@ def test_settings_hold_what_can_change_a_region():
 def test_shrinking_averages_areas():
     """Each pixel of a shrunk picture is the mean of the pixels it covers."""
     frame = np.random.default_rng(3).integers(0, 256, (60, 90, 3), np.uint8)
-    picture = cut(frame, np.array([10, 5, 58, 53]), 16)
+    picture = crop_frame(frame, np.array([10, 5, 58, 53]), 16)
     expected = frame[5:53, 10:58].reshape(16, 3, 16, 3, 3).mean(axis=(1, 3))
     assert picture.shape == (16, 16, 3)
     assert picture.dtype == np.uint8
@@ -134,7 +134,7 @@ def test_large_frames_are_averaged_too():
     shapes = (np.sin(rows / 7) + np.sin(columns / 11 + rows / 30)) * 60 + 128
     frame = np.repeat(shapes[..., None], 3, axis=2).astype(np.uint8)
     expected = shares(1080, 112) @ frame[..., 0].astype(float) @ shares(1920, 112).T
-    difference = cut(frame, np.array([0, 0, 1920, 1080]), 112)[..., 0] - expected
+    difference = crop_frame(frame, np.array([0, 0, 1920, 1080]), 112)[..., 0] - expected
     assert np.abs(difference).max() < 4
     assert np.abs(difference.mean()) < 0.5
 
@@ -151,28 +151,28 @@ def test_each_side_is_stretched_by_itself():
     """A side that shrinks is averaged even where the other one grows."""
     stripes = np.zeros((8, 320, 3), np.uint8)
     stripes[:, ::2] = 200
-    picture = cut(stripes, np.array([0, 0, 320, 8]), 32)
+    picture = crop_frame(stripes, np.array([0, 0, 320, 8]), 32)
     assert picture.min() == picture.max() == 100
 
 
 def test_outside_the_frame_is_the_mean_colour():
     """What a region takes from beyond the frame is Kinetics' mean colour, on any side, even all of it."""
     frame = np.full((20, 30, 3), 255, np.uint8)
-    picture = cut(frame, np.array([-16, -16, 48, 48]), 64)
+    picture = crop_frame(frame, np.array([-16, -16, 48, 48]), 64)
     inside = np.zeros((64, 64), bool)
     inside[16:36, 16:46] = True
     assert np.all(picture[inside] == 255)
-    assert np.all(picture[~inside] == MEAN_COLOUR)
+    assert np.all(picture[~inside] == PADDING_COLOUR)
     for away in ([100, 0, 132, 32], [-80, 0, -48, 32], [0, 100, 32, 132], [0, -80, 32, -48]):
-        assert np.all(cut(frame, np.array(away), 32) == MEAN_COLOUR)
+        assert np.all(crop_frame(frame, np.array(away), 32) == PADDING_COLOUR)
 
 
 def test_flipped_cut_is_the_cut_of_the_mirrored_frame():
     """`flip` gives what cutting the mirrored frame gives, without mirroring all of it."""
     frame = np.random.default_rng(4).integers(0, 256, (120, 161, 3), np.uint8)
     for region in ([20, 10, 100, 90], [-10, 5, 150, 165], [60, 0, 80, 20]):
-        flipped = cut(frame, np.array(region), 32, flip=True)
-        mirrored = cut(frame[:, ::-1], np.array(region), 32)
+        flipped = crop_frame(frame, np.array(region), 32, flip=True)
+        mirrored = crop_frame(frame[:, ::-1], np.array(region), 32)
         assert np.abs(flipped.astype(int) - mirrored).max() <= 1
         assert flipped.flags.c_contiguous
 
@@ -198,9 +198,9 @@ def test_picture_and_heat_map_agree(crop, flip):
             keypoints = PENN_ACTION.flip(keypoints, width)
         chosen = Crop(crop)
         region = chosen.region(keypoints, (width, height), "a", 0)
-        picture = cut(frame, region, size, flip=flip)[..., 0].astype(float)
+        picture = crop_frame(frame, region, size, flip=flip)[..., 0].astype(float)
         picture = np.maximum(picture - 112, 0)  # darker than that: background and padding
-        heatmap = Heatmaps(grid=grid, crop=chosen).compute(keypoints, (width, height), region)[0, 0].astype(float)
+        heatmap = HeatmapsStage(grid=grid, crop=chosen).compute(keypoints, (width, height), region)[0, 0].astype(float)
         assert np.abs(centre_of(picture) * grid / size - centre_of(heatmap)).max() < 0.02
 
 

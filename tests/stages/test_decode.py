@@ -12,13 +12,13 @@ import pytest
 
 from star.errors import MissingPackage, NoVideoStream, TruncatedVideo, UnreadableVideo
 from star.stages.base import Array
-from star.stages.decode import Decode, open_video
+from star.stages.decode import DecodeStage, open_video
 
 
 @pytest.mark.parametrize("count", [16, 17, 57, 103, 280, 355])
 def test_view_0_of_segments_is_the_centre_of_16_equal_parts(count):
     """Each index is where the middle of its sixteenth of the video falls; nothing is mirrored."""
-    chosen, flip = Decode().choose("a.mp4", 0, count)
+    chosen, flip = DecodeStage().sample("a.mp4", 0, count)
     assert chosen.dtype == np.int32
     assert chosen.tolist() == [int((part + 0.5) * count / 16) for part in range(16)]
     assert flip is False
@@ -28,7 +28,7 @@ def test_view_0_of_segments_is_the_centre_of_16_equal_parts(count):
 @pytest.mark.parametrize("view", [1, 2, 7])
 def test_other_views_take_one_frame_from_each_segment(count, view):
     """Index t lies in segment t; segments of less than one frame give the frame they lie in."""
-    chosen, _flip = Decode().choose("a.mp4", view, count)
+    chosen, _flip = DecodeStage().sample("a.mp4", view, count)
     for part, index in enumerate(chosen):
         first = part * count // 16
         assert first <= index < max((part + 1) * count // 16, first + 1)
@@ -36,30 +36,30 @@ def test_other_views_take_one_frame_from_each_segment(count, view):
 
 def test_choice_is_the_same_for_ever():
     """Pinned: a choice that changes would make rows of the cache stale without anybody noticing."""
-    chosen, flip = Decode(seed=7).choose("S001C001P001R001A001_rgb.avi", 3, 103)
+    chosen, flip = DecodeStage(seed=7).sample("S001C001P001R001A001_rgb.avi", 3, 103)
     assert chosen.tolist() == [3, 7, 17, 23, 25, 33, 38, 47, 54, 57, 66, 76, 81, 85, 92, 96]
     assert flip is True
 
 
 def test_choice_depends_on_seed_video_and_view_alone():
     """Repeating a call repeats its result; another seed, video or view gives another."""
-    first = Decode().choose("a.mp4", 1, 10_000)[0]
-    assert np.array_equal(first, Decode().choose("a.mp4", 1, 10_000)[0])
-    others = [Decode(seed=1).choose("a.mp4", 1, 10_000)[0], Decode().choose("b.mp4", 1, 10_000)[0]]
-    for other in [*others, Decode().choose("a.mp4", 2, 10_000)[0]]:
+    first = DecodeStage().sample("a.mp4", 1, 10_000)[0]
+    assert np.array_equal(first, DecodeStage().sample("a.mp4", 1, 10_000)[0])
+    others = [DecodeStage(seed=1).sample("a.mp4", 1, 10_000)[0], DecodeStage().sample("b.mp4", 1, 10_000)[0]]
+    for other in [*others, DecodeStage().sample("a.mp4", 2, 10_000)[0]]:
         assert not np.array_equal(first, other)
 
 
 def test_half_of_the_other_views_are_mirrored():
     """Over 2,000 views the share is within four standard deviations of one half; with flip off it is none."""
-    mirrored = sum(Decode().choose(f"{number}.mp4", 1, 50)[1] for number in range(2000))
+    mirrored = sum(DecodeStage().sample(f"{number}.mp4", 1, 50)[1] for number in range(2000))
     assert abs(mirrored - 1000) < 4 * np.sqrt(2000 / 4)
-    assert not any(Decode(flip=False).choose(f"{number}.mp4", 1, 50)[1] for number in range(50))
+    assert not any(DecodeStage(flip=False).sample(f"{number}.mp4", 1, 50)[1] for number in range(50))
 
 
 def test_every_frame_of_a_segment_is_equally_likely():
     """Over 4,000 videos each of the 10 frames of the first segment comes up within five standard deviations of 400."""
-    firsts = [Decode().choose(f"{number}.mp4", 1, 160)[0][0] for number in range(4000)]
+    firsts = [DecodeStage().sample(f"{number}.mp4", 1, 160)[0][0] for number in range(4000)]
     counts = np.bincount(firsts, minlength=10)
     assert len(counts) == 10
     assert np.abs(counts - 400).max() < 5 * np.sqrt(400)
@@ -68,21 +68,21 @@ def test_every_frame_of_a_segment_is_equally_likely():
 @pytest.mark.parametrize("count", [1, 2, 16, 17, 103])
 def test_linspace_includes_both_ends(count):
     """First and last frame are taken, the rest lies evenly between them, in every view."""
-    stage = Decode(sampling="linspace")
-    chosen, _flip = stage.choose("a.mp4", 0, count)
+    stage = DecodeStage(sampling="linspace")
+    chosen, _flip = stage.sample("a.mp4", 0, count)
     assert chosen[0] == 0
     assert chosen[-1] == count - 1
     assert np.abs(chosen - np.linspace(0, count - 1, 16)).max() <= 0.5
-    assert np.array_equal(chosen, stage.choose("a.mp4", 5, count)[0])
+    assert np.array_equal(chosen, stage.sample("a.mp4", 5, count)[0])
 
 
 def test_window_is_contiguous_and_centred_for_view_0():
     """16 frames in a row: in the middle for view 0, everywhere for the others."""
-    stage = Decode(sampling="window")
-    assert stage.choose("a.mp4", 0, 20)[0].tolist() == list(range(2, 18))
+    stage = DecodeStage(sampling="window")
+    assert stage.sample("a.mp4", 0, 20)[0].tolist() == list(range(2, 18))
     starts = set()
     for view in range(1, 60):
-        chosen, _flip = stage.choose("a.mp4", view, 20)
+        chosen, _flip = stage.sample("a.mp4", view, 20)
         assert np.array_equal(np.diff(chosen), np.ones(15))
         starts.add(int(chosen[0]))
     assert starts == {0, 1, 2, 3, 4}
@@ -93,7 +93,7 @@ def test_window_is_contiguous_and_centred_for_view_0():
 @pytest.mark.parametrize("count", [1, 3, 15])
 def test_fewer_frames_repeat_in_order(sampling, view, count):
     """A short video gives all its frames, ascending, each one or several times."""
-    chosen, _flip = Decode(sampling=sampling).choose("a.mp4", view, count)
+    chosen, _flip = DecodeStage(sampling=sampling).sample("a.mp4", view, count)
     assert len(chosen) == 16
     assert (np.diff(chosen) >= 0).all()
     assert set(chosen.tolist()) == set(range(count))
@@ -102,16 +102,16 @@ def test_fewer_frames_repeat_in_order(sampling, view, count):
 def test_wrong_arguments_are_named():
     """A sampling that does not exist, and a video without frames."""
     with pytest.raises(ValueError, match=r"^sampling: 'middle'; known are segments, linspace, window$"):
-        Decode(sampling="middle").choose("a.mp4", 0, 20)
+        DecodeStage(sampling="middle").sample("a.mp4", 0, 20)
     with pytest.raises(ValueError, match=r"^count: 0; a video without frames has no clips$"):
-        Decode().choose("a.mp4", 0, 0)
+        DecodeStage().sample("a.mp4", 0, 0)
 
 
 def test_settings_are_all_that_stands_in_the_key():
     """Plain JSON of the fields; the arrays are described for a reader who has only the file."""
-    assert Decode(seed=3).settings() == {"frames": 16, "sampling": "segments", "seed": 3, "flip": True}
-    assert set(Decode.arrays) == {"frame_index", "time", "frame_size", "frame_count", "flip"}
-    assert all(isinstance(array, Array) and array.about for array in Decode.arrays.values())
+    assert DecodeStage(seed=3).settings() == {"frames": 16, "sampling": "segments", "seed": 3, "flip": True}
+    assert set(DecodeStage.arrays) == {"frame_index", "time", "frame_size", "frame_count", "flip"}
+    assert all(isinstance(array, Array) and array.about for array in DecodeStage.arrays.values())
 
 
 def refusal(path: Path, reader: str = "auto") -> tuple[type, str]:

@@ -6,7 +6,7 @@ import threading
 
 from torch.backends import cudnn
 
-from star.stages.determinism import exact
+from star.stages.determinism import deterministic_kernels
 
 
 def settings() -> tuple[bool, bool, bool]:
@@ -17,11 +17,11 @@ def settings() -> tuple[bool, bool, bool]:
 def test_settings_hold_until_the_last_thread_leaves() -> None:
     """Another thread that comes and goes changes nothing; afterwards all is as before."""
     before = settings()
-    with exact():
+    with deterministic_kernels():
         assert settings() == (False, True, False)
 
         def other() -> None:
-            with exact():
+            with deterministic_kernels():
                 pass
 
         thread = threading.Thread(target=other)

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from star.stages.float16 import PIECE, to_float16, to_float32
+from star.stages.float16 import CHUNK, to_float16, to_float32
 
 
 def test_every_float16_keeps_its_value():
@@ -18,7 +18,7 @@ def test_every_float16_keeps_its_value():
 def test_float16_is_rounded_as_numpy_rounds():
     """Numbers of every size, ties and subnormal results included, over several pieces and a rest."""
     rng = np.random.default_rng(0)
-    values = (rng.normal(size=3 * PIECE + 7) * 10.0 ** rng.uniform(-12, 4, 3 * PIECE + 7)).astype(np.float32)
+    values = (rng.normal(size=3 * CHUNK + 7) * 10.0 ** rng.uniform(-12, 4, 3 * CHUNK + 7)).astype(np.float32)
     ties = (np.arange(1, 1000) + 0.5).astype(np.float32) * np.float32(2.0**-24)
     for sample in (values, ties, np.zeros((0, 3), np.float32)):
         result = to_float16(sample)

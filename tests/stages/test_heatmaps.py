@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from star.stages.backbone.network import Backbone
+from star.stages.backbone.network import BackboneStage
 from star.stages.cropping import Crop
-from star.stages.heatmaps import Heatmaps
+from star.stages.heatmaps import HeatmapsStage
 from star.stages.skeletons import NTU
 
 FRAME = (320, 240)
@@ -41,7 +41,7 @@ def one_map(joint, frame, region, grid, sigma, floor):
 def test_maps_are_the_equation(sigma):
     """Every value of every map equals the Gaussian of docs/method.md; people apart lie one after the other."""
     keypoints = sample(0)
-    stage = Heatmaps(sigma=sigma, score_floor=0.2, people="separate", grid=14)
+    stage = HeatmapsStage(sigma=sigma, score_floor=0.2, people="separate", grid=14)
     maps = stage.compute(keypoints, FRAME, REGION)
     assert maps.shape == (3, 10, 14, 14)
     assert maps.dtype == np.float16
@@ -56,8 +56,8 @@ def test_maps_are_the_equation(sigma):
 def test_merged_people_are_the_largest_value():
     """`merge`: one map a joint, the maximum over people."""
     keypoints = sample(1)
-    apart = Heatmaps(people="separate", grid=14).compute(keypoints, FRAME, REGION)
-    merged = Heatmaps(people="merge", grid=14).compute(keypoints, FRAME, REGION)
+    apart = HeatmapsStage(people="separate", grid=14).compute(keypoints, FRAME, REGION)
+    merged = HeatmapsStage(people="merge", grid=14).compute(keypoints, FRAME, REGION)
     assert merged.shape == (3, 5, 14, 14)
     assert np.array_equal(merged, apart.reshape(3, 2, 5, 14, 14).max(axis=1))
 
@@ -65,7 +65,7 @@ def test_merged_people_are_the_largest_value():
 def test_peak_is_one_at_a_cells_centre():
     """A joint on a cell's centre gives exactly 1 there, and exp(-1/2) one sigma away."""
     keypoints = np.array([[[[103.5, 55.5, 1.0]]]], np.float32)
-    centred = Heatmaps(grid=28).compute(keypoints, (224, 224), np.array([-4.0, -4.0, 220.0, 220.0]))[0, 0]
+    centred = HeatmapsStage(grid=28).compute(keypoints, (224, 224), np.array([-4.0, -4.0, 220.0, 220.0]))[0, 0]
     assert centred[7, 13] == 1
     assert centred[7, 14] == np.float16(math.exp(-0.5))
     assert centred[8, 13] == np.float16(math.exp(-0.5))
@@ -86,14 +86,14 @@ def test_an_absent_joint_is_all_zero(joint):
     """Nothing of an absent joint leaks into its map, nor any warning; its neighbour is untouched."""
     keypoints = np.array([[[joint, (120, 80, 0.26)]]], np.float32)
     with np.errstate(all="raise", under="ignore"):
-        maps = Heatmaps(score_floor=0.25, grid=28).compute(keypoints, FRAME, REGION)
+        maps = HeatmapsStage(score_floor=0.25, grid=28).compute(keypoints, FRAME, REGION)
     assert not maps[0, 0].any()
     assert maps[0, 1].max() > 0.7
 
 
 def test_an_empty_pose_is_all_zero():
     """Frames without people keep their place."""
-    assert not Heatmaps().compute(np.zeros((16, 1, 13, 3), np.float32), FRAME, REGION).any()
+    assert not HeatmapsStage().compute(np.zeros((16, 1, 13, 3), np.float32), FRAME, REGION).any()
 
 
 def test_mirrored_joints_give_mirrored_maps():
@@ -101,7 +101,7 @@ def test_mirrored_joints_give_mirrored_maps():
     keypoints = sample(2, joints=25)
     region = np.array([40.0, 20.0, 240.0, 220.0])
     mirrored = np.array([320 - 240.0, 20.0, 320 - 40.0, 220.0])
-    stage = Heatmaps(people="merge")
+    stage = HeatmapsStage(people="merge")
     maps = stage.compute(keypoints, FRAME, region)
     flipped = stage.compute(NTU.flip(keypoints, 320), FRAME, mirrored)
     assert maps.any()
@@ -110,16 +110,16 @@ def test_mirrored_joints_give_mirrored_maps():
 
 def test_the_key_holds_the_geometry_of_the_backbone_and_not_its_weights():
     """Other weights leave heat maps valid; another crop or grid does not."""
-    backbone = Backbone(crop="person", margin=0.2, size=224)
-    stage = Heatmaps(1.5, 0.1, "separate", backbone.grid(backbone.local_layer), backbone.cropping)
+    backbone = BackboneStage(crop="person", margin=0.2, size=224)
+    stage = HeatmapsStage(1.5, 0.1, "separate", backbone.grid(backbone.local_layer), backbone.cropping)
     assert stage.settings() == {"sigma": 1.5, "score_floor": 0.1, "people": "separate", **backbone.geometry()}
     assert backbone.geometry() == {"grid": 56, "crop": {"crop": "person", "margin": 0.2}}
-    assert Backbone(weights="random", seed=4).geometry() == Backbone(precision="float32").geometry()
-    assert Heatmaps(crop=Crop("person")).settings() != Heatmaps().settings()
+    assert BackboneStage(weights="random", seed=4).geometry() == BackboneStage(precision="float32").geometry()
+    assert HeatmapsStage(crop=Crop("person")).settings() != HeatmapsStage().settings()
 
 
 def test_shape_at_the_defaults():
     """(T, N, 28, 28) float16, as the arrays' attributes say."""
-    maps = Heatmaps().compute(sample(3, 16, 2, 13), FRAME, np.array([0.0, 0.0, 320.0, 240.0]))
+    maps = HeatmapsStage().compute(sample(3, 16, 2, 13), FRAME, np.array([0.0, 0.0, 320.0, 240.0]))
     assert maps.shape == (16, 13, 28, 28)
-    assert Heatmaps.arrays["joint_heatmap"].dtype == str(maps.dtype)
+    assert HeatmapsStage.arrays["joint_heatmap"].dtype == str(maps.dtype)

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from star.stages.cropping import MEAN_COLOUR, cut, mirror
+from star.stages.cropping import PADDING_COLOUR, crop_frame, mirror_region
 from star.stages.decode import open_video
-from star.stages.jpeg_cropping import cut_reduced, reduction
+from star.stages.jpeg_cropping import crop_reduced_frame, reduction_factor
 
 WIDTH, HEIGHT, SIZE = 645, 483, 56  # neither side is a multiple of 2
 
@@ -16,9 +16,9 @@ WIDTH, HEIGHT, SIZE = 645, 483, 56  # neither side is a multiple of 2
 def test_the_region_keeps_as_many_pixels_as_are_wanted():
     """The largest factor at which the shorter side of the region still has `size` pixels."""
     for side, factor in ((112, 1), (223, 1), (224, 2), (447, 2), (448, 4), (895, 4), (896, 8), (9000, 8)):
-        assert reduction(np.array([5.0, 7.0, 5.0 + side, 7.0 + side]), 112) == factor
-    assert reduction(np.array([0.0, 0.0, 1920.0, 1080.0]), 112) == 8
-    assert reduction(np.array([0.0, 0.0, 2000.0, 200.0]), 112) == 1
+        assert reduction_factor(np.array([5.0, 7.0, 5.0 + side, 7.0 + side]), 112) == factor
+    assert reduction_factor(np.array([0.0, 0.0, 1920.0, 1080.0]), 112) == 8
+    assert reduction_factor(np.array([0.0, 0.0, 2000.0, 200.0]), 112) == 1
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +38,10 @@ def both(folder, index: int, region: np.ndarray, factor: int, flip: bool = False
     with open_video(folder) as video:
         ((_, small),) = video.reduced([index], factor)
         ((_, full),) = video.frames([index])
-    found = cut_reduced(small, region, SIZE, (WIDTH, HEIGHT), factor, flip=flip)
+    found = crop_reduced_frame(small, region, SIZE, (WIDTH, HEIGHT), factor, flip=flip)
     assert found.shape == (SIZE, SIZE, 3)
     assert found.flags.c_contiguous
-    return found.astype(float), cut(full, region, SIZE, flip=flip).astype(float)
+    return found.astype(float), crop_frame(full, region, SIZE, flip=flip).astype(float)
 
 
 REGIONS = {
@@ -64,9 +64,9 @@ def test_a_reduced_frame_shows_what_the_full_one_shows(folder, factor, name, fli
 
 
 def test_what_lies_outside_has_the_mean_colour(folder):
-    """As `cut` fills it."""
+    """as `crop_frame` fills it."""
     found, _ = both(folder, 0, np.array([-400.0, 0, 83, 483]), 4)
-    assert np.all(found[:, :40] == MEAN_COLOUR)
+    assert np.all(found[:, :40] == PADDING_COLOUR)
 
 
 def edge_of(picture: np.ndarray) -> tuple[float, float]:
@@ -81,7 +81,7 @@ def edge_of(picture: np.ndarray) -> tuple[float, float]:
 def test_an_edge_stays_at_its_place(folder, factor, shift, flip):
     """Regions that begin and end inside small pixels: the edge is found within 0.15 pixels of the result."""
     region = np.array([71.0 + shift, 13 + shift, 519 + shift, 461 + shift])
-    found, expected = both(folder, 2, mirror(region, WIDTH) if flip else region, factor, flip)
+    found, expected = both(folder, 2, mirror_region(region, WIDTH) if flip else region, factor, flip)
     if flip:
         found, expected = found[:, ::-1], expected[:, ::-1]
     true = (301 - region[0]) / 448 * SIZE, (203 - region[1]) / 448 * SIZE

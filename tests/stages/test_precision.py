@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from star.stages import precision
-from star.stages.backbone.fused import Convolution
-from star.stages.backbone.network import Backbone, Network
+from star.stages.backbone.fused import FusedConvolution
+from star.stages.backbone.network import BackboneNetwork, BackboneStage
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 X86 = pytest.mark.skipif(precision.platform.machine() not in precision.X86, reason="sets x86's instruction sets")
 FEATURES = """
 import sys
 import numpy as np
-from star.stages.backbone.network import Backbone, Network
-network = Network(Backbone(weights="random", size=48, precision=sys.argv[1]))
+from star.stages.backbone.network import BackboneNetwork, BackboneStage
+network = BackboneNetwork(BackboneStage(weights="random", size=48, precision=sys.argv[1]))
 frames = np.random.default_rng(0).integers(0, 255, (2, 16, 48, 48, 3), dtype=np.uint8)
 np.savez(sys.argv[2], precision=network.precision, **network(frames))
 """
@@ -63,7 +63,7 @@ def test_x86_without_units_computes_in_float32_and_measures_nothing(monkeypatch,
     processor(monkeypatch, machine, avx512_f=True, avx512_vnni=True)
     for setting in ("bfloat16", "float16", "auto", "float32"):
         assert precision.compute_precision(setting) == "float32"
-    assert (asked, precision.explain()) == ([], "float32 alone")
+    assert (asked, precision.describe_precisions()) == ([], "float32 alone")
 
 
 def test_arm_without_bfloat16_is_not_measured_and_with_it_is(monkeypatch):
@@ -117,8 +117,8 @@ def test_another_device_is_measured_and_keeps_sums_where_float64_is(monkeypatch)
     asked = measured(monkeypatch, True)
     assert precision.compute_precision("float16", "mps") == "float16"
     assert asked == ["mps", "mps"]
-    assert precision.sums_device(torch.device("mps")) == torch.device("cpu")
-    assert precision.sums_device(torch.device("cuda:1")) == torch.device("cuda:1")
+    assert precision.float64_device(torch.device("mps")) == torch.device("cpu")
+    assert precision.float64_device(torch.device("cuda:1")) == torch.device("cuda:1")
 
 
 def test_a_precision_that_the_device_refuses_is_not_faster(monkeypatch):
@@ -170,15 +170,15 @@ def test_features_differ_by_less_than_the_tolerance(tmp_path):
 def test_rounded_inputs_stay_within_the_tolerance(monkeypatch, setting):
     """What a GPU's units give, as far as a CPU can say: inputs and weights of all convolutions rounded, sums exact."""
     frames = np.random.default_rng(1).integers(0, 255, (1, 16, 48, 48, 3), dtype=np.uint8)
-    network = Network(Backbone(weights="random", size=48, precision="float32"))
+    network = BackboneNetwork(BackboneStage(weights="random", size=48, precision="float32"))
     exact = network(frames)
-    dtype, convolve = getattr(torch, setting), Convolution.__call__
+    dtype, convolve = getattr(torch, setting), FusedConvolution.__call__
 
     def rounding(self, x, **options):
         self.weight.copy_(self.weight.to(dtype))
         return convolve(self, x.to(dtype).float(), **options)
 
-    monkeypatch.setattr(Convolution, "__call__", rounding)
+    monkeypatch.setattr(FusedConvolution, "__call__", rounding)
     rounded = network(frames)
     for name, values in exact.items():
         distance = np.linalg.norm(rounded[name].astype(float) - values.astype(float))

@@ -9,7 +9,7 @@ import pytest
 
 from star.errors import RecipeError
 from star.stages.pose import mmpose_compat, mmpose_models
-from star.stages.skeleton_mapping import convert, parts
+from star.stages.skeleton_mapping import convert_joints, joint_sources
 from star.stages.skeletons import COCO, H36M, NTU, PENN_ACTION, SKELETONS, Skeleton
 
 BOTH_WAYS = [pytest.param(a, b, id=f"{a.name}-{b.name}") for a, b in product(SKELETONS.values(), repeat=2)]
@@ -34,16 +34,16 @@ def test_flipping_and_converting_may_change_places(source: Skeleton, target: Ske
     keypoints = joints_of(source)
     flipped = source.flip(keypoints, 640)
     flipped[keypoints[..., source.mirrored, 2] == 0] = 0
-    expected = target.flip(converted := convert(keypoints, source, target), 640)
+    expected = target.flip(converted := convert_joints(keypoints, source, target), 640)
     expected[converted[..., target.mirrored, 2] == 0] = 0
-    np.testing.assert_allclose(convert(flipped, source, target), expected, atol=1e-3)
+    np.testing.assert_allclose(convert_joints(flipped, source, target), expected, atol=1e-3)
 
 
 @PAIRS
 def test_shoulders_to_ankles_are_the_same_joints(source: Skeleton, target: Skeleton):
     """The twelve joints of arms and legs come over unchanged, there and back."""
     keypoints = joints_of(source)
-    back = convert(convert(keypoints, source, target), target, source)
+    back = convert_joints(convert_joints(keypoints, source, target), target, source)
     limbs = [
         index
         for index, name in enumerate(source.joints)
@@ -57,33 +57,35 @@ def test_shoulders_to_ankles_are_the_same_joints(source: Skeleton, target: Skele
 def test_its_own_layout_changes_nothing(skeleton: Skeleton):
     """Converting to the layout that the joints have gives them back, to the bit."""
     keypoints = joints_of(skeleton)
-    np.testing.assert_array_equal(convert(keypoints, skeleton, skeleton), keypoints)
-    assert parts(skeleton, skeleton) == tuple((index,) for index in range(len(skeleton.joints)))
+    np.testing.assert_array_equal(convert_joints(keypoints, skeleton, skeleton), keypoints)
+    assert joint_sources(skeleton, skeleton) == tuple((index,) for index in range(len(skeleton.joints)))
 
 
 def test_cocos_head_is_the_middle_of_the_face():
     """Penn Action's head from COCO: the mean of nose, eyes and ears, as sure as the least sure of them."""
     keypoints = np.zeros((17, 3), np.float32)
     keypoints[:5] = [(10, 20, 0.9), (12, 18, 0.8), (8, 18, 0.7), (15, 19, 0.6), (5, 20, 0.5)]
-    assert convert(keypoints, COCO, PENN_ACTION)[0].tolist() == [10, 19, 0.5]
+    assert convert_joints(keypoints, COCO, PENN_ACTION)[0].tolist() == [10, 19, 0.5]
     keypoints[4] = 0
-    assert convert(keypoints, COCO, PENN_ACTION)[0].tolist() == [0, 0, 0]
+    assert convert_joints(keypoints, COCO, PENN_ACTION)[0].tolist() == [0, 0, 0]
 
 
 def test_h36m_from_coco_is_what_mmpose_makes_of_it():
     """mmpose's own conversion for its lifters; only its head is the middle of the eyes alone."""
     keypoints = joints_of(COCO)[:, 0]
     keypoints[..., 2] = 1
-    there = mmpose_compat.module("mmpose.apis.inference_3d").convert_keypoint_definition(keypoints, "coco", "h36m")
+    there = mmpose_compat.import_module("mmpose.apis.inference_3d").convert_keypoint_definition(
+        keypoints, "coco", "h36m"
+    )
     same = [index for index, name in enumerate(H36M.joints) if name != "head"]
-    np.testing.assert_allclose(convert(keypoints, COCO, H36M)[:, same], there[:, same], atol=1e-3)
+    np.testing.assert_allclose(convert_joints(keypoints, COCO, H36M)[:, same], there[:, same], atol=1e-3)
 
 
 def test_what_kinect_sees_and_coco_does_not():
     """NTU from COCO: the trunk is means of shoulders and hips, hands and feet are wrists and ankles, no fingers."""
     keypoints = joints_of(COCO)
     keypoints[..., 2] = 1
-    own, found = by_name(keypoints, COCO), by_name(convert(keypoints, COCO, NTU), NTU)
+    own, found = by_name(keypoints, COCO), by_name(convert_joints(keypoints, COCO, NTU), NTU)
     shoulders, hips = (own[f"left_{name}"] + own[f"right_{name}"] for name in ("shoulder", "hip"))
     np.testing.assert_allclose(found["spine"], shoulders / 2, rtol=1e-5)
     np.testing.assert_allclose(found["neck"], shoulders / 2, rtol=1e-5)
@@ -98,7 +100,7 @@ def test_what_kinect_sees_and_coco_does_not():
 def test_names_that_mean_another_joint_elsewhere():
     """ "spine" is between the shoulders in Kinect's layout and between hips and shoulders in Human3.6M's."""
     own = by_name(joints := joints_of(NTU), NTU)
-    found = by_name(convert(joints, NTU, H36M), H36M)
+    found = by_name(convert_joints(joints, NTU, H36M), H36M)
     np.testing.assert_array_equal(found["spine"], own["spine_middle"])
     np.testing.assert_array_equal(found["thorax"], own["spine"])
     np.testing.assert_array_equal(found["left_foot"], own["left_ankle"])
@@ -111,7 +113,7 @@ def test_names_that_mean_another_joint_elsewhere():
 @pytest.mark.parametrize("target", SKELETONS.values(), ids=SKELETONS)
 def test_other_estimators_of_bodies_serve_too(model: str, target: Skeleton):
     """Halpe's 26 and MPII's 16 joints give every layout all of its arms and legs."""
-    found = parts(mmpose_models.design(model).skeleton, target)
+    found = joint_sources(mmpose_models.model_spec(model).skeleton, target)
     assert sum(len(own) == 1 for own in found) >= 12
 
 
@@ -119,7 +121,7 @@ def test_hands_are_no_bodies():
     """A layout without arms and legs is refused in one line, before anything is computed."""
     hand = Skeleton("onehand10k", ("wrist", "thumb1"), ())
     with pytest.raises(RecipeError) as caught:
-        convert(np.zeros((2, 3), np.float32), hand, PENN_ACTION)
+        convert_joints(np.zeros((2, 3), np.float32), hand, PENN_ACTION)
     assert str(caught.value) == (
         "pose.layout: penn_action: joints of onehand10k have no left_shoulder; set it to own, or choose another "
         "pose.model"

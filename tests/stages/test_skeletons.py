@@ -54,7 +54,7 @@ def test_limbs_join_all_joints_and_have_mirror_images(skeleton: Skeleton):
 
 def test_coco_and_h36m_are_mmposes_own():
     """What a pose estimator gives and what a recipe calls by the same name are one layout, joint by joint."""
-    assert mmpose_models.design("rtmpose-t_8xb256-420e_coco-256x192").skeleton == COCO
-    config = mmpose_compat.module("mmengine.config").Config
+    assert mmpose_models.model_spec("rtmpose-t_8xb256-420e_coco-256x192").skeleton == COCO
+    config = mmpose_compat.import_module("mmengine.config").Config
     file = mmpose_compat.folder() / "configs" / "_base_" / "datasets" / "h36m.py"
     assert mmpose_models._as_skeleton(config.fromfile(str(file)).dataset_info) == H36M

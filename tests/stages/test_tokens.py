@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from star.stages.tokens import Tokens, channels
+from star.stages.tokens import TokensStage, token_channels
 
 
 def sample(seed, frames=2, joints=3, local_channels=5, side=4):
@@ -48,9 +48,9 @@ def test_tokens_are_the_equations(form):
     """Each form equals its equation in docs/method.md, "Tokens"; an absent joint gives zeros without a warning."""
     local_map, joint_heatmap = sample(0)
     with np.errstate(all="raise", under="ignore"):
-        tokens = Tokens(form).compute(local_map, joint_heatmap)
+        tokens = TokensStage(form).compute(local_map, joint_heatmap)
     assert tokens.dtype == np.float16
-    assert tokens.shape == (2, 3, channels(form, 5, 16))
+    assert tokens.shape == (2, 3, token_channels(form, 5, 16))
     for t, n in np.ndindex(2, 3):
         expected = EQUATIONS[form](local_map[t], joint_heatmap[t, n])
         assert np.allclose(tokens[t, n], expected, rtol=1e-3, atol=1e-4)
@@ -61,17 +61,17 @@ def test_tokens_are_the_equations(form):
 @pytest.mark.parametrize(("form", "expected"), [("pool", 128), ("pool_map", 912), ("map", 784)])
 def test_shapes_at_the_defaults(form, expected):
     """(16, 13, C) with the C of docs/method.md, "Tokens"."""
-    tokens = Tokens(form).compute(np.ones((16, 128, 28, 28), np.float16), np.ones((16, 13, 28, 28), np.float16))
+    tokens = TokensStage(form).compute(np.ones((16, 128, 28, 28), np.float16), np.ones((16, 13, 28, 28), np.float16))
     assert tokens.shape == (16, 13, expected)
-    assert channels(form, 128, 784) == expected
-    assert Tokens.arrays["joint_map"].dtype == str(tokens.dtype)
+    assert token_channels(form, 128, 784) == expected
+    assert TokensStage.arrays["joint_map"].dtype == str(tokens.dtype)
 
 
 @pytest.mark.parametrize("form", ["pool", "pool_map", "map"])
 def test_sums_do_not_overflow_float16(form):
     """Sums over cells and channels far beyond float16's 65504 come out right: they are float32."""
     local_map = np.full((1, 512, 28, 28), 1000, np.float16)
-    tokens = Tokens(form).compute(local_map, np.ones((1, 1, 28, 28), np.float16))
+    tokens = TokensStage(form).compute(local_map, np.ones((1, 1, 28, 28), np.float16))
     assert tokens[0, 0, 0] == 1000
     assert np.isfinite(tokens).all()
 
@@ -81,7 +81,7 @@ def test_pooling_looks_only_where_the_heat_map_is():
     local_map, joint_heatmap = sample(1)
     joint_heatmap[:] = 0
     joint_heatmap[1, 2, 3, 1] = 1e-4
-    tokens = Tokens("pool").compute(local_map, joint_heatmap)
+    tokens = TokensStage("pool").compute(local_map, joint_heatmap)
     assert np.array_equal(tokens[1, 2], local_map[1, :, 3, 1])
 
 
@@ -92,14 +92,14 @@ def test_pooling_a_whole_clip():
     joint_heatmap = rng.uniform(0, 1, (2, 3, 50, 28, 28)).astype(np.float16)
     above = np.einsum("btcyx,btnyx->btnc", local_map.astype(float), joint_heatmap.astype(float), optimize=True)
     expected = above / joint_heatmap.astype(float).sum(axis=(-1, -2))[..., None]
-    tokens = Tokens("pool").compute(local_map, joint_heatmap)
+    tokens = TokensStage("pool").compute(local_map, joint_heatmap)
     assert tokens.shape == (2, 3, 50, 128)
     assert np.allclose(tokens, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_forms_that_cache_nothing():
     """`concat_conv` has weights of its own, `heatmap` is cached already: of neither anything is stored."""
-    assert not Tokens("concat_conv").cached
-    assert not Tokens("heatmap").cached
-    assert all(Tokens(form).cached for form in EQUATIONS)
-    assert Tokens("pool").settings() == {"form": "pool"}
+    assert not TokensStage("concat_conv").cached
+    assert not TokensStage("heatmap").cached
+    assert all(TokensStage(form).cached for form in EQUATIONS)
+    assert TokensStage("pool").settings() == {"form": "pool"}

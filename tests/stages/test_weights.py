@@ -239,7 +239,7 @@ def test_failed_download_says_which_file_to_put_where(server):
     ]:
         with pytest.raises(DownloadError) as caught:
             weights.fetch(address, "toy")
-        target = weights.place(address)
+        target = weights.cached_path(address)
         assert str(caught.value) == (
             f"the weights of toy could not be fetched ({reason}): download {address} elsewhere and put it at {target}"
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ....errors import DatasetError
-from ....stages.readers.base import PICTURES
+from ....stages.readers.base import IMAGE_SUFFIXES
 from .csv_list import SPLITS, Entry
 
 FILMS = (
@@ -59,7 +59,7 @@ def _films(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
         if not _is_folder(entry):
             if entry.name.lower().endswith(FILMS):
                 yield name, _beside(name, entry.name.rpartition(".")[0], names)
-        elif any(picture.name.lower().endswith(PICTURES) for picture in _scan(folder / entry.name)):
+        elif any(picture.name.lower().endswith(IMAGE_SUFFIXES) for picture in _scan(folder / entry.name)):
             yield name, _beside(name, entry.name, names)
         elif not entry.is_symlink():  # links may go round in circles
             yield from _films(folder / entry.name, name)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ....errors import AnnotationError
-from ....stages.pose.tracking import Sighting, Track, links
+from ....stages.pose.tracking import Sighting, Track, match_boxes
 from ....stages.skeletons import NTU
 
 JOINTS = len(NTU.joints)
@@ -136,7 +136,7 @@ def _followed(ended: list[Body], found: list[Body]) -> dict[int, int]:
     before = [(at, track) for at, body in enumerate(ended) if (track := _track(*body))]
     after = [(at, next(iter(track.values()))) for at, body in enumerate(found) if (track := _track(*body))]
     boxes = np.array([sighting.box for _, sighting in after])
-    pairs = links([track for _, track in before], found[0][0][0], boxes, NEAR)
+    pairs = match_boxes([track for _, track in before], found[0][0][0], boxes, NEAR)
     return {after[new][0]: before[old][0] for new, old in pairs.items()}
 
 

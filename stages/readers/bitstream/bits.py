@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Doubt(Exception):
+class UnprovableOrder(Exception):
     """The display order of a video cannot be proved; says why."""
 
 
@@ -17,7 +17,7 @@ def _short(window: int) -> tuple[int, int]:
 _SHORT = tuple(_short(window) for window in range(512))  # nearly all numbers of a header are that short
 
 
-class Bits:
+class BitReader:
     """A reader of the bits of one NAL unit's payload, without its emulation prevention bytes (7.4.1)."""
 
     __slots__ = ("left", "value")
@@ -32,14 +32,14 @@ class Bits:
         """An unsigned number of n bits."""
         self.left -= n
         if self.left < 0:
-            raise Doubt("a header is cut off")
+            raise UnprovableOrder("a header is cut off")
         return (self.value >> self.left) & ((1 << n) - 1)
 
     def flag(self) -> bool:
         """One bit."""
         self.left -= 1
         if self.left < 0:
-            raise Doubt("a header is cut off")
+            raise UnprovableOrder("a header is cut off")
         return self.value >> self.left & 1 == 1
 
     def ue(self, most: int = 0xFFFF) -> int:
@@ -55,7 +55,7 @@ class Bits:
         zeros = self.left - (self.value & ((1 << self.left) - 1)).bit_length()
         number = self.u(2 * zeros + 1) - 1
         if number > most:
-            raise Doubt("a header holds a number out of range")
+            raise UnprovableOrder("a header holds a number out of range")
         return number
 
     def se(self, least: int, most: int) -> int:
@@ -63,7 +63,7 @@ class Bits:
         code = self.ue(1 << 31)
         number = (code + 1) // 2 if code % 2 else -(code // 2)
         if not least <= number <= most:
-            raise Doubt("a header holds a number out of range")
+            raise UnprovableOrder("a header holds a number out of range")
         return number
 
     def skip_ue(self, count: int, most: int = 0xFFFF) -> None:

@@ -6,7 +6,7 @@ be proved that a sequential decode puts out the same pictures in the same order:
 - no reference picture is missing (frame_num runs without a gap, 7.4.3);
 - between two IDR pictures all order counts differ, the IDR picture's is the lowest, and no picture is overtaken by
   more pictures than the decoder holds back (max_num_reorder_frames, where the video says it): none comes out early.
-Otherwise `Doubt` is raised, and the caller decodes everything in sequence.
+Otherwise `UnprovableOrder` is raised, and the caller decodes everything in sequence.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from bisect import bisect
 from itertools import pairwise
 from typing import NamedTuple
 
-from .bits import Doubt
-from .h264_parameters import Sequence
-from .h264_slices import Slice
+from .bits import UnprovableOrder
+from .h264_parameters import SequenceParameters
+from .h264_slices import SliceHeader
 
 
-class Held(Doubt):
+class NeedsProbe(UnprovableOrder):
     """A doubt that probing may settle: how many pictures the decoder holds back, or how many there are."""
 
 
-class Picture(NamedTuple):
+class H264Picture(NamedTuple):
     """One packet: its place in the display order, its group (counted by IDR pictures), whether others refer to it."""
 
     display: int
@@ -32,40 +32,40 @@ class Picture(NamedTuple):
     reference: bool
 
 
-def display_order(headers: list[Slice], sequence: Sequence, delay: int) -> list[Picture]:
+def display_order(headers: list[SliceHeader], sequence: SequenceParameters, delay: int) -> list[H264Picture]:
     """The place of every packet's picture in the display order.
 
     headers: one per packet, in the order of the stream. delay: how many pictures the decoder holds back before the
-    first, where the video does not say it itself. Raises Doubt where the order cannot be proved.
+    first, where the video does not say it itself. Raises UnprovableOrder where the order cannot be proved.
     """
     if not headers or not headers[0].idr:
-        raise Doubt("the video does not begin with an IDR picture")
+        raise UnprovableOrder("the video does not begin with an IDR picture")
     depth = delay if sequence.reorder is None else sequence.reorder
     starts = [index for index, header in enumerate(headers) if header.idr]
-    pictures: list[Picture] = []
+    pictures: list[H264Picture] = []
     for group, (start, end) in enumerate(pairwise([*starts, len(headers)])):
         part = headers[start:end]
         _check_no_gap(part, 1 << sequence.frame_num_bits)
         counts = _order_counts(part, sequence)
         _check_reordering(counts, depth)
         places = {count: start + place for place, count in enumerate(sorted(counts))}
-        pictures += [Picture(places[count], group, part[index].reference) for index, count in enumerate(counts)]
+        pictures += [H264Picture(places[count], group, part[index].reference) for index, count in enumerate(counts)]
     return pictures
 
 
-def _check_no_gap(headers: list[Slice], modulus: int) -> None:
+def _check_no_gap(headers: list[SliceHeader], modulus: int) -> None:
     """frame_num is one more than that of the last reference picture (7.4.3)."""
     if headers[0].frame_num:
-        raise Doubt("an IDR picture whose frame_num is not 0")
+        raise UnprovableOrder("an IDR picture whose frame_num is not 0")
     last = 0
     for header in headers[1:]:
         if header.frame_num != (last + 1) % modulus:
-            raise Doubt("a reference picture is missing")
+            raise UnprovableOrder("a reference picture is missing")
         if header.reference:
             last = header.frame_num
 
 
-def _order_counts(headers: list[Slice], sequence: Sequence) -> list[int]:
+def _order_counts(headers: list[SliceHeader], sequence: SequenceParameters) -> list[int]:
     """Picture order counts: type 0 by 8.2.1.1; type 2 (8.2.1.3) is the order of the stream itself."""
     if sequence.order_type == 2:
         return list(range(len(headers)))
@@ -87,15 +87,15 @@ def _check_reordering(counts: list[int], depth: int) -> None:
     for count in counts:
         place = bisect(shown, count)
         if len(shown) - place > depth:
-            raise Held("pictures are reordered by more than the decoder holds back")
+            raise NeedsProbe("pictures are reordered by more than the decoder holds back")
         if place and shown[place - 1] == count:
-            raise Doubt("two pictures have the same place in the display order")
+            raise UnprovableOrder("two pictures have the same place in the display order")
         shown.insert(place, count)
     if shown[0] != counts[0]:
-        raise Doubt("a picture is shown before its IDR picture")
+        raise UnprovableOrder("a picture is shown before its IDR picture")
 
 
-def choose_packets(pictures: list[Picture], wanted: set[int]) -> list[int]:
+def choose_packets(pictures: list[H264Picture], wanted: set[int]) -> list[int]:
     """Which packets must be decoded for the wanted pictures (display indices), in the order of the stream.
 
     The first packet always: encoders write there what decoders need to know of them.

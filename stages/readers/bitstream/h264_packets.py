@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from .bits import Doubt
-from .h264_parameters import PictureSet, Sequence, read_picture_set, read_sequence
-from .h264_slices import IDR, Slice, read_slice
+from .bits import UnprovableOrder
+from .h264_parameters import PictureParameters, SequenceParameters, read_picture_parameters, read_sequence_parameters
+from .h264_slices import IDR, SliceHeader, read_slice_header
 
 _SLICE, _MESSAGES, _SEQUENCE, _PICTURES, _DELIMITER, _FILLER = 1, 6, 7, 8, 9, 12
 # A recovery point (6) changes nothing after an IDR picture, with which all videos here must begin.
 _UNSURE_MESSAGES = {47: "a display orientation"}
 
 
-class Parser:
+class H264Parser:
     """Reads the packets of one stream in their order.
 
     extradata: the codec's private data: an avcC box (ISO/IEC 14496-15, 5.3.3.1) or NAL units after start codes.
     """
 
     def __init__(self, extradata: bytes) -> None:
-        self._sequences: dict[int, Sequence] = {}
-        self._pictures: dict[int, PictureSet] = {}
+        self._sequences: dict[int, SequenceParameters] = {}
+        self._pictures: dict[int, PictureParameters] = {}
         self._known: set[bytes] = set()
         self._begun = False
         self._length_size = 0
@@ -31,28 +31,28 @@ class Parser:
             self._add(unit)
 
     @property
-    def sequence(self) -> Sequence:
-        """The one sequence parameter set. Raises Doubt where there is none."""
+    def sequence(self) -> SequenceParameters:
+        """The one sequence parameter set. Raises UnprovableOrder where there is none."""
         for sequence in self._sequences.values():
             return sequence
-        raise Doubt("no sequence parameter set")
+        raise UnprovableOrder("no sequence parameter set")
 
-    def read(self, packet: bytes) -> Slice:
-        """The header of the one picture in a packet. Raises Doubt where it holds anything else."""
-        slices: list[Slice] = []
+    def read(self, packet: bytes) -> SliceHeader:
+        """The header of the one picture in a packet. Raises UnprovableOrder where it holds anything else."""
+        slices: list[SliceHeader] = []
         units = _split_by_length(packet, self._length_size) if self._length_size else _split_at_codes(packet)
         for unit in units:
             kind = unit[0] & 31
             if unit[0] & 0x80:
-                raise Doubt("a NAL unit is marked as damaged")
+                raise UnprovableOrder("a NAL unit is marked as damaged")
             if kind in {_SLICE, IDR}:
-                slices.append(read_slice(unit, self._sequences, self._pictures))
+                slices.append(read_slice_header(unit, self._sequences, self._pictures))
             elif kind in {_SEQUENCE, _PICTURES}:
                 self._add(unit)
             elif kind == _MESSAGES:
                 _check_messages(unit)
             elif kind not in {_DELIMITER, _FILLER}:
-                raise Doubt(f"a NAL unit of type {kind}")
+                raise UnprovableOrder(f"a NAL unit of type {kind}")
         _check_one_picture(slices)
         self._begun = True
         return slices[0]
@@ -63,16 +63,16 @@ class Parser:
         if unit in self._known:
             return
         if self._begun:
-            raise Doubt("the parameters change in mid stream")
+            raise UnprovableOrder("the parameters change in mid stream")
         self._known.add(unit)
         if unit[0] & 31 == _SEQUENCE:
-            sequence = read_sequence(unit)
+            sequence = read_sequence_parameters(unit)
             self._sequences[sequence.id] = sequence
         else:
-            pictures = read_picture_set(unit)
+            pictures = read_picture_parameters(unit)
             self._pictures[pictures.id] = pictures
         if len(self._sequences) + len(self._pictures) != len(self._known) or len(self._sequences) > 1:
-            raise Doubt("several sequence parameter sets")
+            raise UnprovableOrder("several sequence parameter sets")
 
 
 def length_size(codec: str, extradata: bytes) -> int:
@@ -90,7 +90,7 @@ def is_whole(packet: bytes, size: int) -> bool:
     """Whether NAL units with lengths of `size` bytes fill a packet exactly; where not, decoders give up at it."""
     try:
         _split_by_length(packet, size)
-    except Doubt:
+    except UnprovableOrder:
         return False
     return True
 
@@ -106,7 +106,7 @@ def _split_box(box: bytes) -> tuple[int, list[bytes]]:
             place = start + int.from_bytes(box[place:start], "big")
             units.append(box[start:place])
     if place > len(box) or not all(units):
-        raise Doubt("the avcC box is cut off")
+        raise UnprovableOrder("the avcC box is cut off")
     return (box[4] & 3) + 1, units
 
 
@@ -117,7 +117,7 @@ def _split_by_length(packet: bytes, size: int) -> list[bytes]:
         start = place + size
         place = start + int.from_bytes(packet[place:start], "big")
         if not start < place <= len(packet):
-            raise Doubt("a packet is not made of whole NAL units")
+            raise UnprovableOrder("a packet is not made of whole NAL units")
         units.append(packet[start:place])
     return units
 
@@ -125,16 +125,16 @@ def _split_by_length(packet: bytes, size: int) -> list[bytes]:
 def _split_at_codes(data: bytes) -> list[bytes]:
     before, *units = data.split(b"\0\0\1")
     if before.strip(b"\0") or not all(units):
-        raise Doubt("a packet is not made of whole NAL units")
+        raise UnprovableOrder("a packet is not made of whole NAL units")
     return units
 
 
-def _check_one_picture(slices: list[Slice]) -> None:
+def _check_one_picture(slices: list[SliceHeader]) -> None:
     if not slices or not slices[0].first:
-        raise Doubt("a packet does not begin a picture")
+        raise UnprovableOrder("a packet does not begin a picture")
     for part in slices[1:]:
         if part.first or part.picture != slices[0].picture:
-            raise Doubt("a packet holds more than one picture")
+            raise UnprovableOrder("a packet holds more than one picture")
 
 
 def _check_messages(unit: bytes) -> None:
@@ -145,7 +145,7 @@ def _check_messages(unit: bytes) -> None:
         kind, place = _number(payload, place)
         size, place = _number(payload, place)
         if kind in _UNSURE_MESSAGES:
-            raise Doubt(_UNSURE_MESSAGES[kind])
+            raise UnprovableOrder(_UNSURE_MESSAGES[kind])
         place += size
 
 

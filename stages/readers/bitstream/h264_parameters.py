@@ -1,20 +1,20 @@
 """The parameter sets of an H.264 video, as far as its slice headers need them.
 
 ITU-T H.264 (08/2021), 7.3.2.1 sequence parameter set, 7.3.2.2 picture parameter set, E.1.1 VUI. Whatever is unusual
-(fields, picture order type 1, slice groups, separate colour planes) raises `Doubt`.
+(fields, picture order type 1, slice groups, separate colour planes) raises `UnprovableOrder`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .bits import Bits, Doubt
+from .bits import BitReader, UnprovableOrder
 
 _HIGH_PROFILES = {44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244}
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
+class SequenceParameters:
     """What slice headers need from the sequence parameter set.
 
     extra_qp: by how much a bit depth over 8 widens the range of QP. order_bits: 0 for picture order type 2.
@@ -31,7 +31,7 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSet:
+class PictureParameters:
     """What slice headers need from a picture parameter set; `weighted` is by slice type P, B."""
 
     id: int
@@ -45,9 +45,9 @@ class PictureSet:
     redundant: bool
 
 
-def read_sequence(nal: bytes) -> Sequence:
+def read_sequence_parameters(nal: bytes) -> SequenceParameters:
     """Read a sequence parameter set, NAL header included."""
-    bits = Bits(nal[1:])
+    bits = BitReader(nal[1:])
     profile = bits.u(8)
     bits.u(16)
     number = bits.ue(31)
@@ -55,25 +55,25 @@ def read_sequence(nal: bytes) -> Sequence:
     frame_num_bits = bits.ue(12) + 4
     order_type = bits.ue(2)
     if order_type == 1:
-        raise Doubt("picture order type 1")
+        raise UnprovableOrder("picture order type 1")
     order_bits = bits.ue(12) + 4 if order_type == 0 else 0
     bits.ue(16)  # max_num_ref_frames
     bits.flag()  # gaps_in_frame_num_value_allowed_flag
     bits.skip_ue(2)  # size in macroblocks
     if not bits.flag():
-        raise Doubt("interlaced video")
+        raise UnprovableOrder("interlaced video")
     bits.flag()  # direct_8x8_inference_flag
     if bits.flag():
         bits.skip_ue(4)  # cropping
     reorder = _reorder(bits) if bits.flag() else None
-    return Sequence(number, has_chroma, extra_qp, frame_num_bits, order_type, order_bits, reorder)
+    return SequenceParameters(number, has_chroma, extra_qp, frame_num_bits, order_type, order_bits, reorder)
 
 
-def _chroma(bits: Bits) -> tuple[bool, int]:
+def _chroma(bits: BitReader) -> tuple[bool, int]:
     """Whether there is chroma, and what the bit depth adds to QP."""
     chroma = bits.ue(3)
     if chroma == 3 and bits.flag():
-        raise Doubt("separate colour planes")
+        raise UnprovableOrder("separate colour planes")
     extra_qp = 6 * bits.ue(6)
     bits.ue(6)
     bits.flag()
@@ -84,7 +84,7 @@ def _chroma(bits: Bits) -> tuple[bool, int]:
     return chroma != 0, extra_qp
 
 
-def _skip_scaling_list(bits: Bits, size: int) -> None:
+def _skip_scaling_list(bits: BitReader, size: int) -> None:
     last = following = 8
     for _ in range(size):
         if following:
@@ -92,7 +92,7 @@ def _skip_scaling_list(bits: Bits, size: int) -> None:
         last = following or last
 
 
-def _reorder(bits: Bits) -> int | None:
+def _reorder(bits: BitReader) -> int | None:
     """max_num_reorder_frames of the VUI."""
     if bits.flag() and bits.u(8) == 255:  # sample aspect ratio
         bits.u(32)
@@ -119,7 +119,7 @@ def _reorder(bits: Bits) -> int | None:
     return reorder
 
 
-def _skip_buffer_model(bits: Bits) -> None:
+def _skip_buffer_model(bits: BitReader) -> None:
     """The parameters of the hypothetical reference decoder (E.1.2)."""
     count = bits.ue(31) + 1
     bits.u(8)
@@ -129,17 +129,19 @@ def _skip_buffer_model(bits: Bits) -> None:
     bits.u(20)
 
 
-def read_picture_set(nal: bytes) -> PictureSet:
+def read_picture_parameters(nal: bytes) -> PictureParameters:
     """Read a picture parameter set, NAL header included."""
-    bits = Bits(nal[1:])
+    bits = BitReader(nal[1:])
     number, sequence = bits.ue(255), bits.ue(31)
     cabac, bottom_order = bits.flag(), bits.flag()
     if bits.ue():
-        raise Doubt("slice groups")
+        raise UnprovableOrder("slice groups")
     references = (bits.ue(31) + 1, bits.ue(31) + 1)
     weighted = (bits.flag(), bits.u(2) == 1)
     quantiser = 26 + bits.se(-62, 25)
     bits.se(-26, 25)
     bits.se(-12, 12)
     deblocking, _constrained, redundant = bits.flag(), bits.flag(), bits.flag()
-    return PictureSet(number, sequence, cabac, bottom_order, references, weighted, quantiser, deblocking, redundant)
+    return PictureParameters(
+        number, sequence, cabac, bottom_order, references, weighted, quantiser, deblocking, redundant
+    )

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .bits import Bits, Doubt
-from .h264_parameters import PictureSet, Sequence
+from .bits import BitReader, UnprovableOrder
+from .h264_parameters import PictureParameters, SequenceParameters
 
 HEADER_BYTES = 160  # no sane slice header is longer; running out of them is a doubt
 _MOST = 24  # bytes of nearly all of them; short numbers are read several times faster
@@ -19,7 +19,7 @@ IDR = 5  # nal_unit_type of a slice that needs nothing before it
 _B, _I = 1, 2
 
 
-class Slice(NamedTuple):
+class SliceHeader(NamedTuple):
     """What one slice says of its picture. first: it begins the picture. reference: other pictures refer to it."""
 
     first: bool
@@ -35,39 +35,48 @@ class Slice(NamedTuple):
         return self.reference, self.idr, self.frame_num, self.order_lsb, self.order_delta
 
 
-def read_slice(nal: bytes, sequences: Mapping[int, Sequence], picture_sets: Mapping[int, PictureSet]) -> Slice:
+def read_slice_header(
+    nal: bytes, sequences: Mapping[int, SequenceParameters], picture_sets: Mapping[int, PictureParameters]
+) -> SliceHeader:
     """Read a slice header; of the NAL unit only the first HEADER_BYTES are looked at."""
     try:
-        return _read(nal, Bits(nal[1:_MOST]), sequences, picture_sets)
-    except Doubt:
+        return _read(nal, BitReader(nal[1:_MOST]), sequences, picture_sets)
+    except UnprovableOrder:
         if len(nal) <= _MOST:
             raise
-        return _read(nal, Bits(nal[1:HEADER_BYTES]), sequences, picture_sets)
+        return _read(nal, BitReader(nal[1:HEADER_BYTES]), sequences, picture_sets)
 
 
-def _read(nal: bytes, bits: Bits, sequences: Mapping[int, Sequence], picture_sets: Mapping[int, PictureSet]) -> Slice:
+def _read(
+    nal: bytes,
+    bits: BitReader,
+    sequences: Mapping[int, SequenceParameters],
+    picture_sets: Mapping[int, PictureParameters],
+) -> SliceHeader:
     idr, reference = nal[0] & 31 == IDR, bool(nal[0] & 0x60)
     first = bits.ue(1 << 24) == 0
     kind = bits.ue(9) % 5
     pictures = picture_sets.get(bits.ue(255))
     sequence = sequences.get(pictures.sequence) if pictures else None
     if pictures is None or sequence is None:
-        raise Doubt("a slice refers to an unknown parameter set")
+        raise UnprovableOrder("a slice refers to an unknown parameter set")
     if kind > _I or (idr and not (kind == _I and reference)):
-        raise Doubt("a slice of an unusual kind")
+        raise UnprovableOrder("a slice of an unusual kind")
     frame_num = bits.u(sequence.frame_num_bits)
     if idr:
         bits.ue()  # idr_pic_id
     lsb = bits.u(sequence.order_bits)
     delta = bits.se(-(1 << 30), 1 << 30) if pictures.bottom_order and sequence.order_type == 0 else 0
     if pictures.redundant and bits.ue(127):
-        raise Doubt("redundant pictures")
+        raise UnprovableOrder("redundant pictures")
     if first:
         _check_rest(bits, kind, idr, reference, pictures, sequence)
-    return Slice(first, reference, idr, frame_num, lsb, delta)
+    return SliceHeader(first, reference, idr, frame_num, lsb, delta)
 
 
-def _check_rest(bits: Bits, kind: int, idr: bool, reference: bool, pictures: PictureSet, sequence: Sequence) -> None:
+def _check_rest(
+    bits: BitReader, kind: int, idr: bool, reference: bool, pictures: PictureParameters, sequence: SequenceParameters
+) -> None:
     """The header after what tells pictures apart. Damage to it in a later slice costs no picture: that is mended."""
     if kind != _I:
         _read_references(bits, kind, pictures, sequence.has_chroma)
@@ -78,7 +87,7 @@ def _check_rest(bits: Bits, kind: int, idr: bool, reference: bool, pictures: Pic
     _read_quantiser(bits, pictures, sequence.extra_qp)
 
 
-def _read_references(bits: Bits, kind: int, pictures: PictureSet, has_chroma: bool) -> None:
+def _read_references(bits: BitReader, kind: int, pictures: PictureParameters, has_chroma: bool) -> None:
     """Lists of reference pictures: their lengths, their reordering (7.3.3.1), their weights (7.3.3.2)."""
     lists = 2 if kind == _B else 1
     if kind == _B:
@@ -87,7 +96,7 @@ def _read_references(bits: Bits, kind: int, pictures: PictureSet, has_chroma: bo
     if bits.flag():
         counts = tuple(bits.ue(31) + 1 for _list in range(lists))
     if max(counts) > 16:
-        raise Doubt("more reference pictures than a frame may have")
+        raise UnprovableOrder("more reference pictures than a frame may have")
     for count in counts:
         if bits.flag():
             _read_reordering(bits, count)
@@ -95,15 +104,15 @@ def _read_references(bits: Bits, kind: int, pictures: PictureSet, has_chroma: bo
         _read_weights(bits, sum(counts), has_chroma)
 
 
-def _read_reordering(bits: Bits, count: int) -> None:
+def _read_reordering(bits: BitReader, count: int) -> None:
     for _entry in range(count + 1):
         if bits.ue(3) == 3:
             return
         bits.ue()
-    raise Doubt("a reference list is reordered without end")
+    raise UnprovableOrder("a reference list is reordered without end")
 
 
-def _read_weights(bits: Bits, references: int, has_chroma: bool) -> None:
+def _read_weights(bits: BitReader, references: int, has_chroma: bool) -> None:
     bits.skip_ue(2 if has_chroma else 1, 7)
     for _reference in range(references):
         if bits.flag():
@@ -112,11 +121,11 @@ def _read_weights(bits: Bits, references: int, has_chroma: bool) -> None:
             bits.skip_se(4, -128, 127)
 
 
-def _read_marking(bits: Bits, idr: bool) -> None:
-    """Which reference pictures are kept (7.3.3.3). Raises Doubt for what drops pictures or resets their order."""
+def _read_marking(bits: BitReader, idr: bool) -> None:
+    """Which reference pictures are kept (7.3.3.3). Raises UnprovableOrder where pictures are dropped."""
     if idr:
         if bits.u(2):
-            raise Doubt("an IDR picture drops earlier ones or is a long-term reference")
+            raise UnprovableOrder("an IDR picture drops earlier ones or is a long-term reference")
         return
     if not bits.flag():
         return
@@ -125,15 +134,15 @@ def _read_marking(bits: Bits, idr: bool) -> None:
         if operation == 0:
             return
         if operation == 5:
-            raise Doubt("a picture resets the picture order")
+            raise UnprovableOrder("a picture resets the picture order")
         if operation in {1, 3}:
             bits.ue(1 << 31)
         if operation != 1:
             bits.ue(15)
-    raise Doubt("memory operations without end")
+    raise UnprovableOrder("memory operations without end")
 
 
-def _read_quantiser(bits: Bits, pictures: PictureSet, extra_qp: int) -> None:
+def _read_quantiser(bits: BitReader, pictures: PictureParameters, extra_qp: int) -> None:
     base = pictures.quantiser + extra_qp
     bits.se(-base, 51 + extra_qp - base)
     if pictures.deblocking and bits.ue(2) != 1:

@@ -2,7 +2,8 @@
 
 ISO/IEC 14496-2:2004, 6.2.3 VideoObjectLayer, 6.2.5 VideoObjectPlane. As in `order`, the display order is accepted only
 where it can be proved that a sequential decode puts out one picture a packet, in that order. Whatever is unusual
-(packed B-pictures, pictures that are not coded, sprites, data partitions) raises `Doubt`, and so do B-pictures in
+(packed B-pictures, pictures that are not coded, sprites, data partitions) raises `UnprovableOrder`, and so do
+B-pictures in
 interlaced video: FFmpeg's rounding there depends on the times of all pictures before.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .bits import Bits, Doubt
+from .bits import BitReader, UnprovableOrder
 
 _I, _B = 0, 2  # vop_coding_type; 1 is P
 _LAYERS, _OBJECTS, _USER, _GROUP, _PICTURE = range(0x20, 0x30), range(0x20), 0xB2, 0xB3, 0xB6
@@ -18,7 +19,7 @@ _PLAIN = frozenset({*_OBJECTS, *_LAYERS, 0xB0, 0xB5, _USER})  # headers that mus
 _HEADER_BYTES = 24
 
 
-class Layer(NamedTuple):
+class VideoObjectLayer(NamedTuple):
     """What picture headers need from the video object layer.
 
     resolution: ticks a second. delays: the decoder holds one picture back; without, there may be no B-pictures.
@@ -45,17 +46,17 @@ class VopParser:
 
     def __init__(self, extradata: bytes) -> None:
         self._known: set[bytes] = set()
-        self._layer: Layer | None = None
+        self._layer: VideoObjectLayer | None = None
         self._clock = _Clock()
         self._kinds: list[int] = []
         self._references = 0
         for unit in _split(extradata):
             if unit[0] not in _PLAIN:
-                raise Doubt("a picture in the codec's private data")
+                raise UnprovableOrder("a picture in the codec's private data")
             self._add(unit)
 
     def read(self, packet: bytes) -> None:
-        """Take in a packet, which must be one coded picture. Raises Doubt where it is anything else."""
+        """Take in a packet, which must be one coded picture. Raises UnprovableOrder where it is anything else."""
         count = len(self._kinds)
         for unit in _split(packet):
             if unit[0] == _PICTURE and count == len(self._kinds):
@@ -65,14 +66,14 @@ class VopParser:
             elif unit[0] in _PLAIN and count == len(self._kinds):
                 self._add(unit)
             else:
-                raise Doubt("a packet that is not one picture")
+                raise UnprovableOrder("a packet that is not one picture")
         if len(self._kinds) == count:
-            raise Doubt("a packet without a picture")
+            raise UnprovableOrder("a packet without a picture")
 
     def pictures(self) -> list[Vop]:
-        """All pictures in the order of the stream. Raises Doubt where there is none."""
+        """All pictures in the order of the stream. Raises UnprovableOrder where there is none."""
         if not self._kinds:
-            raise Doubt("no pictures")
+            raise UnprovableOrder("no pictures")
         places: list[int] = [0] * len(self._kinds)
         held, shown = 0, 0
         for index, kind in enumerate(self._kinds[1:], 1):  # a reference is shown when the next one comes
@@ -87,21 +88,21 @@ class VopParser:
         if unit in self._known:
             return
         if self._kinds:
-            raise Doubt("the headers change in mid stream")
+            raise UnprovableOrder("the headers change in mid stream")
         if unit[0] == _USER and unit[1:5] == b"DivX" and unit.endswith(b"p"):
-            raise Doubt("packed B-pictures")
+            raise UnprovableOrder("packed B-pictures")
         self._known.add(unit)
         if unit[0] in _LAYERS:
             if self._layer:
-                raise Doubt("several video object layers")
-            self._layer = _read_layer(Bits(unit[1:]))
+                raise UnprovableOrder("several video object layers")
+            self._layer = _read_layer(BitReader(unit[1:]))
 
     def _picture(self, unit: bytes) -> int:
         """vop_coding_type, of a header that is sound to its end."""
         layer = self._layer
         if layer is None:
-            raise Doubt("no video object layer")
-        bits = Bits(unit[1:_HEADER_BYTES])
+            raise UnprovableOrder("no video object layer")
+        bits = BitReader(unit[1:_HEADER_BYTES])
         kind = bits.u(2)
         self._check_kind(kind, layer)
         seconds = 0
@@ -112,18 +113,20 @@ class VopParser:
         _marker(bits)
         self._clock.tick(kind, seconds, ticks, layer.resolution)
         if not bits.flag():
-            raise Doubt("a picture that is not coded")
+            raise UnprovableOrder("a picture that is not coded")
         _check_rest(bits, kind, layer.interlaced)
         return kind
 
-    def _check_kind(self, kind: int, layer: Layer) -> None:
+    def _check_kind(self, kind: int, layer: VideoObjectLayer) -> None:
         """The first picture is an I-picture; a B-picture needs two before it and a decoder that holds one back."""
         if kind > _B:
-            raise Doubt("a sprite")
+            raise UnprovableOrder("a sprite")
         if not self._kinds and kind != _I:
-            raise Doubt("the video does not begin with an I-picture")
+            raise UnprovableOrder("the video does not begin with an I-picture")
         if kind == _B and (layer.interlaced or not layer.delays or self._references < 2):
-            raise Doubt("a B-picture that decoders may leave out, or that depends on more than its references")
+            raise UnprovableOrder(
+                "a B-picture that decoders may leave out, or that depends on more than its references"
+            )
         self._references += kind != _B
 
 
@@ -135,17 +138,17 @@ class _Clock:
 
     def set(self, unit: bytes) -> None:
         """A group header (6.2.4) says the time."""
-        bits = Bits(unit[1:])
+        bits = BitReader(unit[1:])
         hours, minutes = bits.u(5), bits.u(6)
         _marker(bits)
         self.base = bits.u(6) + 60 * (minutes + 60 * hours)
 
     def tick(self, kind: int, seconds: int, ticks: int, resolution: int) -> None:
-        """A picture's time. Raises Doubt for a B-picture outside its references."""
+        """A picture's time. Raises UnprovableOrder for a B-picture outside its references."""
         if kind == _B:
             behind = self.last - ((self.last_base + seconds) * resolution + ticks)
             if not 0 < behind < self.gap:
-                raise Doubt("a B-picture that does not lie between its references")
+                raise UnprovableOrder("a B-picture that does not lie between its references")
             return
         self.last_base, self.base = self.base, self.base + seconds
         time = self.base * resolution + ticks
@@ -171,23 +174,23 @@ def choose_vops(pictures: list[Vop], wanted: set[int]) -> list[int]:
 def _split(data: bytes) -> list[bytes]:
     before, *units = data.split(b"\0\0\1")
     if before.strip(b"\0") or not all(units):
-        raise Doubt("a packet that does not begin with a start code")
+        raise UnprovableOrder("a packet that does not begin with a start code")
     return units
 
 
-def _marker(bits: Bits) -> None:
+def _marker(bits: BitReader) -> None:
     if not bits.flag():
-        raise Doubt("a marker is missing")
+        raise UnprovableOrder("a marker is missing")
 
 
-def _check_rest(bits: Bits, kind: int, interlaced: bool) -> None:
+def _check_rest(bits: BitReader, kind: int, interlaced: bool) -> None:
     """What follows vop_coded; a decoder refuses a quantiser or a range of motion of 0."""
     bits.u((kind == 1) + 3 + 2 * interlaced)  # rounding, threshold of intra DC, field order
     if not bits.u(5) or any(not bits.u(3) for _direction in range(kind)):
-        raise Doubt("a header holds a number out of range")
+        raise UnprovableOrder("a header holds a number out of range")
 
 
-def _read_layer(bits: Bits) -> Layer:
+def _read_layer(bits: BitReader) -> VideoObjectLayer:
     """The video object layer (6.2.3), as far as it says what pictures have in their headers."""
     bits.u(1)
     bits.u(8)
@@ -199,12 +202,12 @@ def _read_layer(bits: Bits) -> Layer:
         bits.u(16)
     delays = _read_control(bits)
     if bits.u(2):
-        raise Doubt("a shape that is not a rectangle")
+        raise UnprovableOrder("a shape that is not a rectangle")
     _marker(bits)
     resolution = bits.u(16)
     _marker(bits)
     if not resolution:
-        raise Doubt("a header holds a number out of range")
+        raise UnprovableOrder("a header holds a number out of range")
     if bits.flag():  # fixed rate
         bits.u(max((resolution - 1).bit_length(), 1))
     for _side in range(2):
@@ -213,10 +216,10 @@ def _read_layer(bits: Bits) -> Layer:
     _marker(bits)
     interlaced = bits.flag()
     _read_tools(bits, version)
-    return Layer(resolution, delays, interlaced)
+    return VideoObjectLayer(resolution, delays, interlaced)
 
 
-def _read_control(bits: Bits) -> bool:
+def _read_control(bits: BitReader) -> bool:
     """vol_control_parameters: whether the decoder is told to hold a picture back."""
     if not bits.flag():
         return False
@@ -227,13 +230,13 @@ def _read_control(bits: Bits) -> bool:
     return delays
 
 
-def _read_tools(bits: Bits, version: int) -> None:
-    """Raises Doubt for what would put more into the pictures' headers, or other pictures into the stream."""
+def _read_tools(bits: BitReader, version: int) -> None:
+    """Raises UnprovableOrder for what would put more into the pictures' headers, or other pictures into the stream."""
     bits.u(1)  # overlapped motion
     if bits.u(1 if version == 1 else 2):
-        raise Doubt("sprites")
+        raise UnprovableOrder("sprites")
     if bits.flag():
-        raise Doubt("not 8 bits")
+        raise UnprovableOrder("not 8 bits")
     if bits.flag():
         for _matrix in range(2):
             if bits.flag():
@@ -241,15 +244,15 @@ def _read_tools(bits: Bits, version: int) -> None:
     if version != 1:
         bits.u(1)  # quarter samples
     if not bits.flag():
-        raise Doubt("an estimate of complexity")
+        raise UnprovableOrder("an estimate of complexity")
     bits.u(1)  # resync markers
     if bits.flag():
-        raise Doubt("data partitions")
+        raise UnprovableOrder("data partitions")
     if (version != 1 and bits.u(2)) or bits.flag():
-        raise Doubt("new predictions, a reduced size, or several layers")
+        raise UnprovableOrder("new predictions, a reduced size, or several layers")
 
 
-def _skip_matrix(bits: Bits) -> None:
+def _skip_matrix(bits: BitReader) -> None:
     for _number in range(64):
         if not bits.u(8):
             return

@@ -16,7 +16,7 @@ from star.pipeline.recipe import schema as recipes
 from star.stages.decode import open_video
 from star.stages.pose import mmpose_compat
 from star.stages.pose.detector import Detector
-from star.stages.pose.people import linked, present
+from star.stages.pose.people import link_people, valid_boxes
 
 pytestmark = pytest.mark.filterwarnings("ignore:The metainfo config file")  # mmpose looks in the current folder first
 
@@ -40,7 +40,7 @@ def test_joints_of_detected_people_are_those_of_mmpose(
     stages = plan(recipe).stages
     places = stages["pose"].places
     assert len(places) == 2
-    infer = mmpose_compat.module("mmpose.apis").inference_topdown
+    infer = mmpose_compat.import_module("mmpose.apis").inference_topdown
     detector = Detector(MOBILE, everyone)
     for clip, place in places.items():
         [joints] = stages["pose"].shelf.read([place], "keypoints")
@@ -48,8 +48,8 @@ def test_joints_of_detected_people_are_those_of_mmpose(
         with open_video(tmp_path / "films" / clip[0]) as video:
             frames = dict(video.frames(sorted(set(index.tolist()))))
         seen = np.stack([frames[number] for number in index.tolist()])
-        boxes = linked(detector.find(seen, (seen.shape[2], seen.shape[1])), 2)
-        there = present(boxes)
+        boxes = link_people(detector.find(seen, (seen.shape[2], seen.shape[1])), 2)
+        there = valid_boxes(boxes)
         assert there.any()
         assert not joints[~there].any()
         for t, person in np.argwhere(there):

@@ -12,8 +12,8 @@ from star.pipeline.datasets.base import Video
 from star.pipeline.extraction.video_task import Reading, read
 from star.pipeline.planning.graph import graph
 from star.pipeline.recipe import schema as recipes
-from star.stages.cropping import Crop, cut
-from star.stages.decode import Decode, open_video
+from star.stages.cropping import Crop, crop_frame
+from star.stages.decode import DecodeStage, open_video
 
 SIZE, VIEWS = 32, (0, 1, 2)
 
@@ -31,11 +31,11 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Reading:
         keypoints[view][..., 0] = np.linspace(10, 10 + side, 13)
         keypoints[view][..., 1] = np.linspace(12, 12 + side, 13)
     video = Video("a", 0, "train", folder)
-    return Reading(video, "videos", VIEWS, Decode(), Crop("person"), SIZE, keypoints=keypoints)
+    return Reading(video, "videos", VIEWS, DecodeStage(), Crop("person"), SIZE, keypoints=keypoints)
 
 
 def test_exact_frames_are_opencvs(job: Reading) -> None:
-    """By default every frame is decoded in full and cut: bit for bit what `cut` makes of it."""
+    """By default every frame is decoded in full and cut: bit for bit what `crop_frame` makes of it."""
     found = read(job)
     for view in VIEWS:
         arrays = found.chosen[view]
@@ -43,7 +43,7 @@ def test_exact_frames_are_opencvs(job: Reading) -> None:
         with open_video(job.video.media) as video:
             frames = dict(video.frames(arrays["frame_index"]))
         for step, index in enumerate(arrays["frame_index"]):
-            expected = cut(frames[int(index)], region, SIZE, flip=bool(arrays["flip"]))
+            expected = crop_frame(frames[int(index)], region, SIZE, flip=bool(arrays["flip"]))
             assert np.array_equal(found.frames[view][step], expected)
 
 

@@ -19,7 +19,7 @@ from star.pipeline.planning.joint_layout import check, for_other_source
 from star.pipeline.planning.plan import Plan, plan
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.visualization.clip_figure import limbs
-from star.stages.skeleton_mapping import convert
+from star.stages.skeleton_mapping import convert_joints
 from star.stages.skeletons import COCO, H36M, NTU, PENN_ACTION
 
 pytestmark = pytest.mark.filterwarnings("ignore:The metainfo config file")  # mmpose looks in the current folder first
@@ -103,7 +103,7 @@ def test_annotated_joints_in_another_layout(small: Path) -> None:
     own, converted = map(keypoints, poses)
     assert own.keys() == converted.keys()
     for clip, joints in converted.items():
-        np.testing.assert_allclose(joints, convert(own[clip], PENN_ACTION, H36M), atol=1e-3)
+        np.testing.assert_allclose(joints, convert_joints(own[clip], PENN_ACTION, H36M), atol=1e-3)
     shelf = poses[1].stages["heatmaps"].shelf
     assert shelf.segment(shelf.segments()[0]).read("joint_heatmap").shape[1:] == (16, 17, 8, 8)
     assert skeleton_of(poses[1])["joints"] == list(H36M.joints)
@@ -120,7 +120,7 @@ def test_segments_name_the_layout_of_estimated_joints(ntu: Path, poses: dict[str
     converted = keypoints(poses["mmpose"])
     for clip, joints in keypoints(own).items():
         assert joints.shape == (16, 2, 17, 3)
-        np.testing.assert_allclose(converted[clip], convert(joints, COCO, NTU), atol=1e-3)
+        np.testing.assert_allclose(converted[clip], convert_joints(joints, COCO, NTU), atol=1e-3)
 
 
 def test_both_sources_give_the_numbers_of_each(poses: dict[str, Plan]) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.models.video import mc3_18
 
-from star.stages.backbone.fused import Convolution, Layer
+from star.stages.backbone.fused import FusedConvolution, FusedLayer
 
 CPU = torch.device("cpu")
 
@@ -32,13 +32,13 @@ def clip(channels):
 def test_a_layer_is_what_it_was(trained, name, channels):
     """In float32 the same up to rounding: convolutions alone, blocks with and without a way around them."""
     x, layer = clip(channels), getattr(trained, name)
-    torch.testing.assert_close(Layer(layer, torch.float32, CPU)(x), layer(x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(FusedLayer(layer, torch.float32, CPU)(x), layer(x), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "channels"), [("layer1", 64), ("layer2", 64)])
 def test_what_is_needed_afterwards_is_kept(trained, name, channels):
     """A layer whose input nobody wants may write over it, and gives the same bits."""
-    x, layer = clip(channels), Layer(getattr(trained, name), torch.bfloat16, CPU)
+    x, layer = clip(channels), FusedLayer(getattr(trained, name), torch.bfloat16, CPU)
     x = x.bfloat16()
     before = x.clone()
     kept = layer(x, keep=True)
@@ -52,7 +52,7 @@ def test_bfloat16_loses_no_more_than_it_did(trained):
     exact = trained.layer2(trained.layer1(x))
     with torch.autocast("cpu", torch.bfloat16):
         before = trained.layer2(trained.layer1(x)).float()
-    first, second = (Layer(layer, torch.bfloat16, CPU) for layer in (trained.layer1, trained.layer2))
+    first, second = (FusedLayer(layer, torch.bfloat16, CPU) for layer in (trained.layer1, trained.layer2))
     now = second(first(x.bfloat16())).float()
     assert (now - exact).norm() < 1.1 * (before - exact).norm()
 
@@ -60,8 +60,8 @@ def test_bfloat16_loses_no_more_than_it_did(trained):
 @pytest.mark.parametrize("positive", [True, False])
 def test_without_onednns_help(trained, positive):
     """Step by step, as on a GPU, it is the same as at once."""
-    together = Convolution(trained.layer1[0].conv1, torch.float32, CPU)
-    steps = Convolution(trained.layer1[0].conv1, torch.float32, CPU)
+    together = FusedConvolution(trained.layer1[0].conv1, torch.float32, CPU)
+    steps = FusedConvolution(trained.layer1[0].conv1, torch.float32, CPU)
     assert together.fused
     steps.fused = False
     x, onto = clip(64), clip(64)

@@ -8,7 +8,7 @@ from torchvision.models.video import mc3_18
 
 from star.errors import MachineError, WeightsError
 from star.stages.backbone.mc3 import load
-from star.stages.backbone.network import LAYERS, Backbone, Network
+from star.stages.backbone.network import LAYERS, BackboneNetwork, BackboneStage
 from star.stages.weights import sha256
 
 ARRAYS = ("global_grid", "local_map")
@@ -20,7 +20,7 @@ def clips(count, frames=2, size=32, seed=0):
 
 
 def small(**settings):
-    return Backbone(**{"weights": "random", "size": 32, **settings})
+    return BackboneStage(**{"weights": "random", "size": 32, **settings})
 
 
 def torchvision_features(state, frames, layers):
@@ -40,7 +40,7 @@ def relative(found, expected):
 @pytest.fixture(scope="module")
 def seeded():
     """The small network of the other tests, in batches of 4."""
-    return Network(small(), batch=4)
+    return BackboneNetwork(small(), batch=4)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_features_are_torchvisions(trained, tmp_path, precision, tolerance):
     torch.save(trained, file)
     frames = clips(2)
     stage = small(weights=sha256(file), precision=precision)
-    found = Network(stage, file=file, batch=2)(frames)
+    found = BackboneNetwork(stage, file=file, batch=2)(frames)
     expected = torchvision_features(trained, frames, {"layer4": "global_grid", "layer2": "local_map"})
     for name in ARRAYS:
         assert found[name].dtype == np.float16
@@ -73,10 +73,10 @@ def test_features_are_torchvisions(trained, tmp_path, precision, tolerance):
 
 def test_shapes_at_112():
     """The shapes of the table in docs/method.md, "Backbone", as the other stages and the training count on them."""
-    features = Network(Backbone(weights="random"), batch=1)(clips(1, frames=2, size=112))
+    features = BackboneNetwork(BackboneStage(weights="random"), batch=1)(clips(1, frames=2, size=112))
     assert features["global_grid"].shape == (1, 2, 512, 7, 7)
     assert features["local_map"].shape == (1, 2, 128, 28, 28)
-    assert all(features[name].dtype == Backbone.arrays[name].dtype for name in ARRAYS)
+    assert all(features[name].dtype == BackboneStage.arrays[name].dtype for name in ARRAYS)
     assert all(np.isfinite(features[name]).all() for name in ARRAYS)
 
 
@@ -91,7 +91,7 @@ def test_shapes_at_112():
 def test_other_layers(global_layer, local_layer, shapes):
     """Any layer can be kept; `grid` tells the sides beforehand, and nothing deeper than needed is run."""
     stage = small(global_layer=global_layer, local_layer=local_layer)
-    network = Network(stage, batch=1)
+    network = BackboneNetwork(stage, batch=1)
     features = network(clips(1))
     assert [features[name].shape[2:] for name in ARRAYS] == list(shapes)
     assert [stage.grid(global_layer), stage.grid(local_layer)] == [shape[-1] for shape in shapes]
@@ -101,15 +101,15 @@ def test_other_layers(global_layer, local_layer, shapes):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_that_is_kept_is_not_written_over(layer):
     """Each of the layers, kept beside the last, is what it is as the last one itself."""
-    beside = Network(small(local_layer=layer), batch=1)(clips(1))["local_map"]
-    last = Network(small(global_layer=layer, local_layer=layer), batch=1)(clips(1))["global_grid"]
+    beside = BackboneNetwork(small(local_layer=layer), batch=1)(clips(1))["local_map"]
+    last = BackboneNetwork(small(global_layer=layer, local_layer=layer), batch=1)(clips(1))["global_grid"]
     assert np.array_equal(beside, last)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 def test_features_do_not_depend_on_company(precision):
     """Alone, in a full batch, at another place of it or across batches: a clip's features are the same bits."""
-    network = Network(small(precision=precision), batch=4)
+    network = BackboneNetwork(small(precision=precision), batch=4)
     frames = clips(6)
     together = network(frames)
     for name in ARRAYS:
@@ -154,7 +154,7 @@ def test_float16_never_becomes_infinite(tmp_path, trained):
     loud = {name: tensor.clone() for name, tensor in trained.items()}
     loud["layer2.1.conv2.1.weight"] *= 1e6
     torch.save(loud, file)
-    features = Network(small(weights=sha256(file)), file=file, batch=1)(clips(1))
+    features = BackboneNetwork(small(weights=sha256(file)), file=file, batch=1)(clips(1))
     assert features["local_map"].max() == np.finfo(np.float16).max
 
 
@@ -166,7 +166,7 @@ def test_checkpoint_without_classifier(trained, tmp_path):
     for name, state in (("bare.pth", bare), ("tuned.pth", tuned)):
         torch.save(state, tmp_path / name)
         stage = small(weights=sha256(tmp_path / name))
-        features.append(Network(stage, file=tmp_path / name, batch=1)(clips(1))["global_grid"])
+        features.append(BackboneNetwork(stage, file=tmp_path / name, batch=1)(clips(1))["global_grid"])
     assert np.array_equal(*features)
 
 
@@ -176,19 +176,19 @@ def test_wrong_weights_are_refused(trained, tmp_path):
     torch.save({name: tensor for name, tensor in trained.items() if "layer4" not in name}, other)
     swapped.write_bytes(b"anything")
     with pytest.raises(WeightsError) as caught:
-        Network(small(weights=sha256(other)), file=swapped)
+        BackboneNetwork(small(weights=sha256(other)), file=swapped)
     expected = f"backbone.weights: {swapped} is not the file with sha256 {sha256(other)}; give that file"
     assert str(caught.value) == expected
     with pytest.raises(WeightsError) as caught:
-        Network(small(weights=sha256(other)), file=other)
+        BackboneNetwork(small(weights=sha256(other)), file=other)
     assert str(caught.value).startswith(f"{other}: belongs to another network than mc3_18: layer4.0.conv1.0.weight")
     with pytest.raises(WeightsError) as caught:
-        Network(small(weights="0" * 64))
+        BackboneNetwork(small(weights="0" * 64))
     expected = f"backbone.weights: {'0' * 64} is the sha256 of a file; name that file in the recipe"
     assert str(caught.value) == expected
 
 
-class Starved(Network):
+class Starved(BackboneNetwork):
     """A network on a device whose memory is full."""
 
     def _forward(self, frames):
@@ -205,10 +205,10 @@ def test_a_batch_too_large_for_the_device():
 
 def test_settings_hold_what_can_change_features():
     """The seed counts where it draws the weights, the margin where it cuts."""
-    assert Backbone(seed=1, margin=0.5).settings() == Backbone().settings()
-    assert Backbone(weights="random", seed=1).settings() != Backbone(weights="random").settings()
-    assert Backbone(crop="person", margin=0.5).settings() != Backbone(crop="person").settings()
-    assert Backbone().settings() == {
+    assert BackboneStage(seed=1, margin=0.5).settings() == BackboneStage().settings()
+    assert BackboneStage(weights="random", seed=1).settings() != BackboneStage(weights="random").settings()
+    assert BackboneStage(crop="person", margin=0.5).settings() != BackboneStage(crop="person").settings()
+    assert BackboneStage().settings() == {
         "model": "mc3_18", "weights": "kinetics400", "size": 112, "crop": {"crop": "frame"},
         "global_layer": "layer4", "local_layer": "layer2", "precision": "bfloat16",
     }  # fmt: skip

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from star.stages.pose import mmpose_compat
-from star.stages.pose.codecs import Dark, DarkUdp, Quarter, SimCC, batched
+from star.stages.pose.codecs import DarkDecoder, DarkUdpDecoder, QuarterPixelDecoder, SimCCDecoder, batch_decoder
 
 SIZE = 192, 256  # of the input, px: width, height
 
 
 def codec(name: str, **settings: Any) -> Any:
-    return getattr(mmpose_compat.module("mmpose.codecs"), name)(SIZE, **settings)
+    return getattr(mmpose_compat.import_module("mmpose.codecs"), name)(SIZE, **settings)
 
 
 def heatmap_codecs(size: tuple[int, int]) -> list[tuple[Any, type]]:
@@ -24,7 +24,11 @@ def heatmap_codecs(size: tuple[int, int]) -> list[tuple[Any, type]]:
     plain = codec("MSRAHeatmap", heatmap_size=size, sigma=2)
     dark = [codec("MSRAHeatmap", heatmap_size=size, sigma=2, unbiased=True, **blur) for blur in blurs]
     udp = [codec("UDPHeatmap", heatmap_size=size, **blur) for blur in blurs]
-    return [(plain, Quarter), *((one, Dark) for one in dark), *((one, DarkUdp) for one in udp)]
+    return [
+        (plain, QuarterPixelDecoder),
+        *((one, DarkDecoder) for one in dark),
+        *((one, DarkUdpDecoder) for one in udp),
+    ]
 
 
 def peaks(x: np.ndarray, y: np.ndarray, size: tuple[int, int], sigma: float) -> np.ndarray:
@@ -36,7 +40,7 @@ def peaks(x: np.ndarray, y: np.ndarray, size: tuple[int, int], sigma: float) -> 
 
 def assert_as_mmpose(theirs: Any, kind: type, maps: np.ndarray) -> None:
     """Points within 0.01 px of the input, scores to the bit, in the shapes that mmpose's heads hand on."""
-    ours = batched(theirs)
+    ours = batch_decoder(theirs)
     assert type(ours) is kind
     points, scores = ours.batch_decode(torch.from_numpy(maps))
     expected = [theirs.decode(one) for one in maps]
@@ -72,7 +76,7 @@ def test_equal_values():
     """Of several maxima the first counts; equal neighbours move nothing."""
     random = np.random.default_rng(0)
     steps = random.integers(0, 4, (4, 17, 64, 48)).astype(np.float32)
-    assert_as_mmpose(codec("MSRAHeatmap", heatmap_size=(48, 64), sigma=2), Quarter, steps)
+    assert_as_mmpose(codec("MSRAHeatmap", heatmap_size=(48, 64), sigma=2), QuarterPixelDecoder, steps)
     flat_tops = peaks(random.uniform(5, 42, (4, 17)), random.uniform(5, 58, (4, 17)), (48, 64), 2).clip(0, 0.7)
     for theirs, kind in heatmap_codecs((48, 64)):
         assert_as_mmpose(theirs, kind, flat_tops)
@@ -84,7 +88,7 @@ def test_maps_without_a_joint_have_no_score_and_spoil_no_other():
     maps[0, 1], maps[0, 3], maps[1, 0] = 0, -0.5, np.nan
     for theirs, kind in heatmap_codecs((48, 64)):
         with np.errstate(invalid="ignore"):
-            points, scores = batched(theirs).batch_decode(torch.from_numpy(maps))
+            points, scores = batch_decoder(theirs).batch_decode(torch.from_numpy(maps))
             assert scores[0, 0, 1] == 0
             assert scores[0, 0, 3] == -0.5
             assert np.isnan(scores[1, 0, 0])
@@ -99,8 +103,8 @@ def test_a_map_does_not_depend_on_its_batch():
     maps = torch.from_numpy(peaks(random.uniform(0, 47, (6, 17)), random.uniform(0, 63, (6, 17)), (48, 64), 2))
     order = torch.tensor([3, 0, 5, 4, 1, 2])
     for theirs, _ in heatmap_codecs((48, 64)):
-        points, _ = batched(theirs).batch_decode(maps)
-        np.testing.assert_array_equal(batched(theirs).batch_decode(maps[order])[0], points[order.numpy()])
+        points, _ = batch_decoder(theirs).batch_decode(maps)
+        np.testing.assert_array_equal(batch_decoder(theirs).batch_decode(maps[order])[0], points[order.numpy()])
 
 
 @pytest.mark.parametrize("ratio", [2.0, 3.0])
@@ -111,8 +115,8 @@ def test_simcc(ratio: float):
     along_x[4:], along_y[4:] = along_x[4:].round(), along_y[4:].round()
     along_x[0, 3], along_y[1, 4] = 0, -1
     theirs = codec("SimCCLabel", sigma=(4.9, 5.66), simcc_split_ratio=ratio, normalize=False)
-    ours = batched(theirs)
-    assert type(ours) is SimCC
+    ours = batch_decoder(theirs)
+    assert type(ours) is SimCCDecoder
     points, scores = ours.batch_decode(torch.from_numpy(along_x), torch.from_numpy(along_y))
     expected = [theirs.decode(*one) for one in zip(along_x, along_y, strict=True)]
     np.testing.assert_array_equal(scores, np.stack([score for _, score in expected]))
@@ -133,4 +137,4 @@ def test_simcc(ratio: float):
 def test_other_codecs_stay_mmposes_own(name: str, settings: dict[str, Any]):
     """What has no batched twin is handed back, so that mmpose decodes it."""
     theirs = codec(name, **settings)
-    assert batched(theirs) is theirs
+    assert batch_decoder(theirs) is theirs

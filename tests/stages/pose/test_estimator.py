@@ -11,11 +11,11 @@ import torch
 from star.errors import DownloadError, MachineError, WeightsError
 from star.stages import weights
 from star.stages.pose import mmpose_compat, mmpose_models
-from star.stages.pose.estimator import Estimator, crops
-from star.stages.pose.people import whole_frame
-from star.stages.pose.person_crop import Window
-from star.stages.pose.person_crop_gpu import grid_crops
-from star.stages.pose.stage import Pose
+from star.stages.pose.estimator import PoseEstimator, person_crops
+from star.stages.pose.people import whole_frame_boxes
+from star.stages.pose.person_crop import PersonCropper
+from star.stages.pose.person_crop_gpu import person_crops_gpu
+from star.stages.pose.stage import PoseStage
 
 pytestmark = pytest.mark.filterwarnings("ignore:The metainfo config file")  # mmpose looks in the current folder first
 
@@ -25,13 +25,13 @@ HRNET = "td-hm_hrnet-w32_8xb64-210e_coco-256x192"
 UDP = "cspnext-tiny_udp_8xb256-210e_aic-coco-256x192"
 
 
-def random_pose(model: str, **settings) -> Pose:
-    return Pose("mmpose", model, "random", **settings)
+def random_pose(model: str, **settings) -> PoseStage:
+    return PoseStage("mmpose", model, "random", **settings)
 
 
 @pytest.fixture(scope="module")
-def estimator() -> Estimator:
-    return Estimator(random_pose(RTMPOSE), batch=4)
+def estimator() -> PoseEstimator:
+    return PoseEstimator(random_pose(RTMPOSE), batch=4)
 
 
 def noise(frames: int, seed: int = 0) -> np.ndarray:
@@ -47,11 +47,11 @@ def boxes_in(frames: int, people: int, seed: int = 0) -> np.ndarray:
     return np.concatenate([low, low + random.uniform(20, 90, low.shape)], -1).astype(np.float32)
 
 
-def judge(model: str, estimator: Estimator):
+def judge(model: str, estimator: PoseEstimator):
     """mmpose's own network from its own configuration, built by mmpose, with the estimator's weights."""
-    mmpose_compat.module("mmpose.datasets.transforms")
-    inference = mmpose_compat.module("mmpose.apis")
-    network = inference.init_model(str(mmpose_models.published(model).config), device="cpu")
+    mmpose_compat.import_module("mmpose.datasets.transforms")
+    inference = mmpose_compat.import_module("mmpose.apis")
+    network = inference.init_model(str(mmpose_models.published_model(model).config), device="cpu")
     network.load_state_dict(estimator.network.state_dict())
     network.test_cfg["flip_test"] = False
     network.to(memory_format=torch.channels_last)
@@ -59,8 +59,8 @@ def judge(model: str, estimator: Estimator):
 
 
 def assert_equal_to_mmpose(model: str, frames: np.ndarray, boxes: np.ndarray, batch: int) -> np.ndarray:
-    estimator = Estimator(random_pose(model), batch=batch)
-    [found] = estimator.keypoints([crops(estimator.window, frames, boxes)], [boxes])
+    estimator = PoseEstimator(random_pose(model), batch=batch)
+    [found] = estimator.keypoints([person_crops(estimator.window, frames, boxes)], [boxes])
     infer = judge(model, estimator)
     for frame, around, joints in zip(frames, boxes, found, strict=True):
         for sample, person in zip(infer(frame, around), joints, strict=True):
@@ -92,9 +92,9 @@ def test_joints_of_crops_cut_on_the_device_are_those_of_mmpose(model: str, frame
     The maxima of untrained networks hardly stand out, so that a last bit may move some of them right across the crop.
     Which they are mmpose itself tells: they jump when every pixel of the frame is changed by at most one grey level.
     """
-    estimator = Estimator(random_pose(model), batch=people)
+    estimator = PoseEstimator(random_pose(model), batch=people)
     seen, boxes = noise(frames), boxes_in(frames, people)
-    [found] = estimator.keypoints([grid_crops(estimator.window, torch.from_numpy(seen), boxes)], [boxes])
+    [found] = estimator.keypoints([person_crops_gpu(estimator.window, torch.from_numpy(seen), boxes)], [boxes])
     infer = judge(model, estimator)
     shaken = np.clip(seen + np.random.default_rng(5).integers(-1, 2, seen.shape), 0, 255).astype(np.uint8)
 
@@ -118,7 +118,7 @@ def test_joints_of_a_real_clip_equal_those_of_mmpose(shared: Path):
 
     with av.open(str(shared / "data" / "videos" / "mmpose_demo.mp4")) as container:
         frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])[:3]
-    boxes = whole_frame(3, 2, (frames.shape[2], frames.shape[1]))
+    boxes = whole_frame_boxes(3, 2, (frames.shape[2], frames.shape[1]))
     boxes[:, 1] = (300.5, 50.25, 620, 500)
     assert_equal_to_mmpose(RTMPOSE, frames, boxes, batch=4)
 
@@ -127,32 +127,32 @@ def test_joints_of_a_real_clip_equal_those_of_mmpose(shared: Path):
 @pytest.mark.parametrize("size", [(192, 256), (256, 256), (288, 384)])
 def test_crops_equal_those_of_mmpose(unbiased: bool, size: tuple[int, int]):
     """Every pixel of every crop is that of GetBBoxCenterScale and TopdownAffine."""
-    transforms = mmpose_compat.module("mmpose.datasets.transforms")
+    transforms = mmpose_compat.import_module("mmpose.datasets.transforms")
     steps = transforms.GetBBoxCenterScale(), transforms.TopdownAffine(size, use_udp=unbiased)
-    window = Window(*size, unbiased=unbiased)
+    window = PersonCropper(*size, unbiased=unbiased)
     [frame] = noise(1)
     for box in boxes_in(20, 1):
         sample = {"img": frame, "bbox": box}
         for step in steps:
             sample = step.transform(sample)
-        np.testing.assert_array_equal(window.cut(frame, box[0]), sample["img"])
+        np.testing.assert_array_equal(window.crop(frame, box[0]), sample["img"])
 
 
 def test_back_undoes_the_crop():
     """A point painted into a frame is found again at its own place, whatever the box."""
-    window = Window(192, 256)
+    window = PersonCropper(192, 256)
     frame = np.zeros((120, 160, 3), np.uint8)
     frame[70, 50] = 255
     for box in [(20, 30, 90, 110), (40, 60, 70, 80), (-30, 0, 160, 120)]:
-        crop = window.cut(frame, np.array(box, np.float32))[..., 0].astype(np.float64)
+        crop = window.crop(frame, np.array(box, np.float32))[..., 0].astype(np.float64)
         middle = (np.argwhere(crop)[:, ::-1] * crop[crop > 0][:, None]).sum(0) / crop.sum()
-        np.testing.assert_allclose(window.back(middle[None, None], np.array([box]))[0, 0], [50, 70], atol=0.6)
+        np.testing.assert_allclose(window.to_frame(middle[None, None], np.array([box]))[0, 0], [50, 70], atol=0.6)
 
 
-def test_a_crop_does_not_depend_on_its_batch(estimator: Estimator):
+def test_a_crop_does_not_depend_on_its_batch(estimator: PoseEstimator):
     """Bit by bit the same joints alone, among others, in another order, and in a batch that is filled up."""
     around = boxes_in(6, 1)
-    cut = crops(estimator.window, noise(6), around)
+    cut = person_crops(estimator.window, noise(6), around)
     together = estimator.predict(cut, around[:, 0])
     order = np.array([4, 1, 5, 0, 3, 2])
     np.testing.assert_array_equal(estimator.predict(cut[order], around[order, 0]), together[order])
@@ -160,12 +160,12 @@ def test_a_crop_does_not_depend_on_its_batch(estimator: Estimator):
         np.testing.assert_array_equal(estimator.predict(cut[one : one + 1], around[one]), together[one : one + 1])
 
 
-def test_clips_come_back_apart_and_absent_people_are_zero(estimator: Estimator):
+def test_clips_come_back_apart_and_absent_people_are_zero(estimator: PoseEstimator):
     """Clips of any length in one call; a frame or a place without a person is zero, a clip without people too."""
     boxes = [boxes_in(3, 2, seed=1), boxes_in(2, 2, seed=2), np.full((4, 2, 4), np.nan)]
     boxes[0][1, 0] = np.nan
     boxes[1][0] = np.nan
-    cut = [crops(estimator.window, noise(len(one)), one) for one in boxes]
+    cut = [person_crops(estimator.window, noise(len(one)), one) for one in boxes]
     assert [len(one) for one in cut] == [5, 2, 0]
     found = estimator.keypoints(cut, boxes)
     assert [one.shape for one in found] == [(3, 2, 17, 3), (2, 2, 17, 3), (4, 2, 17, 3)]
@@ -176,10 +176,10 @@ def test_clips_come_back_apart_and_absent_people_are_zero(estimator: Estimator):
     assert estimator.keypoints([cut[2]], [boxes[2]])[0].shape == (4, 2, 17, 3)
 
 
-def test_crops_may_be_on_the_device_already(estimator: Estimator):
+def test_crops_may_be_on_the_device_already(estimator: PoseEstimator):
     """Arrays or tensors, the same joints to the bit, also of a clip without people."""
     boxes = [boxes_in(3, 2, seed=1), np.full((2, 2, 4), np.nan)]
-    cut = [crops(estimator.window, noise(len(one)), one) for one in boxes]
+    cut = [person_crops(estimator.window, noise(len(one)), one) for one in boxes]
     expected = estimator.keypoints(cut, boxes)
     there = estimator.keypoints([torch.from_numpy(one) for one in cut], boxes)
     for one, other in zip(there, expected, strict=True):
@@ -191,14 +191,14 @@ def save_like_mmpose(path: Path, state) -> None:
     torch.save({"meta": meta, "state_dict": state}, path)
 
 
-def test_a_checkpoint_file_is_used(tmp_path: Path, estimator: Estimator):
+def test_a_checkpoint_file_is_used(tmp_path: Path, estimator: PoseEstimator):
     """Weights in a file of mmpose's layout: the joints are those of the network that was saved, not of the seed."""
     file = tmp_path / "mine.pth"
     save_like_mmpose(file, mmpose_models.build(RTMPOSE, seed=7).state_dict())
-    loaded = Estimator(Pose("mmpose", RTMPOSE, weights.sha256(file)), checkpoint=file, batch=4)
+    loaded = PoseEstimator(PoseStage("mmpose", RTMPOSE, weights.sha256(file)), checkpoint=file, batch=4)
     around = boxes_in(2, 1)
-    cut = crops(loaded.window, noise(2), around)
-    expected = Estimator(random_pose(RTMPOSE, seed=7), batch=4).predict(cut, around[:, 0])
+    cut = person_crops(loaded.window, noise(2), around)
+    expected = PoseEstimator(random_pose(RTMPOSE, seed=7), batch=4).predict(cut, around[:, 0])
     np.testing.assert_array_equal(loaded.predict(cut, around[:, 0]), expected)
     assert not np.array_equal(estimator.predict(cut, around[:, 0]), expected)
 
@@ -210,22 +210,22 @@ def test_wrong_checkpoint_files_are_one_line(tmp_path: Path):
     digest = weights.sha256(file)
     for pose, checkpoint, said in [
         (
-            Pose("mmpose", RTMPOSE, "0" * 64), file,
+            PoseStage("mmpose", RTMPOSE, "0" * 64), file,
             f"{file}: its sha256 begins with {digest[:12]}, the recipe's with 000000000000; "
             "put the old file back, or take pose.checkpoint_sha256 out of the recipe to extract anew",
         ),
         (
-            Pose("mmpose", HEATMAP, digest), file,
+            PoseStage("mmpose", HEATMAP, digest), file,
             f"{file}: belongs to another network than mmpose's {HEATMAP}: head.final_layer.weight is 17x384x7x7 in "
             f"the file and 17x256x1x1 in the network; give the weights of mmpose's {HEATMAP}",
         ),
         (
-            Pose("mmpose", RTMPOSE, digest), None,
+            PoseStage("mmpose", RTMPOSE, digest), None,
             f"pose.checkpoint: the file with sha256 {digest[:12]}… is needed; give its path",
         ),
     ]:  # fmt: skip
         with pytest.raises(WeightsError) as caught:
-            Estimator(pose, checkpoint=checkpoint)
+            PoseEstimator(pose, checkpoint=checkpoint)
         assert str(caught.value) == said
 
 
@@ -234,26 +234,26 @@ def test_official_weights_come_from_the_folder_or_say_where_to_put_them(tmp_path
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
-    address = mmpose_models.address(RTMPOSE)
+    address = mmpose_models.weights_url(RTMPOSE)
     place = tmp_path / "hub" / "checkpoints" / address.rpartition("/")[2]
     with pytest.raises(DownloadError) as caught:
-        Estimator(Pose("mmpose", RTMPOSE))
+        PoseEstimator(PoseStage("mmpose", RTMPOSE))
     assert str(caught.value) == (
         f"the weights of mmpose's {RTMPOSE} could not be fetched (Connection refused): "
         f"download {address} elsewhere and put it at {place}"
     )
     save_like_mmpose(place, mmpose_models.build(RTMPOSE, seed=7).state_dict())
     assert torch.equal(
-        next(Estimator(Pose("mmpose", RTMPOSE)).network.parameters()),
-        next(Estimator(random_pose(RTMPOSE, seed=7)).network.parameters()),
+        next(PoseEstimator(PoseStage("mmpose", RTMPOSE)).network.parameters()),
+        next(PoseEstimator(random_pose(RTMPOSE, seed=7)).network.parameters()),
     )
 
 
 def test_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch):
     """A device that holds two crops at a time: the same joints, from smaller batches, which stay small."""
     around = boxes_in(5, 1)
-    estimator = Estimator(random_pose(RTMPOSE), batch=8)
-    cut = crops(estimator.window, noise(5), around)
+    estimator = PoseEstimator(random_pose(RTMPOSE), batch=8)
+    cut = person_crops(estimator.window, noise(5), around)
     expected = estimator.predict(cut, around[:, 0])
     forward, tried, room = estimator._forward, [], [2]
 

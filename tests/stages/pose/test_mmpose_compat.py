@@ -37,7 +37,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 def test_mmpose_imports_and_leaves_no_stand_ins():
     """Models, data sets, transforms and inference import; afterwards an absent package is as absent as before."""
     for name in ("mmpose.models", "mmpose.datasets", "mmpose.apis"):
-        assert mmpose_compat.module(name).__name__ == name
+        assert mmpose_compat.import_module(name).__name__ == name
     for name in STOOD_IN_FOR:
         module = sys.modules.get(name)
         assert module is None or getattr(module, "__file__", None), f"a stand-in for {name} was left behind"
@@ -92,7 +92,7 @@ def test_missing_module_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "mmengine.nothing", None)
     for name, wanted in [("mmpose_none.models", "mmpose_none"), ("mmengine.nothing", "mmengine")]:
         with pytest.raises(MissingPackage) as caught:
-            mmpose_compat.module(name)
+            mmpose_compat.import_module(name)
         assert str(caught.value) == (
             f"pose.source mmpose needs {wanted}, which is not installed: pip install '{wanted}'"
         )

@@ -15,16 +15,16 @@ HEATMAP = "td-hm_mobilenetv2_8xb64-210e_coco-256x192"
 def test_addresses_come_from_the_metafiles():
     """The official weights of RTMPose and of heat-map networks, the name that appears twice included."""
     base = "https://download.openmmlab.com/mmpose/v1"
-    assert mmpose_models.address("rtmpose-m_8xb256-420e_coco-256x192") == (
+    assert mmpose_models.weights_url("rtmpose-m_8xb256-420e_coco-256x192") == (
         f"{base}/projects/rtmposev1/rtmpose-m_simcc-coco_pt-aic-coco_420e-256x192-d8dd5ca4_20230127.pth"
     )
-    assert mmpose_models.address(RTMPOSE) == (
+    assert mmpose_models.weights_url(RTMPOSE) == (
         f"{base}/projects/rtmposev1/rtmpose-tiny_simcc-coco_pt-aic-coco_420e-256x192-e613ba3f_20230127.pth"
     )
-    assert mmpose_models.address("td-hm_hrnet-w32_8xb64-210e_coco-256x192") == (
+    assert mmpose_models.weights_url("td-hm_hrnet-w32_8xb64-210e_coco-256x192") == (
         f"{base}/body_2d_keypoint/topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192-81c58e40_20220909.pth"
     )
-    assert mmpose_models.address("td-hm_vipnas-mbv3_8xb64-210e_coco-256x192").startswith("https://")
+    assert mmpose_models.weights_url("td-hm_vipnas-mbv3_8xb64-210e_coco-256x192").startswith("https://")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_addresses_come_from_the_metafiles():
 def test_names_that_cannot_be_used_are_one_line(name: str, said: str):
     """An unknown name comes with the closest ones; a path is no name; other kinds of network are refused."""
     with pytest.raises(RecipeError) as caught:
-        mmpose_models.design(name)
+        mmpose_models.model_spec(name)
     assert str(caught.value) == f"pose.model: {said}"
 
 
@@ -51,7 +51,7 @@ def test_models_without_weights_or_parts_say_so():
     """No published weights; a backbone that another package registers."""
     name = "cspnext-l_udp_8xb64-210e_coco-wholebody-256x192"
     with pytest.raises(RecipeError) as caught:
-        mmpose_models.address(name)
+        mmpose_models.weights_url(name)
     assert str(caught.value) == f"pose.checkpoint: mmpose publishes no weights of {name}; give a file, or random"
     name = "td-hm_ViTPose-small_8xb64-210e_coco-256x192"
     with pytest.raises(MissingPackage) as caught:
@@ -63,14 +63,14 @@ def test_models_without_weights_or_parts_say_so():
 
 def test_skeleton_is_that_of_the_data_set():
     """COCO's 17 joints, their mirror images and limbs; a data set with 26 and one given by class only."""
-    coco = mmpose_models.design(RTMPOSE).skeleton
+    coco = mmpose_models.model_spec(RTMPOSE).skeleton
     assert coco.name == "coco"
     assert coco.joints[:3] == ("nose", "left_eye", "right_eye")
     assert coco.flip_pairs == tuple((left, left + 1) for left in range(1, 17, 2))
     assert len(coco.limbs) == 19
     assert (5, 7) in coco.limbs
     assert all(coco.joints[right] == coco.joints[left].replace("left", "right") for left, right in coco.flip_pairs)
-    assert len(mmpose_models.design("rtmpose-m_8xb512-700e_body8-halpe26-256x192").skeleton.joints) == 26
+    assert len(mmpose_models.model_spec("rtmpose-m_8xb512-700e_body8-halpe26-256x192").skeleton.joints) == 26
 
 
 @pytest.mark.parametrize("name", [RTMPOSE, HEATMAP])

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from star.stages.pose.estimator import crops
-from star.stages.pose.person_crop import Window
-from star.stages.pose.person_crop_gpu import grid_crops
+from star.stages.pose.estimator import person_crops
+from star.stages.pose.person_crop import PersonCropper
+from star.stages.pose.person_crop_gpu import person_crops_gpu
 
-WINDOWS = [Window(w, h, unbiased=unbiased) for w, h in ((192, 256), (256, 256), (48, 40)) for unbiased in (False, True)]
+WINDOWS = [
+    PersonCropper(w, h, unbiased=unbiased) for w, h in ((192, 256), (256, 256), (48, 40)) for unbiased in (False, True)
+]
 
 
 def smooth(frames: int) -> np.ndarray:
@@ -38,10 +40,10 @@ def boxes_in(frames: int, people: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
-def test_pixels_are_those_of_opencv(window: Window):
+def test_pixels_are_those_of_opencv(window: PersonCropper):
     """Each crop within two grey levels of warpAffine's, which may round places to 1/32 px; in order, frame by frame."""
     frames, boxes = smooth(6), boxes_in(6, 3)
-    cut, expected = grid_crops(window, torch.from_numpy(frames), boxes), crops(window, frames, boxes)
+    cut, expected = person_crops_gpu(window, torch.from_numpy(frames), boxes), person_crops(window, frames, boxes)
     assert cut.dtype == torch.uint8
     assert cut.shape == expected.shape
     assert len(cut) == np.isfinite(boxes).all(-1).sum() < boxes[..., 0].size
@@ -52,14 +54,14 @@ def test_pixels_are_those_of_opencv(window: Window):
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
-def test_pixels_are_those_of_a_grid_sample(window: Window):
+def test_pixels_are_those_of_a_grid_sample(window: PersonCropper):
     """Noise and the frame's edges too: torch's own, one crop at a time in float64, rounded."""
     frames, boxes = np.random.default_rng(1).integers(0, 256, (4, 30, 50, 3), np.uint8), boxes_in(4, 2, seed=1) / 3
-    cut = iter(grid_crops(window, torch.from_numpy(frames), boxes))
+    cut = iter(person_crops_gpu(window, torch.from_numpy(frames), boxes))
     for t, person in np.argwhere(np.isfinite(boxes).all(-1)):
         ends = [[0, 0], [window.width - 1, window.height - 1]]
         (x0, y0), (x1, y1) = cv2.transform(
-            np.array([ends], float), cv2.invertAffineTransform(window.matrix(boxes[t, person]))
+            np.array([ends], float), cv2.invertAffineTransform(window.affine(boxes[t, person]))
         )[0]
         x, y = (
             torch.linspace(x0, x1, window.width, dtype=torch.float64),
@@ -74,6 +76,5 @@ def test_pixels_are_those_of_a_grid_sample(window: Window):
 
 def test_nobody_is_no_crop():
     """A clip without people gives none, of the right shape."""
-    assert grid_crops(WINDOWS[0], torch.zeros((2, 8, 8, 3), dtype=torch.uint8), np.full((2, 1, 4), np.nan)).shape == (
-        0, 256, 192, 3,
-    )  # fmt: skip
+    frames, boxes = torch.zeros((2, 8, 8, 3), dtype=torch.uint8), np.full((2, 1, 4), np.nan)
+    assert person_crops_gpu(WINDOWS[0], frames, boxes).shape == (0, 256, 192, 3)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from star.errors import AnnotationError
-from star.stages.pose.stage import Pose, annotated, annotated_boxes
+from star.stages.pose.stage import PoseStage, annotated_boxes, annotated_keypoints
 
 
 def standing(frames: int, people: int = 1, joints: int = 3) -> np.ndarray:
@@ -24,7 +24,7 @@ def test_frames_are_picked_and_people_padded():
     """The joints of exactly the clip's frames, repeated frames included; zeros for people who are not there."""
     keypoints = standing(10)
     keypoints[..., 0] += np.arange(10)[:, None, None]
-    found = annotated(keypoints, np.array([0, 3, 3, 9]), 10, people=2)
+    found = annotated_keypoints(keypoints, np.array([0, 3, 3, 9]), 10, people=2)
     assert found.shape == (4, 2, 3, 3)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found[:, 0], keypoints[[0, 3, 3, 9], 0])
@@ -37,7 +37,7 @@ def test_who_moves_most_comes_first():
     keypoints[:, 2, :, 0] += 40 * np.sin(np.arange(20))[:, None]
     keypoints[:, 1, :, 1] += 10 * np.sin(np.arange(20))[:, None]
     for frames in ([0, 1], [7, 19]):
-        found = annotated(keypoints, np.array(frames), 20, people=2)
+        found = annotated_keypoints(keypoints, np.array(frames), 20, people=2)
         np.testing.assert_array_equal(found, keypoints[frames][:, [2, 1]])
 
 
@@ -47,16 +47,16 @@ def test_a_flicker_is_no_actor():
     keypoints[:, 0, :, 0] += np.linspace(0, 60, 40)[:, None]
     keypoints[:, 1] = 0
     keypoints[[5, 6], 1] = [[[0, 0, 1]], [[400, 400, 1]]]
-    found = annotated(keypoints, np.array([0, 20]), 40, people=1)
+    found = annotated_keypoints(keypoints, np.array([0, 20]), 40, people=1)
     np.testing.assert_array_equal(found[:, 0], keypoints[[0, 20], 0])
 
 
 def test_people_without_motion_keep_their_order():
     """Two who stand still: those seen more often first, else as the data set has them."""
     keypoints = standing(6, people=2)
-    np.testing.assert_array_equal(annotated(keypoints, np.arange(6), 6, people=2), keypoints)
+    np.testing.assert_array_equal(annotated_keypoints(keypoints, np.arange(6), 6, people=2), keypoints)
     keypoints[:3, 0] = 0
-    np.testing.assert_array_equal(annotated(keypoints, np.arange(6), 6, people=1)[:, 0], keypoints[:, 1])
+    np.testing.assert_array_equal(annotated_keypoints(keypoints, np.arange(6), 6, people=1)[:, 0], keypoints[:, 1])
 
 
 def test_which_people_count_is_a_choice():
@@ -66,7 +66,7 @@ def test_which_people_count_is_a_choice():
     keypoints[:, 1, :, 0] += 20 * np.arange(8)[:, None]
     keypoints[:, :2, :, 2] = 0.5
     for choose, first in (("auto", 1), ("moving", 1), ("largest", 0), ("score", 2)):
-        found = annotated(keypoints, np.arange(8), 8, 1, choose)
+        found = annotated_keypoints(keypoints, np.arange(8), 8, 1, choose)
         np.testing.assert_array_equal(found[:, 0], keypoints[:, first])
         boxes = np.arange(96, dtype=np.float32).reshape(8, 3, 4)
         np.testing.assert_array_equal(
@@ -80,7 +80,7 @@ def test_what_is_not_finite_is_absent(value: float, channel: int):
     """One bad number makes its joint all zero, and leaves the others alone."""
     keypoints = standing(8)
     keypoints[2, 0, 1, channel] = value
-    found = annotated(keypoints, np.arange(8), 8, people=1)
+    found = annotated_keypoints(keypoints, np.arange(8), 8, people=1)
     assert not found[2, 0, 1].any()
     found[2, 0, 1] = standing(8)[2, 0, 1]
     np.testing.assert_array_equal(found, standing(8))
@@ -90,12 +90,12 @@ def test_invisible_joints_are_all_zero():
     """A joint of score 0 keeps no coordinates."""
     keypoints = standing(8)
     keypoints[:, :, 1, 2] = 0
-    assert not annotated(keypoints, np.arange(8), 8, people=1)[:, :, 1].any()
+    assert not annotated_keypoints(keypoints, np.arange(8), 8, people=1)[:, :, 1].any()
 
 
 def test_frames_beyond_the_annotation_are_absent():
     """A skeleton that ends a few frames before its video: the last frames keep their places, empty."""
-    found = annotated(standing(16), np.array([0, 15, 16, 19]), 20, people=1)
+    found = annotated_keypoints(standing(16), np.array([0, 15, 16, 19]), 20, people=1)
     assert found[:2].any((1, 2, 3)).all()
     assert not found[2:].any()
 
@@ -104,13 +104,13 @@ def test_frames_beyond_the_annotation_are_absent():
 def test_a_length_far_from_the_videos_is_an_error(length: int, count: int):
     """More than 10 % and 5 frames apart: one line with both numbers; a frame less apart is accepted."""
     with pytest.raises(AnnotationError) as caught:
-        annotated(standing(length), np.zeros(2, int), count, people=1)
+        annotated_keypoints(standing(length), np.zeros(2, int), count, people=1)
     assert str(caught.value) == (
         f"the annotation has {length} frames and the video {count}: they do not belong together; "
         "correct the annotation, or take the joints from pose.source: mmpose"
     )
     closer = length + (1 if length < count else -1)
-    annotated(standing(closer), np.zeros(2, int), count, people=1)
+    annotated_keypoints(standing(closer), np.zeros(2, int), count, people=1)
 
 
 def test_annotated_boxes_follow_the_joints():
@@ -131,17 +131,17 @@ def test_annotated_boxes_follow_the_joints():
 
 def test_key_holds_what_matters():
     """With annotations no network is in the key; a seed is, only where something random depends on it."""
-    assert Pose(model="a", checkpoint="random", seed=3).settings() == {"source": "annotations", "people": 1}
-    assert Pose(occluded=True).settings() == {"source": "annotations", "people": 1, "occluded": True}
+    assert PoseStage(model="a", checkpoint="random", seed=3).settings() == {"source": "annotations", "people": 1}
+    assert PoseStage(occluded=True).settings() == {"source": "annotations", "people": 1, "occluded": True}
     shared = {"source": "mmpose", "model": "a", "people": 2}
-    assert Pose("mmpose", "a", people=2, seed=3, detector_weights="random").settings() == {
+    assert PoseStage("mmpose", "a", people=2, seed=3, detector_weights="random").settings() == {
         **shared, "checkpoint": "official", "detector": "annotations",
     }  # fmt: skip
-    assert Pose("mmpose", "a", "random", "frame", people=2, seed=3).settings() == {
+    assert PoseStage("mmpose", "a", "random", "frame", people=2, seed=3).settings() == {
         **shared, "checkpoint": "random", "detector": "frame", "seed": 3,
     }  # fmt: skip
     network = "fasterrcnn_resnet50_fpn_v2"
-    assert Pose("mmpose", "a", "ab12", network, "random", people=2, seed=3).settings() == {
+    assert PoseStage("mmpose", "a", "ab12", network, "random", people=2, seed=3).settings() == {
         **shared, "checkpoint": "ab12", "detector": network, "detector_weights": "random", "seed": 3,
         "linking": "assignment", "crops": "grid",
     }  # fmt: skip
@@ -150,20 +150,20 @@ def test_key_holds_what_matters():
 def test_layout_and_choice_are_in_the_key_where_they_are_not_the_sources_own():
     """By default neither is; `moving` is what annotations have anyway, and a whole frame leaves nothing to choose."""
     own = {"source": "annotations", "people": 1}
-    assert Pose(choose="moving").settings() == own
-    assert Pose(choose="largest", layout="coco").settings() == {**own, "layout": "coco", "choose": "largest"}
-    frame = Pose("mmpose", "a", detector="frame").settings()
-    assert Pose("mmpose", "a", detector="frame", choose="largest").settings() == frame
-    boxes = Pose("mmpose", "a").settings()
-    assert Pose("mmpose", "a", choose="moving").settings() == boxes
-    assert Pose("mmpose", "a", choose="score").settings() == {**boxes, "choose": "score"}
-    detected = Pose("mmpose", "a", detector="fasterrcnn_resnet50_fpn_v2")
+    assert PoseStage(choose="moving").settings() == own
+    assert PoseStage(choose="largest", layout="coco").settings() == {**own, "layout": "coco", "choose": "largest"}
+    frame = PoseStage("mmpose", "a", detector="frame").settings()
+    assert PoseStage("mmpose", "a", detector="frame", choose="largest").settings() == frame
+    boxes = PoseStage("mmpose", "a").settings()
+    assert PoseStage("mmpose", "a", choose="moving").settings() == boxes
+    assert PoseStage("mmpose", "a", choose="score").settings() == {**boxes, "choose": "score"}
+    detected = PoseStage("mmpose", "a", detector="fasterrcnn_resnet50_fpn_v2")
     assert replace(detected, choose="moving").settings() == {**detected.settings(), "choose": "moving"}
 
 
 def test_both_sources_together_have_a_key_of_their_own():
     """`auto` depends on the network and on how annotations are read, whichever a video turns out to need."""
-    pose = Pose("auto", "a", detector="frame", layout="ntu", occluded=True, choose="moving", people=2)
+    pose = PoseStage("auto", "a", detector="frame", layout="ntu", occluded=True, choose="moving", people=2)
     assert pose.settings() == {
         "source": "auto", "people": 2, "occluded": True, "model": "a", "checkpoint": "official", "detector": "frame",
         "layout": "ntu",
@@ -181,8 +181,8 @@ def test_training_machine_needs_none_of_it():
         "import numpy, star.stages.pose.stage, star.stages.pose.people, star.stages.pose.person_crop\n"
         "import star.stages.pose.mmpose_compat as adapter, star.stages.pose.mmpose_models as models\n"
         "from star.errors import MissingPackage\n"
-        "print(star.stages.pose.stage.Pose().settings())\n"
-        "for call in (lambda: adapter.module('mmpose.models'), lambda: models.design('rtmpose-m')):\n"
+        "print(star.stages.pose.stage.PoseStage().settings())\n"
+        "for call in (lambda: adapter.import_module('mmpose.models'), lambda: models.model_spec('rtmpose-m')):\n"
         "    try: call()\n"
         "    except MissingPackage as error: print(error)\n"
     )

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from star.stages.pose.people import linked, present
-from star.stages.pose.tracking import GAP, Found, tracks
+from star.stages.pose.people import link_people, valid_boxes
+from star.stages.pose.tracking import GAP, Detections, build_tracks
 
 WIDTH, HEIGHT = 40.0, 100.0
 
@@ -20,19 +20,19 @@ def walker(x: np.ndarray | float, y: float = 200, scale: float = 1.0) -> np.ndar
     return np.stack([x - w, np.full_like(x, y - h), x + w, np.full_like(x, y + h)], -1)
 
 
-def seen(*people: np.ndarray) -> list[Found]:
+def seen(*people: np.ndarray) -> list[Detections]:
     """What a detector says of walkers, in another order in every frame."""
     frames = []
     for t in range(len(people[0])):
         boxes = np.stack([person[t] for person in people])
         boxes = np.roll(boxes, t, 0)[np.isfinite(np.roll(boxes, t, 0)).all(-1)]
-        frames.append(Found(boxes.astype(np.float32), np.full(len(boxes), 0.9, np.float32)))
+        frames.append(Detections(boxes.astype(np.float32), np.full(len(boxes), 0.9, np.float32)))
     return frames
 
 
-def paths(found: list[Found]) -> list[list[tuple[int, float]]]:
+def paths(found: list[Detections]) -> list[list[tuple[int, float]]]:
     """Every track as (frame, middle's x)."""
-    return [[(t, float(one.box[[0, 2]].mean())) for t, one in sorted(track.items())] for track in tracks(found)]
+    return [[(t, float(one.box[[0, 2]].mean())) for t, one in sorted(track.items())] for track in build_tracks(found)]
 
 
 def path(person: np.ndarray) -> list[tuple[int, float]]:
@@ -66,16 +66,16 @@ def test_who_is_hidden_for_a_few_frames_stays_the_same():
     """Behind a pillar for as long as links reach: one track; for longer: a second one, which takes the same place."""
     for hidden, count in ((GAP - 1, 1), (GAP, 2)):
         person = walker(np.where(np.isin(STEPS, range(5, 5 + hidden)), np.nan, 100 + 12 * STEPS))
-        assert len(tracks(seen(person))) == count
-        boxes = linked(seen(person), 1)[:, 0]
-        assert present(boxes).sum() == 16 - hidden
+        assert len(build_tracks(seen(person))) == count
+        boxes = link_people(seen(person), 1)[:, 0]
+        assert valid_boxes(boxes).sum() == 16 - hidden
 
 
 def test_a_jump_is_somebody_else():
     """A cut in the film: who was left is not who is right, nor is a child who was a man."""
-    assert len(tracks(seen(walker(np.where(STEPS < 8, 100, 500))))) == 2
+    assert len(build_tracks(seen(walker(np.where(STEPS < 8, 100, 500))))) == 2
     man, child = walker(np.where(STEPS < 8, 300, np.nan)), walker(np.where(STEPS < 8, np.nan, 300), scale=0.2)
-    assert len(tracks(seen(man, child))) == 2
+    assert len(build_tracks(seen(man, child))) == 2
 
 
 def test_every_box_is_in_one_track():
@@ -85,12 +85,14 @@ def test_every_box_is_in_one_track():
     for count in random.integers(0, 6, 16):
         low = random.uniform(0, 400, (count, 2))
         boxes = np.concatenate([low, low + random.uniform(1, 200, (count, 2))], -1).astype(np.float32)
-        found.append(Found(boxes, random.random(count).astype(np.float32)))
-    kept = sorted((t, *one.box.tolist()) for track in tracks(found) for t, one in track.items())
+        found.append(Detections(boxes, random.random(count).astype(np.float32)))
+    kept = sorted((t, *one.box.tolist()) for track in build_tracks(found) for t, one in track.items())
     assert kept == sorted((t, *box.tolist()) for t, frame in enumerate(found) for box in frame.boxes)
 
 
-def crowd(random: np.random.Generator, people: int, speed: float) -> tuple[list[Found], dict[tuple[float, ...], int]]:
+def crowd(
+    random: np.random.Generator, people: int, speed: float
+) -> tuple[list[Detections], dict[tuple[float, ...], int]]:
     """Walkers with noisy boxes of whom every tenth is missed; they come and go. Box -> whose it is."""
     height = random.uniform(60, 140, people)
     sides = np.stack([height * random.uniform(0.3, 0.5, people), height], -1)
@@ -105,7 +107,7 @@ def crowd(random: np.random.Generator, people: int, speed: float) -> tuple[list[
         order = random.permutation(np.flatnonzero(there))
         boxes = np.concatenate([centre - half, centre + half], -1)[order].astype(np.float32)
         owner |= {(t, *box.tolist()): int(person) for box, person in zip(boxes, order, strict=True)}
-        found.append(Found(boxes, np.full(len(boxes), 0.9, np.float32)))
+        found.append(Detections(boxes, np.full(len(boxes), 0.9, np.float32)))
     return found, owner
 
 
@@ -116,7 +118,7 @@ def test_in_crowds_links_seldom_join_two_people(people: int, speed: float, most:
     wrong = links = 0
     for _ in range(60):
         found, owner = crowd(random, people, speed)
-        for track in tracks(found):
+        for track in build_tracks(found):
             whose = [owner[(t, *one.box.tolist())] for t, one in sorted(track.items())]
             wrong += sum(a != b for a, b in pairwise(whose))
             links += len(whose) - 1

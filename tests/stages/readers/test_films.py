@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from star.stages.decode import Decode, open_video
-from star.stages.readers.selective import SkippingVideo
+from star.stages.decode import DecodeStage, open_video
+from star.stages.readers.selective import SelectiveReader
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from films import Film, films
@@ -23,7 +23,7 @@ def judge(film: Film, folder: Path, plain) -> tuple[str, bool]:
     count, wrong, views = (
         len(frames),
         [],
-        [Decode().choose(film.name, view, len(frames))[0].tolist() for view in range(2)],
+        [DecodeStage().sample(film.name, view, len(frames))[0].tolist() for view in range(2)],
     )
     with open_video(path) as video, open_video(path, "pyav") as slow:
         if (video.frame_count, video.frame_size) != (count, (96, 80)) or not np.array_equal(video.times, slow.times):
@@ -32,7 +32,7 @@ def judge(film: Film, folder: Path, plain) -> tuple[str, bool]:
             found = dict(video.frames(chosen))
             if list(found) != sorted(set(chosen)) or any(not np.array_equal(found[i], frames[i]) for i in found):
                 wrong.append(str(chosen))
-        fast = isinstance(video, SkippingVideo) and not hasattr(video, "fell_back")
+        fast = isinstance(video, SelectiveReader) and not hasattr(video, "fell_back")
     path.unlink()
     return f"{film}: {', '.join(wrong)}" if wrong else "", fast
 
@@ -44,8 +44,8 @@ def check(several: list[Film], folder: Path, plain, monkeypatch) -> Counter[bool
         self.fell_back = True
         return original(self, wanted)
 
-    original = SkippingVideo._in_sequence
-    monkeypatch.setattr(SkippingVideo, "_in_sequence", fall_back)
+    original = SelectiveReader._in_sequence
+    monkeypatch.setattr(SelectiveReader, "_in_sequence", fall_back)
     found = [judge(film, folder, plain) for film in several]
     assert [wrong for wrong, _fast in found if wrong] == []
     return Counter(fast for _wrong, fast in found)

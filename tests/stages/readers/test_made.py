@@ -9,45 +9,45 @@ import pytest
 from star.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from star.stages.decode import open_video
 from star.stages.readers import selective, sequential
-from star.stages.readers.selective import SkippingVideo
-from star.stages.readers.sequential import SequentialVideo
+from star.stages.readers.selective import SelectiveReader
+from star.stages.readers.sequential import SequentialReader
 
 # name: (reader that auto takes, how it is encoded)
 VIDEOS = {
-    "pyramid.mp4": (SkippingVideo, {"params": "bframes=5:b-pyramid=normal:keyint=20:ref=4"}),
-    "no_pyramid.mp4": (SkippingVideo, {"params": "bframes=3:b-pyramid=none:keyint=20"}),
-    "weighted_cavlc.mp4": (SkippingVideo, {"params": "cabac=0:weightp=2:bframes=2:keyint=15"}),
-    "slices.mp4": (SkippingVideo, {"params": "slices=4:bframes=3:keyint=20"}),
-    "one_group.mp4": (SkippingVideo, {"params": "bframes=3:keyint=infinite", "count": 90}),
-    "low_delay.mp4": (SkippingVideo, {"options": {"tune": "zerolatency"}}),
-    "intra.mp4": (SkippingVideo, {"params": "keyint=1"}),
-    "no_stamps.avi": (SkippingVideo, {"params": "bframes=3:keyint=20"}),
-    "stream.ts": (SkippingVideo, {"params": "bframes=3:keyint=20"}),
-    "box.mkv": (SkippingVideo, {"params": "bframes=3:keyint=20"}),
-    "bare.h264": (SkippingVideo, {"params": "bframes=3:keyint=20"}),
-    "odd.mp4": (SkippingVideo, {"params": "bframes=3", "size": (17, 23), "pixels": "yuv444p"}),
-    "grey.mp4": (SkippingVideo, {"params": "bframes=3", "pixels": "gray"}),
-    "ten_bit.mp4": (SkippingVideo, {"params": "bframes=3", "pixels": "yuv420p10le"}),
-    "full_range.mp4": (SkippingVideo, {"params": "bframes=3", "pixels": "yuvj420p"}),
-    "one.mp4": (SkippingVideo, {"count": 1}),
-    "two.mp4": (SkippingVideo, {"count": 2}),
-    "varying.mp4": (SkippingVideo, {"params": "bframes=2", "count": 6, "ticks": [0, 40, 45, 200, 1000, 1007]}),
-    "open_groups.mp4": (SkippingVideo, {"params": "open-gop=1:bframes=3:keyint=10:min-keyint=10"}),
-    "intra_refresh.mp4": (SkippingVideo, {"params": "intra-refresh=1:keyint=10"}),
-    "interlaced.mp4": (SequentialVideo, {"params": "tff=1:bframes=3:keyint=20"}),
+    "pyramid.mp4": (SelectiveReader, {"params": "bframes=5:b-pyramid=normal:keyint=20:ref=4"}),
+    "no_pyramid.mp4": (SelectiveReader, {"params": "bframes=3:b-pyramid=none:keyint=20"}),
+    "weighted_cavlc.mp4": (SelectiveReader, {"params": "cabac=0:weightp=2:bframes=2:keyint=15"}),
+    "slices.mp4": (SelectiveReader, {"params": "slices=4:bframes=3:keyint=20"}),
+    "one_group.mp4": (SelectiveReader, {"params": "bframes=3:keyint=infinite", "count": 90}),
+    "low_delay.mp4": (SelectiveReader, {"options": {"tune": "zerolatency"}}),
+    "intra.mp4": (SelectiveReader, {"params": "keyint=1"}),
+    "no_stamps.avi": (SelectiveReader, {"params": "bframes=3:keyint=20"}),
+    "stream.ts": (SelectiveReader, {"params": "bframes=3:keyint=20"}),
+    "box.mkv": (SelectiveReader, {"params": "bframes=3:keyint=20"}),
+    "bare.h264": (SelectiveReader, {"params": "bframes=3:keyint=20"}),
+    "odd.mp4": (SelectiveReader, {"params": "bframes=3", "size": (17, 23), "pixels": "yuv444p"}),
+    "grey.mp4": (SelectiveReader, {"params": "bframes=3", "pixels": "gray"}),
+    "ten_bit.mp4": (SelectiveReader, {"params": "bframes=3", "pixels": "yuv420p10le"}),
+    "full_range.mp4": (SelectiveReader, {"params": "bframes=3", "pixels": "yuvj420p"}),
+    "one.mp4": (SelectiveReader, {"count": 1}),
+    "two.mp4": (SelectiveReader, {"count": 2}),
+    "varying.mp4": (SelectiveReader, {"params": "bframes=2", "count": 6, "ticks": [0, 40, 45, 200, 1000, 1007]}),
+    "open_groups.mp4": (SelectiveReader, {"params": "open-gop=1:bframes=3:keyint=10:min-keyint=10"}),
+    "intra_refresh.mp4": (SelectiveReader, {"params": "intra-refresh=1:keyint=10"}),
+    "interlaced.mp4": (SequentialReader, {"params": "tff=1:bframes=3:keyint=20"}),
     "edited.mp4": (
-        SequentialVideo,
+        SequentialReader,
         {
             "params": "bframes=2:keyint=20",
             "shift": -10,
             "muxing": {"avoid_negative_ts": "disabled", "use_editlist": "1"},
         },
     ),
-    "mpeg4.avi": (SkippingVideo, {"codec": "mpeg4", "size": (17, 23)}),
-    "mpeg4_b.mp4": (SkippingVideo, {"codec": "mpeg4", "options": {"bf": "2"}}),
-    "mjpeg.avi": (SequentialVideo, {"codec": "mjpeg", "size": (17, 23), "pixels": "yuvj444p"}),
-    "vp9.webm": (SequentialVideo, {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}}),
-    "hevc.mp4": (SequentialVideo, {"codec": "libx265", "count": 12, "options": {"x265-params": "log-level=none"}}),
+    "mpeg4.avi": (SelectiveReader, {"codec": "mpeg4", "size": (17, 23)}),
+    "mpeg4_b.mp4": (SelectiveReader, {"codec": "mpeg4", "options": {"bf": "2"}}),
+    "mjpeg.avi": (SequentialReader, {"codec": "mjpeg", "size": (17, 23), "pixels": "yuvj444p"}),
+    "vp9.webm": (SequentialReader, {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}}),
+    "hevc.mp4": (SequentialReader, {"codec": "libx265", "count": 12, "options": {"x265-params": "log-level=none"}}),
 }
 
 
@@ -136,8 +136,10 @@ def test_large_files_are_read_twice(make, plain, tmp_path, monkeypatch, module):
 def sent_to_decoders(monkeypatch) -> list:
     """All packets that any decoder gets from now on."""
     sent = []
-    decode = sequential.File.decode
-    monkeypatch.setattr(sequential.File, "decode", lambda self, packet: sent.append(packet) or decode(self, packet))
+    decode = sequential.VideoFile.decode
+    monkeypatch.setattr(
+        sequential.VideoFile, "decode", lambda self, packet: sent.append(packet) or decode(self, packet)
+    )
     return sent
 
 
@@ -147,7 +149,7 @@ def test_likely_frames_are_decoded_once(make, plain, tmp_path, monkeypatch, name
     path = make(tmp_path / name, **VIDEOS[name][1])
     frames = plain(path)
     sent = sent_to_decoders(monkeypatch)
-    with open_video(path, likely=lambda count: {0, count // 2, count - 1}) as video:
+    with open_video(path, selector=lambda count: {0, count // 2, count - 1}) as video:
         assert len(video._kept) == 3
         once = len(sent)
         for index, picture in video.frames([0, 20, 39]):
@@ -162,7 +164,7 @@ def test_a_wrong_guess_of_the_length_does_no_harm(make, plain, tmp_path):
     """Frames beyond the end are thought likely: those that are there are delivered."""
     path = make(tmp_path / "a.avi", "mjpeg", pixels="yuvj420p", count=20)
     frames = plain(path)
-    with open_video(path, likely=lambda count: {2 * count - 1}) as video:
+    with open_video(path, selector=lambda count: {2 * count - 1}) as video:
         assert all(np.array_equal(picture, frames[index]) for index, picture in video.frames([0, 19]))
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from star.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
-from star.stages.decode import open_video, survey_video
+from star.stages.decode import open_video, probe_video
 from star.stages.readers import probe as module
 from star.stages.readers.bitstream.h264_packets import length_size
-from star.stages.readers.container import File
+from star.stages.readers.container import VideoFile
 
 SAMPLES = {
     "armwrestling.mp4": 280,
@@ -25,7 +25,7 @@ SAMPLES = {
 def test_packets_count_what_decodes(shared, name):
     """Length, size and duration of the real samples are those of a decode; the AVI has no time stamps."""
     path = shared / "data" / "videos" / name
-    found = survey_video(path)
+    found = probe_video(path)
     with open_video(path) as video:
         assert found.frames == SAMPLES[name] == video.frame_count
         assert found.size == video.frame_size
@@ -37,7 +37,7 @@ def test_the_broken_sample_is_named_without_decoding(shared):
     """Its container and its packets claim 50 frames, of which 28 decode: the damaged packet tells."""
     path = shared / "data" / "videos" / "corrupted.mp4"
     with pytest.raises(TruncatedVideo) as caught:
-        survey_video(path)
+        probe_video(path)
     assert str(caught.value) == (
         f"{path}: packet 31 of 50 is damaged, so that decoding will break off there; "
         "fetch the file again, or save what is left of it with ffmpeg -i IN OUT"
@@ -69,7 +69,7 @@ def test_packets_of_many_kinds_are_what_decodes(make, plain, tmp_path, name):
     """Reordered, without time stamps, interlaced, or with pictures that an edit list hides: one packet, one frame."""
     path = make(tmp_path / name, **KINDS[name])
     frames = plain(path)
-    found = survey_video(path)
+    found = probe_video(path)
     assert found.frames == len(frames)
     assert found.size == frames[0].shape[1::-1]
     assert found.seconds == pytest.approx(len(frames) / 25, abs=0.01)
@@ -80,7 +80,7 @@ def test_a_damaged_packet_is_named_and_a_decode_breaks_off_at_it(make, tmp_path,
     """The length of a NAL unit in the 20th packet is overwritten: the survey says which, extraction fails too."""
     params = {"x265-params": "log-level=none"} if codec == "libx265" else {"bf": "0"}
     path = make(tmp_path / "a.mp4", codec, options=params)
-    file = File(path)
+    file = VideoFile(path)
     places = [packet.pos for packet in file.packets() if packet.size]
     assert length_size(file.decoder.name, bytes(file.decoder.extradata)) == 4
     file.close()
@@ -88,7 +88,7 @@ def test_a_damaged_packet_is_named_and_a_decode_breaks_off_at_it(make, tmp_path,
     data[places[19] : places[19] + 4] = b"\xff" * 4
     path.write_bytes(data)
     with pytest.raises(TruncatedVideo, match="packet 20 of 40 is damaged"):
-        survey_video(path)
+        probe_video(path)
     with pytest.raises(TruncatedVideo, match="decoding breaks off after"), open_video(path) as video:
         video.frame_size  # noqa: B018
 
@@ -98,12 +98,12 @@ def test_a_file_that_ends_in_mid_picture_is_truncated(make, tmp_path, name):
     """As after a broken download: the survey refuses what extraction would refuse."""
     muxing = {"movflags": "faststart"} if name == "a.mp4" else {}
     path = make(tmp_path / name, params="bframes=0:keyint=20", muxing=muxing)
-    file = File(path)
+    file = VideoFile(path)
     packet = list(file.packets())[20]
     file.close()
     path.write_bytes(path.read_bytes()[: packet.pos + 8 + packet.size // 2])
     with pytest.raises(TruncatedVideo) as caught:
-        survey_video(path)
+        probe_video(path)
     assert str(caught.value).startswith(f"{path}: ")
     with pytest.raises(TruncatedVideo):
         open_video(path)
@@ -117,12 +117,12 @@ def test_only_an_upright_survey_decodes_and_then_one_picture(make, tmp_path, mon
     data = path.read_bytes()
     head, _, tail = data.partition(b"tkhd")
     path.write_bytes(head + b"tkhd" + tail.replace(plain, matrix, 1))
-    assert survey_video(path, upright=True).size == (64, 96)
+    assert probe_video(path, upright=True).size == (64, 96)
     with open_video(path) as video:
         assert video.frame_size == (64, 96)
-    monkeypatch.setattr(module.File, "decode", lambda *_: pytest.fail("decoded"))
-    assert survey_video(path).size == (96, 64)
-    assert survey_video(avi, upright=True).size == (96, 64)
+    monkeypatch.setattr(module.VideoFile, "decode", lambda *_: pytest.fail("decoded"))
+    assert probe_video(path).size == (96, 64)
+    assert probe_video(avi, upright=True).size == (96, 64)
 
 
 def test_a_folder_is_listed_and_its_first_picture_read(tmp_path):
@@ -130,11 +130,11 @@ def test_a_folder_is_listed_and_its_first_picture_read(tmp_path):
     for number in range(3):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((20, 30, 3), np.uint8))
     (tmp_path / "notes.txt").write_text("")
-    found = survey_video(tmp_path)
+    found = probe_video(tmp_path)
     assert (found.frames, found.size, found.seconds) == (3, (30, 20), 0.1)
     (tmp_path / "2.png").write_bytes(b"")
     with pytest.raises(UnreadableVideo) as caught:
-        survey_video(tmp_path)
+        probe_video(tmp_path)
     assert str(caught.value) == f"{tmp_path / '2.png'}: the picture is empty (0 bytes); fetch it again"
 
 
@@ -143,7 +143,7 @@ def test_what_is_no_video_is_refused_as_extraction_refuses_it(tmp_path):
     for name, content, kind in (("a.mp4", b"", NoVideoStream), ("b.mp4", b"words", UnreadableVideo)):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(kind) as surveyed:
-            survey_video(tmp_path / name)
+            probe_video(tmp_path / name)
         with pytest.raises(kind) as opened:
             open_video(tmp_path / name)
         assert str(surveyed.value) == str(opened.value)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from star.errors import TruncatedVideo
-from star.stages.decode import Decode, open_video
-from star.stages.readers.selective import SkippingVideo
+from star.stages.decode import DecodeStage, open_video
+from star.stages.readers.selective import SelectiveReader
 
 SAMPLES = {
     "S001C001P001R001A001_rgb.avi": (103, (1920, 1080)),
@@ -24,7 +24,7 @@ SETS = ("centre", "view 1", "view 2", "view 3", "ends", "one")
 
 def choices(count: int) -> dict[str, list[int]]:
     """The clips of four views, the first and the last frame, and one in the middle."""
-    views = [Decode().choose("a.mp4", view, count)[0].tolist() for view in range(4)]
+    views = [DecodeStage().sample("a.mp4", view, count)[0].tolist() for view in range(4)]
     return dict(zip(SETS, [*views, [0, count - 1], [count // 2]], strict=True))
 
 
@@ -62,9 +62,9 @@ def test_auto_takes_the_fast_way(sample, monkeypatch):
     def fail(self, wanted):
         raise AssertionError(f"sequential decode of {wanted}")
 
-    monkeypatch.setattr(SkippingVideo, "_in_sequence", fail)
+    monkeypatch.setattr(SelectiveReader, "_in_sequence", fail)
     with open_video(path) as video:
-        assert type(video) is SkippingVideo
+        assert type(video) is SelectiveReader
         assert len(list(video.frames(choices(count)["centre"]))) == min(16, count)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from star.errors import UsageError
-from star.stages.transformer import Average, BAttn, FAttn, ZAttn
+from star.stages.transformer import AverageAttention, BAttn, FAttn, ZAttn
 from star.stages.transformer.attention import attention
 
 B, T, S, D, HEADS = 2, 6, 3, 8, 2
@@ -210,7 +210,7 @@ def test_an_odd_number_of_frames_is_refused(module, message):
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("module", [FAttn(D, HEADS), Average(D)])
+@pytest.mark.parametrize("module", [FAttn(D, HEADS), AverageAttention(D)])
 def test_full_attention_and_average_take_any_number_of_frames(module):
     """F and A split nothing, so odd t is fine."""
     assert module.double()(clips(frames=5)).shape == (B, 5, S, D)

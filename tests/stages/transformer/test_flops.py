@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from star.stages.transformer import STARTransformer
-from star.stages.transformer.flops import rows, table
+from star.stages.transformer.flops import cost_table, module_costs
 
 D, TOKENS = 512, 16 * 65
 
@@ -13,7 +13,7 @@ D, TOKENS = 512, 16 * 65
 @pytest.fixture(scope="module")
 def default():
     """The rows of the default network on Penn Action: 65 tokens in each of 16 frames."""
-    return {row.module: row for row in rows(STARTransformer(classes=15, joints=13))}
+    return {row.module: row for row in module_costs(STARTransformer(classes=15, joints=13))}
 
 
 def test_z_and_b_cost_half_of_f_in_attention(default):
@@ -50,7 +50,7 @@ def test_variants_add_up_too():
     """The 1×1 convolution, separate branches, pre-norm's last norm and averages appear in the table."""
     settings = {"concat_conv": True, "share_branches": False, "norm": "pre", "encoder": "AZ", "decoder": "B"}
     network = STARTransformer(classes=2, joints=3, frames=4, width=16, encoder_layers=1, decoder_layers=1, **settings)
-    *parts, total = rows(network)
+    *parts, total = module_costs(network)
     names = ["concat_conv", "tokens", "encoder.0.A", "encoder.0.Z", "encoder.0.mlp", "decoder.0.B", "decoder.0.mlp"]
     assert [row.module for row in parts] == [*names, "norm", "head"]
     assert total.flops == sum(row.flops for row in parts)
@@ -59,7 +59,7 @@ def test_variants_add_up_too():
 
 def test_the_table(default):
     """Columns as a person reads them."""
-    lines = table(list(default.values())).splitlines()
+    lines = cost_table(list(default.values())).splitlines()
     assert lines[0] == "module            parameters  GFLOP a clip  of it attention"
     assert lines[2] == "encoder.0.F        1,051,648         4.396            2.215"
     assert lines[-1] == "total             26,267,151        66.602           18.880"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from star.stages.transformer.attention import attention
-from star.stages.transformer.layer import Layer
+from star.stages.transformer.layer import TransformerLayer
 
 B, T, S, D, HEADS = 2, 4, 3, 8, 2
 
@@ -14,7 +14,7 @@ B, T, S, D, HEADS = 2, 4, 3, 8, 2
 def make(letters, by_hand, *, norm="post", order="restore", dropout=0.0):
     settings = {"width": D, "heads": HEADS, "dropout": 0.0, "share_branches": True, "order": order}
     mixers = [attention(letter, **settings) for letter in letters]
-    return by_hand.fill(Layer(mixers, width=D, hidden=12, dropout=dropout, norm=norm))
+    return by_hand.fill(TransformerLayer(mixers, width=D, hidden=12, dropout=dropout, norm=norm))
 
 
 def clips():

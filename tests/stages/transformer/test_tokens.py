@@ -70,7 +70,7 @@ def test_a_standardised_grid_has_channels_of_equal_spread():
     cells = torch.randn(B, T, grid.channels, *arrays()["global_grid"].shape[3:], dtype=torch.float64) * 1e-3 + 7
     cells[:, :, 0] = 5
     mean, deviation = cells.mean((0, 1, 3, 4)), cells.std((0, 1, 3, 4), correction=0)
-    network.tokens.standardize.measured(mean, deviation)
+    network.tokens.standardize.set_statistics(mean, deviation)
     wanted = (cells - mean[:, None, None]) / deviation.where(deviation > 0, torch.ones_like(deviation))[:, None, None]
     torch.testing.assert_close(grid(cells), grid.project(wanted.flatten(3).transpose(2, 3)), rtol=1e-3, atol=1e-3)
     assert (grid.standardize(cells.movedim(2, -1))[..., 0] == 0).all()

@@ -8,7 +8,7 @@ import pytest
 from star.errors import AnnotationError
 from star.pipeline.datasets import read_annotation
 from star.pipeline.datasets.ntu.skeleton_file import read_skeleton
-from star.stages.pose.stage import annotated
+from star.stages.pose.stage import annotated_keypoints
 
 BODY_1, BODY_2, BODY_3 = "72057594037931101", "72057594037931102", "72057594037931103"  # equal as float64
 
@@ -127,7 +127,7 @@ def test_a_skeleton_and_its_video_may_differ_by_a_few_frames(tmp_path, count):
     """Frames that only the video has are empty and keep their place; frames that only the skeleton has are not used."""
     keypoints = read_skeleton(write(tmp_path / "a.skeleton", [[still(BODY_1, 100 + t)] for t in range(100)]))
     index = np.array([0, 50, 95, count - 1])
-    found = annotated(keypoints, index, count, people=2)
+    found = annotated_keypoints(keypoints, index, count, people=2)
     assert found[:, 0, 0, 0].tolist() == [100 + t if t < 100 else 0 for t in index]
     assert not found[:, 1].any()
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import av
 import pytest
 
-from star.stages.readers.bitstream.bits import Bits, Doubt
+from star.stages.readers.bitstream.bits import BitReader, UnprovableOrder
 from star.stages.readers.bitstream.h264_order import choose_packets, display_order
-from star.stages.readers.bitstream.h264_packets import Parser
-from star.stages.readers.bitstream.h264_parameters import Sequence
-from star.stages.readers.bitstream.h264_slices import Slice
+from star.stages.readers.bitstream.h264_packets import H264Parser
+from star.stages.readers.bitstream.h264_parameters import SequenceParameters
+from star.stages.readers.bitstream.h264_slices import SliceHeader
 
-SEQUENCE = Sequence(0, True, 0, frame_num_bits=4, order_type=0, order_bits=4, reorder=2)
+SEQUENCE = SequenceParameters(0, True, 0, frame_num_bits=4, order_type=0, order_bits=4, reorder=2)
 
 
-def header(frame_num: int, lsb: int, reference: bool = True, idr: bool = False) -> Slice:
+def header(frame_num: int, lsb: int, reference: bool = True, idr: bool = False) -> SliceHeader:
     """The header of a picture of one slice."""
-    return Slice(True, reference, idr, frame_num, lsb, 0)
+    return SliceHeader(True, reference, idr, frame_num, lsb, 0)
 
 
 # I P B b b: shown 0, 3 (b), 4 (B), ...; as x264 writes it with a pyramid of references.
@@ -43,7 +43,7 @@ def test_counts_run_over():
 
 def test_type_2_is_the_order_of_the_stream():
     """Picture order type 2 (8.2.1.3) allows no reordering."""
-    sequence = Sequence(0, True, 0, frame_num_bits=4, order_type=2, order_bits=0, reorder=None)
+    sequence = SequenceParameters(0, True, 0, frame_num_bits=4, order_type=2, order_bits=0, reorder=None)
     headers = [header(index % 16, 0, idr=index == 0) for index in range(20)]
     assert [picture.display for picture in display_order(headers, sequence, 0)] == list(range(20))
 
@@ -64,7 +64,7 @@ DOUBTS = {
 @pytest.mark.parametrize("reason", DOUBTS)
 def test_what_cannot_be_proved_is_doubted(reason):
     """Each condition of the proof, broken alone."""
-    with pytest.raises(Doubt) as caught:
+    with pytest.raises(UnprovableOrder) as caught:
         display_order(DOUBTS[reason], SEQUENCE, 0)
     assert str(caught.value) == reason
 
@@ -72,9 +72,9 @@ def test_what_cannot_be_proved_is_doubted(reason):
 def test_the_depth_of_reordering_is_the_videos_own_or_the_decoders():
     """Two pictures overtaken need a depth of two, said by the video or, where it is silent, held by the decoder."""
     headers = [header(0, 0, idr=True), header(1, 6), header(2, 4), header(3, 2)]
-    silent = Sequence(0, True, 0, frame_num_bits=4, order_type=0, order_bits=4, reorder=None)
+    silent = SequenceParameters(0, True, 0, frame_num_bits=4, order_type=0, order_bits=4, reorder=None)
     assert [picture.display for picture in display_order(headers, silent, 2)] == [0, 3, 2, 1]
-    with pytest.raises(Doubt, match="reordered by more"):
+    with pytest.raises(UnprovableOrder, match="reordered by more"):
         display_order(headers, silent, 1)
 
 
@@ -90,18 +90,18 @@ def test_packets_that_are_needed():
 
 def test_exp_golomb_numbers():
     """Table 9-2: 1, 010, 011, 00100 … are 0, 1, 2, 3 …; signed 0, 1, -1, 2 (table 9-3)."""
-    bits = Bits(bytes([0b1_010_011_0, 0b0100_0010, 0b1_1111111]))
+    bits = BitReader(bytes([0b1_010_011_0, 0b0100_0010, 0b1_1111111]))
     assert [bits.ue() for _ in range(5)] == [0, 1, 2, 3, 4]
-    bits = Bits(bytes([0b1_010_011_0, 0b0100_1111]))
+    bits = BitReader(bytes([0b1_010_011_0, 0b0100_1111]))
     assert [bits.se(-9, 9) for _ in range(4)] == [0, 1, -1, 2]
 
 
 def test_a_header_that_ends_early_is_doubted():
     """Zeros without end, and a number over its limit."""
-    with pytest.raises(Doubt, match=r"^a header is cut off$"):
-        Bits(b"\0\0").ue()
-    with pytest.raises(Doubt, match=r"^a header holds a number out of range$"):
-        Bits(b"\x02\x80").ue(3)
+    with pytest.raises(UnprovableOrder, match=r"^a header is cut off$"):
+        BitReader(b"\0\0").ue()
+    with pytest.raises(UnprovableOrder, match=r"^a header holds a number out of range$"):
+        BitReader(b"\x02\x80").ue(3)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
@@ -112,7 +112,7 @@ def test_headers_of_an_encoder(make, tmp_path, name):
         path = make(tmp_path / name, params="bframes=3:b-pyramid=normal:keyint=20")
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        parser = Parser(stream.codec_context.extradata)
+        parser = H264Parser(stream.codec_context.extradata)
         packets = [packet for packet in container.demux(stream) if packet.size]
         headers = [parser.read(bytes(packet)) for packet in packets]
     pictures = display_order(headers, parser.sequence, 0)
@@ -138,9 +138,9 @@ def test_damaged_packets_are_doubted(make, tmp_path, reason):
     path = make(tmp_path / "a.mp4", params="bframes=0", count=4)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        parser = Parser(stream.codec_context.extradata)
+        parser = H264Parser(stream.codec_context.extradata)
         packets = [bytes(packet) for packet in container.demux(stream) if packet.size]
     parser.read(packets[0])
-    with pytest.raises(Doubt) as caught:
+    with pytest.raises(UnprovableOrder) as caught:
         parser.read(DAMAGES[reason](packets[1]))
     assert str(caught.value) == reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import av
 import pytest
 
-from star.stages.readers.bitstream.bits import Doubt
+from star.stages.readers.bitstream.bits import UnprovableOrder
 from star.stages.readers.bitstream.mpeg4 import Vop, VopParser, choose_vops
 
 I, P, B, S = 0, 1, 2, 3
@@ -97,7 +97,7 @@ DOUBTS = {
 @pytest.mark.parametrize("reason", DOUBTS)
 def test_what_cannot_be_proved_is_doubted(reason):
     """Each condition of the proof, broken alone."""
-    with pytest.raises(Doubt) as caught:
+    with pytest.raises(UnprovableOrder) as caught:
         DOUBTS[reason]()
     assert str(caught.value) == reason
 
@@ -105,23 +105,23 @@ def test_what_cannot_be_proved_is_doubted(reason):
 @pytest.mark.parametrize("head", [layer(delays=False), layer(interlaced=True)])
 def test_a_b_picture_where_none_should_be_is_doubted(head):
     """A decoder that holds nothing back, or fields."""
-    with pytest.raises(Doubt, match="a B-picture that decoders may leave out"):
+    with pytest.raises(UnprovableOrder, match="a B-picture that decoders may leave out"):
         read(*STREAM[:3], head=head)
 
 
 def test_a_b_picture_needs_two_references_around_it():
     """Without two references before it, or outside their time, FFmpeg leaves it out."""
-    with pytest.raises(Doubt, match="may leave out"):
+    with pytest.raises(UnprovableOrder, match="may leave out"):
         read(picture(I, 0), picture(B, 1))
     for tick in (0, 3, 4):
-        with pytest.raises(Doubt, match="does not lie between its references"):
+        with pytest.raises(UnprovableOrder, match="does not lie between its references"):
             read(picture(I, 0), picture(P, 3), picture(B, tick))
 
 
 @pytest.mark.parametrize("wrong", [{"quantiser": 0}, {"code": 0}])
 def test_numbers_that_decoders_refuse_are_doubted(wrong):
     """A quantiser or a range of motion of 0: the picture would be missing from what comes out."""
-    with pytest.raises(Doubt, match="out of range"):
+    with pytest.raises(UnprovableOrder, match="out of range"):
         read(picture(I, 0), picture(P, 1, **wrong))
 
 
