@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from . import __version__
-from .errors import StarError
+from .errors import StarError, UsageError
 
 if TYPE_CHECKING:
     from .pipeline.commands.result import Result
@@ -66,6 +66,11 @@ def _log(context: click.Context, parameter: click.Parameter, verbose: bool) -> N
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
+
+
+def _replaced_by_preset(context: click.Context, parameter: click.Parameter, training: str | None) -> None:
+    if training is not None:
+        raise UsageError(f"init --training {training}: --preset paper, fast or joints has taken its place")
 
 
 def _print_json(document: Any) -> None:
@@ -127,17 +132,22 @@ def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> Non
 @click.option(
     "--cache", type=click.Path(path_type=Path), default=Path("cache"), show_default=True, help="Where features go."
 )
-@click.option("--training", type=click.Choice(("paper", "fast")), help="The paper's training, or a shorter one.")
+@click.option(
+    "--preset",
+    type=click.Choice(("paper", "fast", "joints")),
+    help="The paper's numbers; a quarter of its pixels and a short training (the default); or joints alone.",
+)
+@click.option("--training", hidden=True, callback=_replaced_by_preset, expose_value=False)
 @output
-def init(name: str, root: Path, cache: Path, training: str | None, as_json: bool, quiet: bool) -> None:
+def init(name: str, root: Path, cache: Path, preset: str | None, as_json: bool, quiet: bool) -> None:
     """Print a recipe: penn-action, ntu60-xsub, ntu60-xview, ntu120-xsub, ntu120-xset, ucf101, hmdb51, kinetics,
     drawn, or videos: your own, by looking at their folder.
 
-    Example: star init penn-action --root /data/Penn_Action > star.yaml
+    Example: star init penn-action --root /data/Penn_Action --preset paper > star.yaml
     """
     from .pipeline.commands.init import run_init
 
-    found = run_init(name, root.absolute(), cache.absolute(), training, quiet=quiet)
+    found = run_init(name, root.absolute(), cache.absolute(), preset, quiet=quiet)
     show(found, [found["recipe"].rstrip("\n")], as_json)
 
 

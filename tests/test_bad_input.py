@@ -104,6 +104,13 @@ def no_such_ready_recipe(_recipe: Path, folder: Path) -> tuple[list[str | Path],
 
 
 @mistake(2)
+def option_of_old(_recipe: Path, folder: Path) -> tuple[list[str | Path], str]:
+    """An option that another has replaced."""
+    told = "init --training fast: --preset paper, fast or joints has taken its place"
+    return ["init", "penn-action", "--root", folder, "--training", "fast"], told
+
+
+@mistake(2)
 def wrong_share(recipe: Path, _folder: Path) -> tuple[list[str | Path], str]:
     """A limit that is no number."""
     told = "--max-failures few: expected a number like 20, or a share like 1%"

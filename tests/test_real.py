@@ -123,3 +123,34 @@ def test_a_sample_of_penn_action_is_learned(shared: Path, tmp_path: Path) -> Non
         counts = [[int(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]]
     assert sum(map(sum, counts)) == 30
     assert sum(counts[n][n] for n in range(15)) == sum(row["right"] for row in found["per_class"])
+
+
+@pytest.mark.parametrize(("preset", "stages"), [("paper", 5), ("joints", 3)])
+def test_presets_run_on_a_sample_of_penn_action(preset: str, stages: int, shared: Path, tmp_path: Path) -> None:
+    """As printed but for random weights, a narrow network and one epoch: extracted, trained, tested."""
+    root = tmp_path / "Penn_Action"
+    draw = [sys.executable, shared / "tools" / "render_penn.py", root, "--sequences", "1-2326:600", "--workers", "2"]
+    subprocess.run(draw, check=True, capture_output=True)
+    path = tmp_path / "star.yaml"
+    made = star("init", "penn-action", "--root", root, "--cache", tmp_path / "cache", "--preset", preset)
+    path.write_text(made.stdout)
+    settings = (
+        "backbone.weights=random", "decode.views={train: 1, test: 1}", "model.width=32", "model.heads=4",
+        "train.epochs=1", "train.batch=2", "train.tensorboard=false",
+    )  # fmt: skip
+    options = [word for setting in settings for word in ("--set", setting)]
+    result = star("extract", path, "--json", *options)
+    assert result.exit_code == 0, result.output
+    assert list(json.loads(result.stdout)["computed"].values()) == [4] * stages
+    if preset == "paper":
+        arrays = cached(plan(recipes.load(path, settings)), "0001", 0)
+        shapes = {name: arrays[name].shape for name in ("global_grid", "local_map", "joint_heatmap", "joint_map")}
+        assert shapes == {
+            "global_grid": (16, 512, 14, 14), "local_map": (16, 128, 56, 56), "joint_heatmap": (16, 13, 56, 56),
+            "joint_map": (16, 13, 128),
+        }  # fmt: skip
+    result = star("train", path, "--run", tmp_path / "run", "--json", *options)
+    assert result.exit_code == 0, result.output
+    result = star("test", path, "--run", tmp_path / "run", "--json", *options)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["clips"] > 0

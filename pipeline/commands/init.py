@@ -9,13 +9,13 @@ from ..recipe import presets
 from ..utils.progress import tell
 
 
-def run_init(name: str, root: Path, cache: Path, training: str | None, *, quiet: bool = False) -> dict[str, Any]:
+def run_init(name: str, root: Path, cache: Path, preset: str | None, *, quiet: bool = False) -> dict[str, Any]:
     """`star init`: {"recipe": YAML} and, for one's own videos, what was found in their folder."""
     if name != "videos":
-        return {"recipe": presets.ready(name, root, cache, training)}
+        return {"recipe": presets.ready(name, root, cache, preset)}
     from .init_videos import look
 
-    found = look(root, cache, training)
+    found = look(root, cache, preset)
     for line in found["warnings"] if not quiet else ():
         tell(f"warning: {line}")
     return found

@@ -26,7 +26,7 @@ SMALL = 5000  # videos; with more of them, chance does not
 PEOPLE = 2  # a clip keeps two at most unless its owner wants more
 
 
-def look(root: Path, cache: Path, training: str | None = None) -> dict[str, Any]:
+def look(root: Path, cache: Path, preset: str | None = None) -> dict[str, Any]:
     """A recipe that works for the videos in ROOT, and what was found there.
 
     Returns {"recipe": YAML, "videos", "classes", "train", "test", "joints", "skeleton", "warnings"}. Where ROOT is not
@@ -35,7 +35,7 @@ def look(root: Path, cache: Path, training: str | None = None) -> dict[str, Any]
     """
     if not root.exists():
         warning = f"{root} is not there, so the recipe is a general one; here, `star extract` would find no videos"
-        return {"recipe": presets.ready("videos", root, cache, training), "warnings": [warning]}
+        return {"recipe": presets.ready("videos", root, cache, preset), "warnings": [warning]}
     open_root(root)
     name, sign = ("", "") if _own_list(root) else recognise(root)
     if name:
@@ -56,7 +56,7 @@ def look(root: Path, cache: Path, training: str | None = None) -> dict[str, Any]
         "videos": len(catalogue.videos), "classes": list(catalogue.classes), "train": split["train"],
         "test": split["test"], "joints": joints, "skeleton": catalogue.skeleton and catalogue.skeleton.name,
     }  # fmt: skip
-    text = presets.ready("videos", root, cache, training, people, layout).partition("\n")[2]
+    text = presets.ready("videos", root, cache, preset, people, layout).partition("\n")[2]
     text = text.replace("  test_share:", f"{_choices(settings)}  test_share:")
     text = _described(found, "as listed" if all(entry.split for entry in entries) else "drawn") + text
     return {"recipe": text, **found, "warnings": _warnings(catalogue, joints, layout, lists)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ..recipe.presets import settings_of
+from ..recipe.presets import train_settings
 
 Variants = Mapping[str, tuple[str, ...]]
 
@@ -68,6 +68,6 @@ STUDIES: Mapping[str, Variants] = {
         **{f"{count} frames": (f"decode.frames={count}",) for count in (4, 8, 16)},
         **{f"16 frames, {way}": (f"decode.sampling={way}",) for way in ("linspace", "window")},
     },
-    "training": {name: (f"train={json.dumps(settings_of(name))}",) for name in ("paper", "fast")},
+    "training": {name: (f"train={json.dumps(train_settings(name))}",) for name in ("paper", "fast")},
     "data": {f"{share:.0%}": (f"train.fraction={share}",) for share in (0.1, 0.25, 0.5, 1.0)},
 }

@@ -12,8 +12,16 @@ import yaml
 
 from ....errors import UsageError
 
-_TRAINING = "\nTRAINING\n"  # where a recipe leaves the choice
+_PRESET = "\nPRESET\n"  # where a recipe leaves the choice
 _POSE = "\nPOSE\n"  # the same
+PRESETS = ("paper", "fast", "joints")
+DEFAULT_PRESET = "fast"
+_HUGE = ("ntu", "kinetics")  # tens of thousands of videos: more views of each would fill terabytes
+_VIEWS = {  # choices of frames of each video, by preset: of huge data sets, of Penn Action, of others
+    "paper": ("{train: 1, test: 1}", "{train: 1, test: 1}", "{train: 1, test: 1}"),
+    "fast": ("{train: 1, test: 1}", "{train: 4, test: 2}", "{train: 1, test: 1}"),
+    "joints": ("{train: 2, test: 1}", "{train: 16, test: 5}", "{train: 4, test: 2}"),
+}
 
 
 def names() -> list[str]:
@@ -24,13 +32,13 @@ def names() -> list[str]:
 
 
 def ready(
-    name: str, root: Path, cache: Path, training: str | None = None, people: int = 0, layout: str | None = None
+    name: str, root: Path, cache: Path, preset: str | None = None, people: int = 0, layout: str | None = None
 ) -> str:
-    """The text of a ready recipe, its data set's root, its cache and its training filled in.
+    """The text of a ready recipe, its data set's root, its cache and its preset filled in.
 
-    training: "paper" (as by default) or "fast". people: for how many there are annotated joints, 0 without; layout:
-    that of all joints, where only some videos have annotated ones; only `videos` asks for these two. Raises UsageError
-    for a wrong name, or where a recipe leaves no choice.
+    preset: one of PRESETS, DEFAULT_PRESET by default. people: for how many there are annotated joints, 0 without;
+    layout: that of all joints, where only some videos have annotated ones; only `videos` asks for these two. Raises
+    UsageError for a wrong name, or where a recipe leaves no choice.
     """
     if name not in names():
         close = difflib.get_close_matches(name, names(), 1)
@@ -39,17 +47,20 @@ def ready(
     text = (files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
     filled = {"ROOT": quoted(root), "CACHE": quoted(cache)}
     text = re.sub(r"(?<=root: )(ROOT|CACHE)\b", lambda place: filled[place[0]], text)
-    if training and not text.endswith(_TRAINING):
-        raise UsageError(f"init {name} --training {training}: this recipe has its own training; leave --training out")
+    if preset and not text.endswith(_PRESET):
+        raise UsageError(f"init {name} --preset {preset}: this recipe has settings of its own; leave --preset out")
     pose = _part("pose", "auto" if layout else "annotations" if people else "mmpose")
     values = {"LAYOUT": layout, "PEOPLE": people}
     pose = re.sub(r"\b(LAYOUT|PEOPLE) +", lambda found: f"{values[found[1]]:<18}", pose)
-    return text.replace(_POSE, f"\n{pose}").replace(_TRAINING, f"\n{_part('training', training or 'paper')}")
+    chosen = preset or DEFAULT_PRESET
+    kind = 0 if name.startswith(_HUGE) else 1 if name == "penn-action" else 2
+    rest = _part("preset", chosen).replace("VIEWS", _VIEWS[chosen][kind])
+    return text.replace(_POSE, f"\n{pose}").replace(_PRESET, f"\n{rest}")
 
 
-def settings_of(training: str) -> dict[str, Any]:
-    """The settings of the section `train` for "paper" or "fast"."""
-    return yaml.safe_load(_part("training", training))["train"]
+def train_settings(preset: str) -> dict[str, Any]:
+    """The settings of the section `train` of a preset."""
+    return yaml.safe_load(_part("preset", preset))["train"]
 
 
 def _part(folder: str, name: str) -> str:

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from star.errors import RecipeError, UsageError
+from star.pipeline.planning.graph import graph
+from star.pipeline.planning.plan import worthwhile
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.recipe.presets import names, ready
 
 SHORT = "dataset: {kind: drawn, root: videos}\ncache: {root: cache}\n"
 
 
-def test_defaults_are_the_papers() -> None:
-    """A recipe of two lines is complete; what it does not say is as in docs/method.md."""
+def test_a_recipe_of_two_lines_is_complete() -> None:
+    """What it does not say has the default of docs/method.md; training's are the paper's."""
     recipe = recipes.parse(SHORT)
     assert (recipe.decode.frames, recipe.backbone.size, recipe.heatmaps.sigma) == (16, 112, 1.0)
     train = recipe.train
@@ -140,20 +142,54 @@ def test_every_ready_recipe_is_valid(name: str, tmp_path: Path) -> None:
     assert recipe.dataset.root == root
 
 
-@pytest.mark.parametrize("name", sorted(set(names()) - {"drawn"}))
-def test_the_papers_training_and_a_shorter_one(name: str, tmp_path: Path) -> None:
-    """What `--training` chooses is all that differs; the paper's is the default, and is that of the settings."""
-    texts = [ready(name, tmp_path, tmp_path / "cache", training) for training in (None, "paper", "fast")]
-    default, paper, fast = (recipes.parse(text) for text in texts)
-    assert default == paper
-    assert paper.train == recipes.TrainSettings()
-    assert fast.train != paper.train
-    assert fast.model_copy(update={"train": paper.train}) == paper
+PAPER = (  # what docs/method.md calls the paper's, setting by setting
+    "decode.frames=16", "backbone.weights=kinetics400", "backbone.size=224", "backbone.crop=frame",
+    "backbone.global_layer=layer4", "tokens.form=pool", "model.modalities=both", "model.position=joint",
+    "model.encoder=[F, Z]", "model.decoder=[F, B]", "model.norm=post", "model.readout=class_tokens",
+    "train.optimizer=sgd", "train.learning_rate=2e-4", "train.momentum=0.9", "train.batch=4", "train.epochs=300",
+)  # fmt: skip
+CHOSEN = sorted(set(names()) - {"drawn"})
 
 
-def test_a_recipe_with_training_of_its_own_says_so(tmp_path: Path) -> None:
-    """The demo's training is neither."""
-    with pytest.raises(UsageError, match=r"^init drawn --training fast: this recipe has its own training; leave "):
+def preset(name: str, kind: str | None, root: Path) -> recipes.Recipe:
+    return recipes.parse(ready(name, root, root / "cache", kind))
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_the_papers_preset_is_what_the_sources_state(name: str, tmp_path: Path) -> None:
+    """Laying the paper's numbers over it changes nothing, and nothing of the network or its training is ours but
+    what is a default."""
+    paper = preset(name, "paper", tmp_path)
+    assert recipes.parse(ready(name, tmp_path, tmp_path / "cache", "paper"), overrides=PAPER) == paper
+    assert (paper.model, paper.train) == (recipes.ModelSettings(), recipes.TrainSettings())
+
+
+def test_what_the_paper_does_not_state_is_marked(tmp_path: Path) -> None:
+    """A setting of the printed recipe is one of the paper's, or its line says that no source states it."""
+    stated = {line.partition("=")[0].rpartition(".")[2] for line in PAPER}
+    lines = ready("penn-action", tmp_path, tmp_path, "paper").partition("decode:")[2].splitlines()
+    settings = {line.split(":")[0].strip(): line for line in lines if line.startswith("  ")}
+    marked = {name for name, line in settings.items() if "# not stated" in line}
+    assert marked | stated == settings.keys()
+    assert marked & stated == set()
+    assert {"local_layer", "sigma", "width", "encoder_layers", "weight_decay", "sampling"} <= marked
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_presets_differ_as_they_say(name: str, tmp_path: Path) -> None:
+    """`fast` is the default: what and where in a token, standardised, augmented. `joints` runs no video network."""
+    fast, joints = preset(name, "fast", tmp_path), preset(name, "joints", tmp_path)
+    assert preset(name, None, tmp_path) == fast
+    assert (fast.backbone.size, fast.tokens.form, fast.model.standardize) == (112, "pool_map", True)
+    assert fast.train.augment == joints.train.augment != recipes.AugmentSettings()
+    assert (joints.tokens.form, joints.model.modalities) == ("heatmap", "joint")
+    assert "backbone" not in worthwhile(joints, graph(joints))
+    assert fast.pose == joints.pose == preset(name, "paper", tmp_path).pose
+
+
+def test_a_recipe_with_settings_of_its_own_says_so(tmp_path: Path) -> None:
+    """The demo's settings are none of the presets."""
+    with pytest.raises(UsageError, match=r"^init drawn --preset fast: this recipe has settings of its own; leave "):
         ready("drawn", tmp_path, tmp_path, "fast")
 
 
