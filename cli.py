@@ -137,7 +137,7 @@ def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> Non
     type=click.Choice(("paper", "fast", "joints")),
     help="The paper's numbers; a quarter of its pixels and a short training (the default); or joints alone.",
 )
-@click.option("--training", hidden=True, callback=_replaced_by_preset, expose_value=False)
+@click.option("--training", hidden=True, help="Gone.", callback=_replaced_by_preset, expose_value=False)
 @output
 def init(name: str, root: Path, cache: Path, preset: str | None, as_json: bool, quiet: bool) -> None:
     """Print a recipe: penn-action, ntu60-xsub, ntu60-xview, ntu120-xsub, ntu120-xset, ucf101, hmdb51, kinetics,

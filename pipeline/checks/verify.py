@@ -82,7 +82,7 @@ def _wrong_lengths(planned: Plan, bad: set[str]) -> Iterator[tuple[StagePlan, Pr
         for (video, _), place in stage.places.items():
             videos[place.segment].append(video)
         for segment in videos.keys() - bad:
-            for name, about in planned.graph[stage.name].stage.arrays.items():
+            for name, about in planned.graph[stage.name].arrays.items():
                 shape = stage.shelf.segment(segment).read(name, [0]).shape[1:]
                 if about.axes.startswith("t") and shape[0] != frames:
                     message = f"{stage.shelf.file(segment)}: {name} has {shape[0]} frames a clip, the recipe {frames}"

@@ -129,7 +129,7 @@ def _precision(stage: StagePlan, clip: Clip, recipe: Recipe) -> str:
 
 def _compare(planned: Plan, state: State, result: Audit) -> None:
     for stage in planned.stages.values():
-        for name in planned.graph[stage.name].stage.arrays:
+        for name in planned.graph[stage.name].arrays:
             precision = planned.recipe.backbone.precision if name in FROM_BACKBONE else "float32"
             cached = stage.shelf.read([stage.places[state.clip.video.id, state.clip.view]], name)[0]
             comparison = result.arrays.setdefault(name, ArrayAudit(TOLERANCE[precision]))

@@ -145,16 +145,16 @@ class Engine:
 
     def _frames(self, unit: Unit, estimated: bool, detected: bool) -> Literal["cut", "full", "none"]:
         """Whole frames leave the child only where a network must see them before they can be cut."""
-        if detected or (estimated and "backbone" in unit.stages and self.recipe.backbone.crop == "person"):
+        if detected or (estimated and "backbone" in unit.computed and self.recipe.backbone.crop == "person"):
             return "full"
-        return "cut" if "backbone" in unit.stages else "none"
+        return "cut" if "backbone" in unit.computed else "none"
 
     def _inputs(self, unit: Unit, stages: Collection[str]) -> dict[tuple[str, int], Arrays]:
         """The cached arrays of some of the stages that the unit takes, clip by clip."""
         states: dict[tuple[str, int], Arrays] = {(clip.video.id, clip.view): {} for clip in unit.clips}
         for stage, places in unit.inputs.items():
             shelf = self.store.shelf(stage, self.graph[stage].key)
-            for name in self.graph[stage].stage.arrays if stage in stages else ():
+            for name in self.graph[stage].arrays if stage in stages else ():
                 if name == "global_grid":  # big, and no stage takes it
                     continue
                 for clip, row in zip(unit.clips, shelf.read(places, name), strict=True):
@@ -214,7 +214,7 @@ class Engine:
         """Give a batch of clips to the networks that the unit lacks."""
         first = len(result.states)
         result.states += batch
-        stages = [stage for stage in result.unit.stages if stage in NETWORKS]
+        stages = [stage for stage in NETWORKS if stage in result.unit.computed]
         if not stages:
             count(len(batch))
             return
@@ -282,7 +282,7 @@ class Engine:
                 with spent(computed.seconds, stage):
                     for state in computed.states:
                         step(state.arrays, state)
-        if "backbone" not in computed.unit.stages:  # read from the cache for the tokens, 3 MB a clip
+        if "backbone" not in computed.unit.computed:  # read from the cache for the tokens, 3 MB a clip
             for state in computed.states:
                 state.arrays.pop("local_map", None)
         return computed
@@ -324,8 +324,8 @@ class Engine:
         shelf = self.store.shelf(name, node.key)
         shelf.describe(node.description())
         rows = [Row(s.clip.video.id, s.digests.row(node.annotated), s.clip.view) for s in states]
-        arrays = {array: self._stacked(computed, array) for array in node.stage.arrays}
-        attributes = {array: about.attributes() for array, about in node.stage.arrays.items()}
+        arrays = {array: self._stacked(computed, array) for array in node.arrays}
+        attributes = {array: about.attributes() for array, about in node.arrays.items()}
         provenance = self._provenance(computed, name)
         return shelf.write(rows, arrays, attributes, provenance, self.recipe.cache.compression)
 
@@ -357,8 +357,8 @@ class Engine:
 
 
 def reads_videos(unit: Unit) -> bool:
-    """Whether a unit needs more than what is cached; heat maps and tokens never open a video."""
-    return not {"decode", "pose", "backbone"}.isdisjoint(unit.stages)
+    """Whether a unit needs more than what is cached; heat maps, and tokens of stored maps, never open a video."""
+    return not {"decode", "pose", "backbone"}.isdisjoint(unit.computed)
 
 
 def versions() -> dict[str, str]:

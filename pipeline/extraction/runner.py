@@ -108,7 +108,7 @@ def extract(
 def _tell_precision(recipe: Recipe, work: Sequence[Unit], device: str) -> None:
     """Say once that the backbone computes in another precision than the recipe's."""
     asked = recipe.backbone.precision
-    if not any("backbone" in unit.stages for unit in work) or asked == "float32":
+    if not any("backbone" in unit.computed for unit in work) or asked == "float32":
         return
     used = compute_precision(asked, device)
     if used != asked:

@@ -7,9 +7,11 @@ from math import prod
 
 from ...cache.store import Shelf
 from ...errors import CacheError, StorageError
+from ...stages.backbone.network import CHANNELS
 from ...stages.skeletons import SKELETONS
+from ..recipe.schema import Recipe
 from ..utils.text import amount
-from .array_shapes import shapes
+from .array_shapes import local_side, shapes
 from .plan import Plan, StagePlan
 
 COCO_JOINTS = 17  # what a pose model gives, where the data set has no skeleton of its own
@@ -26,11 +28,16 @@ def clip_bytes(planned: Plan, stage: str) -> int:
     row = {
         "decode": (4 + 8) * recipe.decode.frames + 13,
         "pose": 4 * numbers["keypoints"],
-        "backbone": 2 * (numbers["global_grid"] + numbers["local_map"]),
+        "backbone": 2 * sum(numbers[name] for name in planned.graph["backbone"].arrays),
         "heatmaps": 2 * numbers["joint_heatmap"],
         "tokens": 2 * numbers.get("joint_map", 0),
     }
     return row[stage] + 100
+
+
+def local_map_bytes(recipe: Recipe) -> int:
+    """Bytes of one clip's local map, whether it is stored or not."""
+    return 2 * recipe.decode.frames * CHANNELS[recipe.backbone.local_layer] * local_side(recipe) ** 2
 
 
 def clip_seconds(planned: Plan, stage: StagePlan) -> float | None:

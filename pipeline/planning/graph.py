@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from ...cache.keys import stage_key
 from ...errors import WeightsError
 from ...stages.backbone.network import BackboneStage
-from ...stages.base import Stage
+from ...stages.base import Array, Stage
 from ...stages.decode import DecodeStage
 from ...stages.heatmaps import HeatmapsStage
 from ...stages.pose.stage import PoseStage
@@ -25,7 +25,7 @@ class Node:
     """One stage of one recipe.
 
     takes: the stages whose cached arrays (or whose frames) it needs. annotated: whether its rows depend on the data
-    set's annotation as well as on the video's bytes.
+    set's annotation as well as on the video's bytes. arrays: those of the stage's arrays that are stored.
     """
 
     stage: Any
@@ -33,6 +33,7 @@ class Node:
     takes: tuple[str, ...]
     annotated: bool
     upstream: Mapping[str, str]
+    arrays: Mapping[str, Array]
 
     def description(self) -> dict[str, Any]:
         """What the key stands for, in plain words, for stage.json."""
@@ -42,7 +43,7 @@ class Node:
             "version": stage.version,
             "settings": dict(stage.settings()),
             "upstream": dict(self.upstream),
-            "arrays": {name: array.attributes() | {"dtype": array.dtype} for name, array in stage.arrays.items()},
+            "arrays": {name: array.attributes() | {"dtype": array.dtype} for name, array in self.arrays.items()},
         }
 
 
@@ -59,6 +60,11 @@ class Graph:
     def names(self) -> tuple[str, ...]:
         """The stages' names, in graph order."""
         return tuple(self.nodes)
+
+    @property
+    def keeps_local_map(self) -> bool:
+        """Whether the cache holds what tokens are made of, so that they need no video."""
+        return "local_map" in self["backbone"].arrays
 
     def below(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
         """The wanted stages and all that they take, in graph order."""
@@ -84,11 +90,16 @@ def graph(recipe: Recipe) -> Graph:
     if not stages["tokens"][0].cached:
         del stages["tokens"]
     nodes: dict[str, Node] = {}
+    features: dict[str, str] = {}  # what the stages below go by: the same whatever is kept of the backbone's
     for name, (stage, takes) in stages.items():
-        upstream = {above: nodes[above].key for above in takes}
+        upstream = {above: features[above] for above in takes}
         annotated = any(nodes[above].annotated for above in takes) or (name == "pose" and uses_annotation(recipe))
-        key = stage_key(name, stage.version, stage.settings(), upstream)
-        nodes[name] = Node(stage, key, takes, annotated, upstream)
+        key = features[name] = stage_key(name, stage.version, stage.settings(), upstream)
+        arrays = stage.arrays
+        if name == "backbone":
+            arrays = backbone.stored
+            features[name] = stage_key(name, stage.version, replace(backbone, keep="all").settings(), upstream)
+        nodes[name] = Node(stage, key, takes, annotated, upstream, arrays)
     return Graph(nodes)
 
 

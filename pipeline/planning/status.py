@@ -7,7 +7,8 @@ from typing import Any
 from ..datasets.base import one_sided
 from ..utils.progress import tell
 from ..utils.text import amount, clock, counted, table
-from .cost import clip_bytes, clip_seconds, other
+from .cost import clip_bytes, clip_seconds, local_map_bytes, other
+from .gpu_estimate import CARD, backbone_flops, backbone_seconds
 from .plan import Plan, StagePlan
 
 
@@ -24,7 +25,27 @@ def status(plan: Plan) -> dict[str, Any]:
         "removed_videos": plan.sources.removed,
         "warnings": warnings(plan),
         "stages": [_stage(plan, stage) for stage in plan.stages.values()],
+        "cost": _cost(plan),
     }
+
+
+def _cost(plan: Plan) -> dict[str, Any]:
+    """What a clip and a unit of work take, and the video network's share of what is missing; null where it is not run.
+
+    unit_bytes: the rows of a unit of work, of which a machine has as many in hand as threads that write.
+    """
+    clip = sum(clip_bytes(plan, name) for name in plan.stages)
+    held = clip if plan.graph.keeps_local_map or "backbone" not in plan.stages else clip + local_map_bytes(plan.recipe)
+    found: dict[str, Any] = {"clip_bytes": clip, "unit_bytes": held * plan.recipe.cache.segment, "backbone": None}
+    missing = len(plan.stages["backbone"].missing) if "backbone" in plan.stages else 0
+    if missing:
+        settings, frames = plan.recipe.backbone, plan.recipe.decode.frames
+        flops = backbone_flops(settings, frames)
+        found["backbone"] = {
+            "clips": missing, "flops_per_clip": flops, "gpu": CARD,
+            "gpu_seconds": round(backbone_seconds(settings, frames, missing), 1),
+        }  # fmt: skip
+    return found
 
 
 def warnings(plan: Plan) -> list[str]:
@@ -42,7 +63,15 @@ def warnings(plan: Plan) -> list[str]:
 
 def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:
     missing = len(stage.missing)
+    again = (
+        stage.name == "tokens"
+        and not plan.graph.keeps_local_map
+        and missing > len(plan.stages["backbone"].missing)  # of the others all but the local map is cached
+    )
     seconds = clip_seconds(plan, stage) if missing else None
+    if seconds is not None and again:
+        seconds += clip_seconds(plan, plan.stages["backbone"]) or 0
+    why = _why(plan, stage) if missing else ""
     return {
         "stage": stage.name,
         "key": stage.shelf.key,
@@ -51,7 +80,7 @@ def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:
         "stale_videos": len(stage.stale),
         "failed": len(stage.failed),
         "bytes": stage.shelf.bytes(),
-        "why": _why(plan, stage) if missing else "",
+        "why": f"{why}; the videos are read again, see backbone.keep" if again else why,
         "bytes_to_write": missing * clip_bytes(plan, stage.name),
         "seconds": None if seconds is None else round(seconds * missing, 1),
     }
@@ -108,7 +137,21 @@ def lines(state: dict[str, Any]) -> list[str]:
     return [
         f"{state['data']}: {state['videos']:,} videos, {state['classes']} classes; cache {state['cache']}",
         *table(rows),
+        *_cost_lines(state["cost"]),
         *state["warnings"],
+    ]
+
+
+def _cost_lines(cost: dict[str, Any]) -> list[str]:
+    """Disk, memory and time of the video network, where it is still to be run."""
+    network = cost["backbone"]
+    if network is None:
+        return []
+    clips = network["clips"]
+    return [
+        f"a clip takes {amount(cost['clip_bytes'])} of disk, a unit of work in memory {amount(cost['unit_bytes'])}; "
+        f"the video network {network['flops_per_clip'] / 1e9:.0f} GFLOP a clip",
+        f"on {CARD} it would take about {clock(network['gpu_seconds'])} for {counted(clips, 'clip')}, decoding aside",
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ...cache.store import Place
@@ -17,14 +17,21 @@ from .plan import Clip, Plan
 class Unit:
     """Clips that lack the same stages; what one Dask task does, and what one kill can lose.
 
-    inputs: per cached stage that the lacking ones take, the place of every clip's row. known: the digests of each
-    video's bytes and of its annotation, "" where they were never read.
+    stages: whose rows it writes. inputs: per cached stage that these take, the place of every clip's row. known: the
+    digests of each video's bytes and of its annotation, "" where they were never read. again: stages that are computed
+    anew, since others take of them what is not stored; their rows stay.
     """
 
     stages: tuple[str, ...]
     clips: tuple[Clip, ...]
     inputs: Mapping[str, tuple[Place, ...]]
     known: Mapping[str, Digests]
+    again: tuple[str, ...] = ()
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """All stages that it computes."""
+        return (*self.again, *self.stages)
 
     @cached_property
     def videos(self) -> dict[str, tuple[Video, tuple[int, ...]]]:
@@ -68,14 +75,16 @@ def _chunks(clips: list[Clip], size: int) -> Iterator[list[Clip]]:
 
 
 def _unit(plan: Plan, stages: tuple[str, ...], clips: list[Clip]) -> Unit:
-    taken = {above for name in stages for above in plan.graph[name].takes} - set(stages)
+    again = ("backbone",) if "tokens" in stages and "backbone" not in stages and not plan.graph.keeps_local_map else ()
+    computed = (*again, *stages)
+    taken = {above for name in computed for above in plan.graph[name].takes} - set(computed)
     inputs = {
         name: tuple(plan.stages[name].places[clip.video.id, clip.view] for clip in clips)
         for name in plan.graph.names
         if name in taken
     }
     known = {clip.video.id: plan.sources.known[clip.video.id].digests for clip in clips}
-    return Unit(stages, tuple(clips), inputs, known)
+    return Unit(stages, tuple(clips), inputs, known, again)
 
 
 def split(unit: Unit, parts: int) -> list[Unit]:
@@ -91,4 +100,5 @@ def split(unit: Unit, parts: int) -> list[Unit]:
 def _part(unit: Unit, which: slice) -> Unit:
     clips = unit.clips[which]
     known = {clip.video.id: unit.known[clip.video.id] for clip in clips}
-    return Unit(unit.stages, clips, {name: places[which] for name, places in unit.inputs.items()}, known)
+    inputs = {name: places[which] for name, places in unit.inputs.items()}
+    return replace(unit, clips=clips, inputs=inputs, known=known)

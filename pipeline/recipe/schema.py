@@ -169,6 +169,10 @@ class BackboneSettings(Settings):
     precision: Literal["bfloat16", "float16", "float32"] = Field(
         default="bfloat16", description="at least as exact as this: float32 where the device has no fast units for it"
     )
+    keep: Literal["all", "grid"] = Field(
+        default="all",
+        description="grid: the local map, most of the disk, is not stored; other tokens then need the videos again",
+    )
     batch: Positive = 8
 
 
@@ -308,6 +312,10 @@ class Recipe(Settings):
         if self.decode.frames % 2:
             raise ValueError(
                 f"decode.frames: {self.decode.frames} is odd; zigzag and binary attention need an even number"
+            )
+        if self.backbone.keep == "grid" and self.tokens.form == "concat_conv":
+            raise ValueError(
+                "backbone.keep: grid: tokens.form: concat_conv reads the local map in training; set keep to all"
             )
         if self.decode.jpeg == "scaled" and self.pose.source != "annotations":
             raise ValueError(

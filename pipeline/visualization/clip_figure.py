@@ -55,7 +55,7 @@ def cached(planned: Plan, video: str, view: int) -> Arrays:
     for name, stage in planned.stages.items():
         place = stage.places.get((video, view))
         if place is not None:
-            for array in planned.graph[name].stage.arrays:
+            for array in planned.graph[name].arrays:
                 arrays[array] = stage.shelf.read([place], array)[0]
     return arrays
 

@@ -41,6 +41,7 @@ class BackboneStage:
     precision: "bfloat16", "float16" or "float32": the type of its convolutions' inputs, at least; sums are float32.
     Where a device has no units for it they are float32, see `compute_precision`; features differ by TOLERANCE at most.
     jpeg: "exact", or "scaled" for JPEG frames that were decoded at a reduced size, see `reduced`.
+    keep: "all", or "grid": the local map is made and used, not stored.
     """
 
     name: ClassVar[str] = "backbone"
@@ -63,6 +64,12 @@ class BackboneStage:
     local_layer: str = "layer2"
     precision: str = "bfloat16"
     jpeg: str = "exact"
+    keep: str = "all"
+
+    @property
+    def stored(self) -> Mapping[str, Array]:
+        """Those of its arrays that are stored."""
+        return {name: array for name, array in self.arrays.items() if self.keep == "all" or name == "global_grid"}
 
     @property
     def cropping(self) -> Crop:
@@ -78,7 +85,8 @@ class BackboneStage:
         return {"grid": self.grid(self.local_layer), "crop": self.cropping.settings()}
 
     def settings(self) -> Settings:
-        """What stands in the key; the seed only where it draws the weights, jpeg only where it is not exact."""
+        """What stands in the key; the seed only where it draws the weights, jpeg and keep only where they are not as by
+        default."""
         return {
             "model": self.model,
             "weights": self.weights,
@@ -89,6 +97,7 @@ class BackboneStage:
             "local_layer": self.local_layer,
             "precision": self.precision,
             **({"jpeg": self.jpeg} if self.jpeg != "exact" else {}),
+            **({"keep": self.keep} if self.keep != "all" else {}),
         }
 
 

@@ -6,6 +6,8 @@ import copy
 from typing import NamedTuple
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -42,6 +44,27 @@ def module_costs(network: STARTransformer) -> list[ModuleCost]:
         return ModuleCost(label, parameters, counts.get(inside, 0), attention)
 
     return [row(label, place) for label, place in [*_parts(network), ("total", "")]]
+
+
+def activation_bytes(network: STARTransformer) -> int:
+    """Bytes that a training step keeps of each clip for its way back, in bfloat16; weights and their gradients aside.
+
+    Nothing is computed: a copy of the network runs on torch's fake tensors, and what it saves is counted.
+    """
+    ghost = copy.deepcopy(network).train()
+    kept: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        ghost._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
+        with saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16):
+            ghost(**ghost.example())
+        weights = {parameter.untyped_storage()._cdata for parameter in ghost.parameters()}
+        sizes = {storage._cdata: storage.nbytes() for storage in (tensor.untyped_storage() for tensor in kept)}
+    return sum(size for place, size in sizes.items() if place not in weights)
 
 
 def _parts(network: STARTransformer) -> list[tuple[str, str]]:

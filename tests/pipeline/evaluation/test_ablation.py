@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import get_args
 
@@ -110,7 +111,38 @@ def test_model_is_the_network_that_training_builds(small: Path, tmp_path: Path) 
     rows = {row["module"]: row for row in found["modules"]}
     trained = json.loads(star("train", small, "--run", tmp_path / "run", "--device", "cpu", "-q", "--json"))
     assert rows["total"]["parameters"] == trained["parameters"]
-    assert f"{trained['parameters']:,}" in star("model", small).splitlines()[-1]
+    (total,) = [line for line in star("model", small).splitlines() if line.startswith("total")]
+    assert f"{trained['parameters']:,}" in total
+
+
+def test_model_says_what_training_takes(small: Path) -> None:
+    """Steps and FLOPs as training does them; memory that grows with the batch, and with a moment more of AdamW."""
+    base = design(recipes.load(small, ("train.batch=2", "train.epochs=3")))
+    found, total = base["training"], base["modules"][-1]
+    assert found["steps"] == 3 * -(-found["videos"] // 2)
+    assert found["flops_per_step"] == 6 * total["flops"]
+    more = design(recipes.load(small, ("train.batch=4", "train.epochs=3")))["training"]
+    adam = design(recipes.load(small, ("train.batch=2", "train.optimizer=adamw")))["training"]
+    assert more["memory_bytes"] - found["memory_bytes"] > 4 * sum(map(math.prod, base["arrays"].values()))
+    assert adam["memory_bytes"] - found["memory_bytes"] == 4 * total["parameters"]
+
+
+def test_what_a_step_keeps_is_what_torch_saves() -> None:
+    """The fake run's bytes are those of a real one."""
+    import torch
+    from torch.autograd.graph import saved_tensors_hooks
+
+    from star.stages.transformer import STARTransformer
+    from star.stages.transformer.flops import activation_bytes
+
+    shape = {"grid_channels": 8, "grid_cells": 4, "joint_channels": 6, "joints": 3, "frames": 4}
+    network = STARTransformer(classes=3, width=16, heads=2, encoder_layers=1, decoder_layers=1, **shape)
+    kept: list[torch.Tensor] = []
+    with saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x), torch.autocast("cpu", torch.bfloat16):
+        network.train()(**network.example())
+    weights = {parameter.data_ptr() for parameter in network.parameters()}
+    sizes = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in kept}
+    assert activation_bytes(network) == sum(size for place, size in sizes.items() if place not in weights)
 
 
 def test_zigzag_and_binary_attention_cost_half_of_full_attention(small: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from star.errors import StorageError, UsageError
 from star.pipeline.commands import cache as shelves
 from star.pipeline.planning.cost import check_space, clip_bytes
+from star.pipeline.planning.gpu_estimate import BACKBONE_FLOPS
 from star.pipeline.planning.plan import clips_of, plan, remember, select
 from star.pipeline.planning.status import changes, lines, status
 from star.pipeline.planning.work_units import units
@@ -42,6 +43,28 @@ def test_status_names_the_setting_and_the_cost(extracted: Path) -> None:
     assert rows["heatmaps"]["why"] == "sigma 1.0 → 2.0"
     assert rows["heatmaps"]["bytes_to_write"] > 0
     assert rows["heatmaps"]["seconds"] is not None
+
+
+def test_status_says_what_the_video_network_would_take(extracted: Path) -> None:
+    """Only where it is still to be run: FLOPs with the square of the side, bytes of a clip and of a unit."""
+    assert status(plan(recipes.load(extracted)))["cost"]["backbone"] is None
+    state = status(plan(recipes.load(extracted, ("backbone.size=224", "cache.segment=16"))))
+    cost = state["cost"]
+    assert cost["backbone"]["clips"] == 24
+    assert cost["backbone"]["flops_per_clip"] == pytest.approx(346.7e9, rel=1e-3)
+    assert cost["unit_bytes"] == 16 * cost["clip_bytes"] > 16 * 12.8e6
+    assert any("347 GFLOP a clip" in line for line in lines(state))
+
+
+def test_the_video_networks_flops_are_torchs() -> None:
+    """The constant of the estimate, counted on torchvision's network."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from torchvision.models.video import mc3_18
+
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        mc3_18()(torch.empty(1, 3, 16, 112, 112))
+    assert counter.get_total_flops() == pytest.approx(BACKBONE_FLOPS, rel=1e-3)
 
 
 def test_changes_tell_version_from_setting() -> None:
