@@ -31,7 +31,7 @@ bench: .venv/ready
 	$(RUN) python benchmarks/bench.py $(if $(PENN),--penn "$(PENN)") $(if $(VIDEOS),--videos "$(VIDEOS)") $(if $(ONLY),--only $(ONLY))
 
 .venv/ready: pyproject.toml | $(UV)
-	$(UV) sync --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	$(UV) sync --compile-bytecode --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 	touch $@
 
 .uv/bin/uv:

@@ -105,9 +105,9 @@ def main() -> None:
     star train star.yaml --run runs/first                   features -> a trained STAR-Transformer
     star test star.yaml --run runs/first                    its accuracy
     """
-    from .pipeline.utils import malloc
+    from .pipeline.utils import process_settings
 
-    malloc.keep()  # before any thread begins
+    process_settings.for_command()
 
 
 @main.command()
@@ -462,11 +462,10 @@ def doctor(as_json: bool, quiet: bool) -> None:
     Example: star doctor
     """
     from .pipeline.commands.doctor import doctor as examine
-    from .pipeline.commands.doctor import lines
 
     found = examine()
-    show(found, lines(found), as_json)
-    if not found["ok"]:
+    show(found.to_document(), found.to_lines(), as_json)
+    if not found.ok:
         sys.exit(5)
 
 

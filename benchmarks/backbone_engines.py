@@ -26,7 +26,7 @@ from claims import claim, skipped
 from common import options, turns
 from torch import Tensor, nn
 
-from star.pipeline.utils import malloc
+from star.pipeline.utils import process_settings
 from star.stages.backbone.mc3 import load
 from star.stages.backbone.network import LAYERS, BackboneNetwork, BackboneStage
 
@@ -96,7 +96,7 @@ def onnx(example: Tensor, folder: Path) -> Run:
 def main() -> None:
     """Print a table; an engine that cannot be had is left out, and says why."""
     asked = options(__doc__, batch=4, repeat=3).parse_args()
-    malloc.keep()
+    process_settings.reuse_freed_memory()
     torch.set_num_threads(1)
     pixels = torch.randn(asked.batch, 3, FRAMES, SIDE, SIDE).contiguous(memory_format=torch.channels_last_3d)
     ways: dict[str, Callable[[], object]] = {}

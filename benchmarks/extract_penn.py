@@ -35,11 +35,11 @@ backbone: {{weights: random, crop: person, precision: bfloat16}}
 BACKBONE = """
 import sys, time
 import numpy as np
-from star.pipeline.utils import malloc as heap
+from star.pipeline.utils import process_settings
 from star.pipeline.extraction.inference_threads import Lanes
 from star.stages.backbone.network import BackboneNetwork, BackboneStage
 
-heap.keep()
+process_settings.reuse_freed_memory()
 passes = int(sys.argv[1])
 network = BackboneNetwork(BackboneStage(weights="random"), batch=8)
 batch = np.random.default_rng(0).integers(0, 256, network.allocate_clips(16).shape, np.uint8)

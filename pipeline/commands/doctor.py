@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import shutil
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
 from typing import Any
 
 from ..utils.hardware import best_device, cores
@@ -34,45 +38,105 @@ PACKAGES = {  # distribution -> module, and what stands still without it
     "matplotlib": ("matplotlib", "pictures"),
 }
 OPTIONAL = {"decord", "mmpose", "mmengine", "mmcv-lite", "dask", "distributed", "tensorboard"}
+# Imported in a process of their own, beside the others, which halves the wait; decord must not be imported beside torch
+# at all, and mmpose's check imports all of it.
+ASIDE = ("dask", "distributed", "mmengine", "mmcv")
+UNIMPORTED = ("decord", "mmpose")
 
 
-def doctor() -> dict[str, Any]:
-    """Check every package by importing it, mmpose's models, the codecs, the GPU and the room for a cache.
+@dataclass(frozen=True)
+class PackageRow:
+    """One package: its installed version, what needs it, and what is wrong with it (empty: nothing)."""
 
-    `ok` is False where something that extraction or training cannot do without is missing.
-    """
-    packages = [_package(name, *about) for name, about in PACKAGES.items()]
-    checks = [_check("mmpose models", _mmpose), _check("H.264 decoder", _h264), _check("device", _device)]
-    checks.append(_check("arithmetic", _arithmetic))
-    missing = [row["name"] for row in packages if row["problem"] and row["name"] not in OPTIONAL]
-    return {
-        "ok": not missing,
-        "python": f"{platform.python_version()} ({sys.executable})",
-        "cores": cores(),
-        "free": amount(shutil.disk_usage(os.curdir).free),
-        "packages": packages,
-        "checks": checks,
-    }
+    name: str
+    version: str
+    use: str
+    problem: str
 
 
-def _package(name: str, module: str, use: str) -> dict[str, str]:
-    row = {"name": name, "version": "", "use": use, "problem": ""}
+@dataclass(frozen=True)
+class CheckRow:
+    """One thing that was tried: what was found, or what is wrong."""
+
+    name: str
+    found: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """What `star doctor` found; ok: nothing is missing that extraction or training cannot do without."""
+
+    ok: bool
+    python: str
+    cores: int
+    free: str
+    packages: tuple[PackageRow, ...]
+    checks: tuple[CheckRow, ...]
+
+    def to_document(self) -> dict[str, Any]:
+        """The same as JSON."""
+        document = asdict(self)
+        return {**document, "packages": list(document["packages"]), "checks": list(document["checks"])}
+
+    def to_lines(self) -> list[str]:
+        """The same for a person: one line per package and per check, what is wrong marked with !."""
+        lines = [f"Python {self.python}, {self.cores} cores, {self.free} free here"]
+        answers = [(row.name, row.version, row.problem) for row in self.packages]
+        answers += [(row.name, row.found, row.problem) for row in self.checks]
+        lines += [f"{'!' if problem else ' '} {name:24}{problem or found}" for name, found, problem in answers]
+        remedy = "star cannot run here: install what is marked with ! (pip install .)"
+        return [*lines, "all is well" if self.ok else remedy]
+
+
+def doctor() -> Doctor:
+    """Check every package by importing it, mmpose's models, the codecs, the GPU and the room for a cache."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:  # one that kills its process is a finding too
+        mmpose = pool.submit(_check, "mmpose models", _mmpose)
+        imports = {module: pool.submit(_import_problem, module) for module in ASIDE}
+        packages = tuple(_package(name, module, use, imports) for name, (module, use) in PACKAGES.items())
+        checks = (_check("H.264 decoder", _h264), _check("device", _device), _check("arithmetic", _arithmetic))
+        checks = (_check_of("mmpose models", mmpose), *checks)
+    missing = [row.name for row in packages if row.problem and row.name not in OPTIONAL]
+    python = f"{platform.python_version()} ({sys.executable})"
+    return Doctor(not missing, python, cores(), amount(shutil.disk_usage(os.curdir).free), packages, checks)
+
+
+def _package(name: str, module: str, use: str, imports: dict[str, Future[str]]) -> PackageRow:
     try:
-        row["version"] = version(name)
-        if name not in ("mmpose", "decord"):  # one needs the adapter, the other must not be imported beside torch
-            importlib.import_module(module)
+        installed = version(name)
     except PackageNotFoundError:
-        row["problem"] = f"not installed; without it: no {use}"
-    except Exception as error:  # a broken package may raise anything
-        row["problem"] = f"does not import: {error}"
-    return row
-
-
-def _check(name: str, probe: Callable[[], str]) -> dict[str, str]:
+        return PackageRow(name, "", use, f"not installed; without it: no {use}")
+    if module in UNIMPORTED:
+        return PackageRow(name, installed, use, "")
+    if module not in imports:
+        return PackageRow(name, installed, use, _import_problem(module))
     try:
-        return {"name": name, "found": probe(), "problem": ""}
+        return PackageRow(name, installed, use, imports[module].result())
+    except BrokenProcessPool:
+        return PackageRow(name, installed, use, "the process that imported it died; install it again")
+
+
+def _import_problem(module: str) -> str:
+    try:
+        import_module(module)
+    except Exception as error:  # a broken package may raise anything
+        return f"does not import: {error}"
+    return ""
+
+
+def _check(name: str, probe: Callable[[], str]) -> CheckRow:
+    try:
+        return CheckRow(name, probe(), "")
     except Exception as error:  # whatever is wrong is the answer
-        return {"name": name, "found": "", "problem": " ".join(str(error).split())}
+        return CheckRow(name, "", " ".join(str(error).split()))
+
+
+def _check_of(name: str, future: Future[CheckRow]) -> CheckRow:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return CheckRow(name, "", "the process that imported mmpose died; install it again (pip install .)")
 
 
 def _mmpose() -> str:
@@ -106,14 +170,3 @@ def _arithmetic() -> str:
         f"{device} is fast in {describe_precisions(device)}; extract: backbone in {used} (backbone.precision: "
         f"bfloat16), pose and detector in float32; train: {compute_precision('auto', device)} (train.precision: auto)"
     )
-
-
-def lines(found: dict[str, Any]) -> list[str]:
-    """The same for a person: one line per package, then what is wrong."""
-    said = [f"Python {found['python']}, {found['cores']} cores, {found['free']} free here"]
-    for row in found["packages"]:
-        said.append(f"{'!' if row['problem'] else ' '} {row['name']:24}{row['problem'] or row['version']}")
-    for row in found["checks"]:
-        said.append(f"{'!' if row['problem'] else ' '} {row['name']:24}{row['problem'] or row['found']}")
-    said.append("all is well" if found["ok"] else "star cannot run here: install what is marked with ! (pip install .)")
-    return said

@@ -112,8 +112,6 @@ class Engine:
         settings = self.recipe.pose
         estimated = "pose" in unit.stages and self._estimated(video)
         detected = estimated and settings.detector not in ("annotations", "frame")
-        if detected:
-            _ = self.models.detector  # built here, in one thread; the estimator too, for its window
         have = {view: cached[name, view] for view in views}
         return Reading(
             video=video,
@@ -131,7 +129,7 @@ class Engine:
             annotated="pose" in unit.stages and not estimated,
             occluded=settings.occluded,
             frames=self._frames(unit, estimated, detected),
-            window=self.models.estimator.window if estimated else None,
+            window=self.models.window if estimated else None,
             boxes=None if detected or not estimated else settings.detector,  # type: ignore[arg-type]
             chosen=have if "decode" in unit.inputs else {},
             keypoints={view: have[view]["keypoints"] for view in views} if "pose" in unit.inputs else {},
@@ -195,6 +193,11 @@ class Engine:
                 yield State(clip, cached[clip.video.id, clip.view], unit.known[clip.video.id])
             return
         for job, future in outcomes:
+            self.models.prepare(  # while the children start and read
+                estimator=job.window is not None,
+                detector=job.window is not None and job.boxes is None,
+                network="backbone" in unit.stages,
+            )
             with spent(result.seconds, "waiting"):
                 found = self.children.outcome(future, job.video.id)
             if isinstance(found, VideoError):

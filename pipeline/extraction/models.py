@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...stages.pose.person_crop import PersonCropper
 from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import SKELETONS
 from ..planning.graph import Graph
@@ -52,6 +53,19 @@ class Models:
         import torch
 
         return torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else "cpu"
+
+    @property
+    def window(self) -> PersonCropper:
+        """How people are cut out of frames for the pose network; known before it is built."""
+        from ...stages.pose.mmpose_models import window
+
+        return window(self.recipe.pose.model)
+
+    def prepare(self, *, estimator: bool, detector: bool, network: bool) -> None:
+        """Build what will be needed and is not there yet, in the caller's thread."""
+        for name, needed in (("estimator", estimator), ("detector", detector), ("network", network)):
+            if needed:
+                getattr(self, name)
 
     @cached_property
     def network(self) -> BackboneNetwork:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import WeightsError
-from ..torchvision_compat import models
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,13 +24,12 @@ def load(weights: str, seed: int = 0, file: Path | None = None) -> nn.Module:
     is not that one, or of another network; DownloadError where official weights cannot be fetched.
     """
     import torch
+    from torchvision.models.video import mc3_18
 
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # on the device "meta" nothing would be drawn, but torch's compiler imported
-        model: nn.Module = models("video").mc3_18(weights=None)
+    with torch.device("meta"):  # draws nothing: every weight is loaded below
+        model: nn.Module = mc3_18(weights=None)
     del model.fc
-    model = model.eval().requires_grad_(False)
+    model = model.to_empty(device="cpu").eval().requires_grad_(False)
     if weights == "random":
         model.load_state_dict(random_state(model, seed))
     else:
@@ -61,10 +59,12 @@ def random_state(model: nn.Module, seed: int) -> dict[str, Tensor]:
 
 def _load_file(model: nn.Module, weights: str, file: Path | None) -> None:
     """Load the official weights, or the file whose sha256 is `weights`."""
+    from torchvision.models.video import MC3_18_Weights
+
     from ..weights import fetch, load_into, load_state_dict, sha256
 
     if weights == "kinetics400":
-        file = fetch(models("video").MC3_18_Weights.KINETICS400_V1.url, "mc3_18")
+        file = fetch(MC3_18_Weights.KINETICS400_V1.url, "mc3_18")
     elif file is None:
         raise WeightsError(f"backbone.weights: {weights} is the sha256 of a file; name that file in the recipe")
     elif sha256(file) != weights:

@@ -9,7 +9,6 @@ import numpy as np
 
 from .. import weights
 from ..determinism import deterministic_kernels
-from ..torchvision_compat import models
 from .tracking import Detections
 
 if TYPE_CHECKING:
@@ -85,12 +84,16 @@ def _people(answer: dict[str, Tensor], scale: np.ndarray) -> Detections:
 def _build(name: str, seed: int) -> nn.Module:
     """The network with weights drawn from `seed`; torch's own random state is left as it was."""
     import torch
+    from torchvision.models import detection
 
-    build: Any = getattr(models("detection"), name)
+    build: Any = getattr(detection, name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(weights=None, weights_backbone=None)
 
 
 def _address(name: str) -> str:
-    return models().get_model_weights(name).DEFAULT.url
+    from torchvision.models import get_model_weights
+
+    weights: Any = get_model_weights(name)
+    return weights.DEFAULT.url

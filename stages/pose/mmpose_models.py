@@ -122,6 +122,15 @@ def official_weights(name: str) -> Path:
 
 
 @lru_cache(maxsize=4)
+def window(name: str) -> PersonCropper:
+    """How people are cut out of frames for `name`: read from its configuration alone, without importing mmpose.
+
+    Raises RecipeError as `model_spec` does.
+    """
+    return _window(_read(published_model(name).config, name), name)
+
+
+@lru_cache(maxsize=4)
 def model_spec(name: str) -> ModelSpec:
     """Read the configuration of `name`. Raises RecipeError where it is no top-down network for single frames."""
     settings = _read(published_model(name).config, name)
@@ -204,10 +213,11 @@ def _as_skeleton(described: dict[str, Any]) -> Skeleton:
     return Skeleton(described["dataset_name"], names, flips, limbs)
 
 
-def build(name: str, seed: int = 0) -> nn.Module:
+def build(name: str, seed: int = 0, *, draw: bool = True) -> nn.Module:
     """The network called `name`, on the CPU, in evaluation mode, with weights drawn from `seed` as mmpose draws them.
 
-    The same seed gives the same weights; torch's own random state is left as it was.
+    draw: False where a file's weights take their places at once. The same seed gives the same weights; torch's own
+    random state is left as it was.
     """
     import torch
 
@@ -220,7 +230,8 @@ def build(name: str, seed: int = 0) -> nn.Module:
             network = models.build_pose_estimator(config)
         except (KeyError, ImportError) as error:  # parts that other packages register
             raise MissingPackage(f"pose.model: {name}: {_reason(error)}; choose another model") from None
-        network.init_weights()
+        if draw:
+            network.init_weights()
     return network.eval()
 
 

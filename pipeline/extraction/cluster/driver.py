@@ -24,7 +24,7 @@ from ...planning.plan import Plan
 from ...planning.work_units import Unit
 from ...recipe import schema as recipes
 from ...utils.hardware import cores
-from ...utils.malloc import ENVIRONMENT
+from ...utils.process_settings import MALLOC_ENVIRONMENT
 from ...utils.progress import Progress, tell
 from ...utils.text import counted
 from ..engine import Done, reads_videos
@@ -397,7 +397,10 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
     resource = "GPU" if all(name.startswith("cuda") for name in devices) else "CPU"
     with (
         _environment_kept(),
-        config.set({"distributed.worker.daemon": False, "distributed.nanny.pre-spawn-environ": threads | ENVIRONMENT}),
+        config.set({
+            "distributed.worker.daemon": False,
+            "distributed.nanny.pre-spawn-environ": threads | MALLOC_ENVIRONMENT,
+        }),
         LocalCluster(
             n_workers=len(devices), threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
             resources={resource: 1}, memory_limit=0, silence_logs=level,

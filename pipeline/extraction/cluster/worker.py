@@ -22,7 +22,7 @@ from ....errors import MachineError
 from ...planning.graph import graph
 from ...planning.work_units import Unit
 from ...recipe import schema as recipes
-from ...utils import malloc
+from ...utils import process_settings
 from ...utils.hardware import best_device, cores
 from ..decode_pool import Job, Result
 from ..engine import Computed, Done, Engine, reads_videos
@@ -272,10 +272,10 @@ def _settle(post: Post) -> None:
 
 def _keep_memory(post: Post) -> None:
     """Dask tells its workers to give back all memory; a network on the CPU keeps it. Children keep what they hold."""
-    for name in malloc.ENVIRONMENT:
+    for name in process_settings.MALLOC_ENVIRONMENT:
         os.environ.pop(name, None)
     if post.device == "cpu":
-        malloc.keep()
+        process_settings.reuse_freed_memory()
 
 
 class Stations:
