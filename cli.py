@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +24,8 @@ FILE = click.Path(path_type=Path)
 RECIPE = click.argument("recipe", type=FILE)
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
 STUDIES = ("tokens", "modules", "depth", "joint-token", "position", "no-attention", "frames", "training", "data")
+
+NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of file names that are no text (PEP 383)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -74,7 +78,8 @@ def _replaced_by_preset(context: click.Context, parameter: click.Parameter, trai
 
 
 def _print_json(document: Any) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    click.echo(NOT_UTF8.sub(lambda byte: f"\\u{ord(byte[0]):04x}", text))
 
 
 def show(document: Any, lines: Sequence[str], as_json: bool) -> None:
@@ -107,6 +112,9 @@ def main() -> None:
     """
     from .pipeline.utils import process_settings
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of files that are not UTF-8 leave as the bytes that they are
+            stream.reconfigure(errors="surrogateescape")
     process_settings.for_command()
 
 

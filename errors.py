@@ -5,7 +5,7 @@ StarError                   exit code 1: a bug, unless a branch below says bette
 │   ├── RecipeError         2: a value in the recipe
 │   ├── DatasetError        2: a root, list, label or split of the data set
 │   └── WeightsError        2: a weights file that is refused or belongs to another network
-├── VideoError              3: one video; it goes to the ledger and the run goes on
+├── VideoError              3: one video; it goes to the ledger and the run goes on (itself: an error unforeseen)
 │   ├── UnreadableVideo        no decoder makes sense of it
 │   ├── TruncatedVideo         decoding breaks off in the middle
 │   ├── NoVideoStream          a file without pictures, an empty folder, not a file at all
@@ -26,6 +26,8 @@ A message names the value that is wrong and what to do about it, in one line.
 """
 
 from __future__ import annotations
+
+from traceback import walk_tb
 
 
 class StarError(Exception):
@@ -93,6 +95,20 @@ class AnnotationError(VideoError):
     """The annotated joints cannot be read or do not fit the frames."""
 
     kind = "annotation"
+
+
+def unexpected(name: str, error: BaseException) -> VideoError:
+    """What an error that nobody foresaw amounts to, where the work was about one video.
+
+    name: the video's id. The message says where the error came from: the innermost line of star's own.
+    """
+    said = " ".join(str(error).split())[:300]
+    frames = [frame for frame, _ in walk_tb(error.__traceback__) if __package__ in frame.f_globals.get("__name__", "")]
+    place = f" in {frames[-1].f_globals['__name__']}, {frames[-1].f_code.co_name}" if frames else ""
+    return VideoError(
+        f"{name}: {type(error).__name__}{place}{': ' if said else ''}{said}; star did not expect this of a video: "
+        "leave the video out, or report it"
+    )
 
 
 class CacheError(StarError):

@@ -130,7 +130,9 @@ def _whole(x: float, y: float, side: float) -> np.ndarray:
 
 def _generator(seed: int, video_id: str, view: int) -> np.random.Generator:
     """The same draws for the same clip, on every machine and in every order of work."""
-    digest = hashlib.blake2b(f"crop\0{seed}\0{video_id}\0{view}".encode(), digest_size=16).digest()
+    digest = hashlib.blake2b(
+        f"crop\0{seed}\0{video_id}\0{view}".encode(errors="surrogateescape"), digest_size=16
+    ).digest()
     return np.random.default_rng(int.from_bytes(digest, "little"))
 
 

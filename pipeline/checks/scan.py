@@ -6,6 +6,7 @@ What concerns several videos (classes, groups on both sides of the split, equal 
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -112,7 +113,7 @@ def duplicates(result: Scan, children: Children) -> list[Finding]:
 
 def _confirmed(videos: list[Video], children: Children) -> list[list[Video]]:
     """Videos of one digest, parted by all their bytes: a folder's digest knows only names and sizes."""
-    if not videos[0].media.is_dir():
+    if not os.path.isdir(videos[0].media):  # noqa: PTH112 (a path's own method raises for some names)
         return [videos]
     futures = [(video, children.submit(content, video.media)) for video in videos]
     parts: dict[str, list[Video]] = defaultdict(list)

@@ -14,12 +14,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ...cache.keys import file_digest
-from ...errors import AnnotationError, UnreadableVideo, VideoError
+from ...errors import AnnotationError, VideoError
 from ...stages.cropping import visible
 from ...stages.decode import probe_video
 from ...stages.pose.stage import annotated_keypoints
 from .. import datasets
-from ..datasets.base import Video
+from ..datasets.base import Video, require_media
 from ..planning.manifest import Digests, digests
 
 Level = Literal["fails", "problem", "note"]
@@ -79,8 +79,7 @@ class Look:
 def look(job: Looking) -> Look:
     """Look at one video. Raises VideoError where it cannot be opened; whatever else is wrong is a finding."""
     video = job.video
-    if not video.media.exists() and not video.media.is_symlink():
-        raise UnreadableVideo(f"{video.id}: no such file; restore it, or take it off the list")
+    require_media(video)
     found = probe_video(video.media, upright=video.annotation is not None)
     seen = Look(digests(video, job.known), found.frames, found.size, found.seconds)
     findings = [*_lengths(job, found.frames, found.claimed)]

@@ -45,7 +45,7 @@ def look(root: Path, cache: Path, preset: str | None = None) -> dict[str, Any]:
         )
     lists = csv_files(root)
     chosen = lists[0] if len(lists) > 1 else None
-    entries = list_entries(root, chosen)
+    entries = list_entries(root, chosen).entries
     settings = DatasetSettings(kind="videos", root=root, list=chosen, split_seed=_seed(entries))
     catalogue = datasets.load(settings)
     joints = sum(video.annotation is not None for video in catalogue.videos)
@@ -114,6 +114,7 @@ def _described(found: dict[str, Any], split: str) -> str:
     """The recipe's first lines."""
     classes = found["classes"]
     named = " ".join(", ".join(classes[:5]).split()) + (", …" if len(classes) > 5 else "")
+    named = named.encode(errors="surrogateescape").decode(errors="backslashreplace")  # a recipe is UTF-8
     joints = f"joints of {found['joints']:,} of them ({found['skeleton']})" if found["joints"] else "no joints"
     return (
         f"# {counted(found['videos'], 'video')}, {len(classes)} class{'es' * (len(classes) != 1)} ({named}), "

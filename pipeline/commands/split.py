@@ -6,12 +6,14 @@ import csv
 import io
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import StorageError, UsageError
+from ...errors import DatasetError, StorageError, UsageError
 from .. import datasets
 from ..datasets.base import Catalogue, one_sided
+from ..datasets.custom.csv_list import COLUMNS, PLAIN, parse_csv
 from ..recipe.schema import Recipe
 from ..utils.text import table
 
@@ -19,11 +21,12 @@ from ..utils.text import table
 def split(recipe: Recipe, out: Path | None = None) -> dict[str, Any]:
     """The videos of every class for training and for testing; `out`: a CSV of all of them, which kind `videos` reads.
 
-    The CSV's paths count from `dataset.root`. Raises UsageError where `out` exists: no list is ever overwritten.
+    The CSV's paths count from `dataset.root`. Raises UsageError where `out` exists, since no list is ever overwritten,
+    and where a CSV cannot hold the name of a video so that star reads the same name back.
     """
     catalogue = datasets.load(recipe.dataset)
     if out is not None:
-        _write(out, _table(catalogue, recipe))
+        _write(out, _table(catalogue, recipe, out))
     counts = Counter((video.label, video.split) for video in catalogue.videos)
     classes = [
         {"class": name, "train": counts[label, "train"], "test": counts[label, "test"]}
@@ -55,20 +58,48 @@ def lines(found: dict[str, Any]) -> list[str]:
     return said
 
 
-def _table(catalogue: Catalogue, recipe: Recipe) -> str:
+def _table(catalogue: Catalogue, recipe: Recipe, out: Path) -> str:
     """The list as CSV: video, label, split, joints where one's own videos have them, and the groups."""
-    columns = list(dict.fromkeys(name for video in catalogue.videos for name, _ in video.groups))
+    root = recipe.dataset.root
+    groups = list(dict.fromkeys(name for video in catalogue.videos for name, _ in video.groups))
     own = recipe.dataset.kind == "videos"  # other kinds keep their joints in files of their own
     joints = ["joints"] if own and any(video.annotation for video in catalogue.videos) else []
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["video", "label", "split", *joints, *columns])
+    header, rows = ["video", "label", "split", *joints, *groups], []
     for video in catalogue.videos:
-        beside = os.path.relpath(video.annotation, recipe.dataset.root) if video.annotation else ""
-        groups = dict(video.groups)
+        beside = os.path.relpath(video.annotation, root) if video.annotation else ""
+        values = dict(video.groups)
         row = [video.id, catalogue.classes[video.label], video.split]
-        writer.writerow([*row, *([beside] if joints else []), *(groups.get(name, "") for name in columns)])
+        row += [*([beside] if joints else []), *(values.get(name, "") for name in groups)]
+        _refuse_unreadable(out, [header, row], root)
+        rows.append(row)
+    return _csv([header, *rows])
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def _refuse_unreadable(out: Path, rows: Sequence[Sequence[str]], root: Path) -> None:
+    """Refuse a row (after its header) that star would not read back as it is. Raises UsageError."""
+    (header, row), text = rows, _csv(rows)
+    if all(PLAIN.fullmatch(value) for value in row):
+        return
+    why = "its name would be read as another"
+    try:
+        text.encode()
+        entry = parse_csv(out, text, root)[0]
+        values = dict(zip(header, row, strict=True)) | {"video": entry.video, "label": entry.label}
+        values |= {"split": entry.split} | ({"joints": entry.joints} if "joints" in header else {})
+        values |= {name: dict(entry.groups).get(name, "") for name in header if name not in COLUMNS}
+        if [values[name] for name in header] == list(row):
+            return
+    except UnicodeEncodeError:
+        why = "its name is not UTF-8"
+    except DatasetError as error:
+        why = str(error).partition(": ")[2]
+    raise UsageError(f"-o {out}: a CSV cannot hold {row[0]!r} of class {row[1]!r} ({why}); rename it, and run again")
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import AnnotationError, DatasetError
+from ...errors import AnnotationError, DatasetError, UnreadableVideo
 from ...stages.skeletons import Skeleton
+from .folder_names import is_shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,16 @@ class Annotation:
         return self.keypoints if self.occluded is None or not occluded else self.keypoints + self.occluded
 
 
+def require_media(video: Video) -> None:
+    """Raises UnreadableVideo for a video of which there is not even a name; what else is wrong, its reader says."""
+    try:
+        video.media.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UnreadableVideo(f"{video.id}: no such file; restore it, or take it off the list") from None
+    except (OSError, ValueError):
+        return
+
+
 def one_sided(catalogue: Catalogue) -> str:
     """One line on the classes whose videos all stand on one side of the split, "" if there are none."""
     there = {(video.label, video.split) for video in catalogue.videos}
@@ -104,7 +115,10 @@ def no_joints(path: Path, kind: str) -> AnnotationError:
 
 
 def files_below(root: Path) -> Iterator[str]:
-    """The path relative to root, with "/", of every file below it; links are followed, but not in circles."""
+    """The path relative to root, with "/", of every file below it; links are followed, but not in circles.
+
+    Folders that network disks and archivers put beside files of their users are passed over.
+    """
     for folder, names in folders_below(root):
         yield from (f"{folder}/{name}" for name in names) if folder else names
 
@@ -114,7 +128,12 @@ def folders_below(root: Path) -> Iterator[tuple[str, list[str]]]:
     start = len(str(root)) + 1
     seen = set()
     for folder, below, names in os.walk(root, followlinks=True):
-        identity = Path(folder).stat()
+        below[:] = [name for name in below if not is_shadow(name)]
+        try:
+            identity = Path(folder).stat()
+        except OSError:  # removed since it was listed
+            below.clear()
+            continue
         if (identity.st_dev, identity.st_ino) in seen:  # a link that leads back
             below.clear()
             continue

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from .custom.class_folders import FILMS
+from .folder_names import VIDEO_SUFFIXES, ending
 from .ntu.dataset import CLIP
 from .split_files import text_of
 
@@ -20,7 +21,7 @@ def recognise(root: Path) -> tuple[str, str]:
     """The name for `star init` of the data set in ROOT, and what tells it; ("", "") where it is none of them."""
     names = list(islice(_names(root), MOST))
     bases = [name.rpartition("/")[2] for name in names]
-    films = [base for base in bases if base.lower().endswith(FILMS)]
+    films = [base for base in bases if ending(base) in VIDEO_SUFFIXES]
     if any(re.fullmatch(r"labels/\d{4}\.mat", name) for name in names) and (root / "frames").is_dir():
         return "penn-action", "frames/ and labels/*.mat"
     ntu = [base for base in films if CLIP.search(base)]
@@ -43,7 +44,7 @@ def _names(root: Path) -> Iterator[str]:
     """Names of files in ROOT and, a few of each, in the folders two levels below."""
     below = []
     for entry in _inside(root):
-        if entry.is_dir():
+        if os.path.isdir(entry):  # noqa: PTH112 (a path's own method raises where the folder may not be searched)
             below.append(entry)
         else:
             yield entry.name
@@ -51,7 +52,7 @@ def _names(root: Path) -> Iterator[str]:
         for entry in islice(_inside(folder), 200):
             name = f"{folder.name}/{entry.name}"
             yield name
-            if entry.is_dir():
+            if os.path.isdir(entry):  # noqa: PTH112
                 yield from (f"{name}/{inside.name}" for inside in islice(_inside(entry), 20))
 
 

@@ -79,7 +79,7 @@ def _read_label(root: Path, name: str) -> Video | str:
         action, train, view = str(fields["action"][0]), int(fields["train"].flat[0]), str(fields["pose"][0])
     except AnnotationError as error:
         return str(error)
-    except (KeyError, IndexError, ValueError):
+    except (KeyError, IndexError, ValueError, TypeError, OverflowError, AttributeError):
         return f"labels/{name}.mat: action, train or pose is missing"
     action = SPELLINGS.get(action, action)
     if action not in CLASSES or train not in SPLITS:

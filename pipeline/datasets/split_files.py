@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...errors import DatasetError
 from ...stages.readers.base import IMAGE_SUFFIXES
 from .base import files_below, folders_below, open_root
-from .custom.class_folders import FILMS
+from .folder_names import VIDEO_SUFFIXES, is_thumbnails
 
 if TYPE_CHECKING:
     from ..recipe.schema import DatasetSettings
@@ -50,7 +50,7 @@ class Files:
         """One pass over the root; the names of pictures, millions of them, are not kept."""
         for folder, names in folders_below(self.root):
             prefix = f"{folder}/" if folder else ""
-            hidden = "/." in f"/{folder}"
+            hidden = "/." in f"/{folder}" or any(map(is_thumbnails, folder.split("/")))
             pictures = False
             for name in names:
                 ending = name[name.rfind(".") :].lower()
@@ -58,7 +58,7 @@ class Files:
                     pictures = True
                 elif ending in TEXTS:
                     self.texts.append(prefix + name)
-                elif ending in FILMS and not hidden and not name.startswith("."):
+                elif ending in VIDEO_SUFFIXES and not hidden and not name.startswith("."):
                     self.films.append(prefix + name)
             if pictures and folder and not hidden and not _is_flow(folder):
                 self.folders.append(folder)
@@ -133,7 +133,7 @@ def clip_of(clips: Mapping[tuple[str, str], str], label: str, stem: str) -> str 
 def stem_of(name: str) -> str:
     """A film's name without its ending; that of a folder of its frames, which may have kept the ending."""
     stem, dot, ending = name.rpartition(".")
-    return stem if f"{dot}{ending}".lower() in FILMS else name
+    return stem if f"{dot}{ending}".lower() in VIDEO_SUFFIXES else name
 
 
 def _is_flow(folder: str) -> bool:

@@ -12,12 +12,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as TimeIsUp
 from itertools import islice
 from typing import TypeVar
 
-from ...errors import VideoCrash, VideoError, VideoTimeout
+from ...errors import StarError, VideoCrash, VideoError, VideoTimeout, unexpected
 from .shared_frames import Slots, attach
 
 Job = TypeVar("Job")
@@ -50,10 +50,13 @@ class Children:
 
     def submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
         """Queue one call; `outcome` waits for it."""
-        return self.pool.schedule(work, args=(job,), timeout=self.timeout)
+        return self.pool.schedule(_guarded, args=(work, job), timeout=self.timeout)
 
     def outcome(self, future: Future[Result], name: str) -> Result | VideoError:
-        """What a call returned, or the VideoError that it, its time limit or its death amounts to."""
+        """What a call returned, or the VideoError that it, its time limit or its death amounts to.
+
+        Raises StarError alone, and that only for what is not about the video: a package that is not installed, say.
+        """
         from pebble import ProcessExpired
 
         try:
@@ -68,11 +71,30 @@ class Children:
             return VideoCrash(f"{name}: the decoder died ({_death(error.exitcode)}); the file is broken or too large")
         except MemoryError:
             return VideoCrash(f"{name}: the decoder ran out of memory; the file claims sizes that it cannot have")
+        except (StarError, CancelledError):
+            raise
+        except Exception as error:  # what could not be sent to the child, or back
+            return unexpected(name, error)
 
     def close(self) -> None:
         """Stop the children, also busy ones."""
         self.pool.stop()
         self.pool.join()
+
+
+def _guarded(work: Callable[[Job], Result], job: Job) -> Result:
+    """One call in a child: whatever it raises comes back as an error that can be pickled, and ends no process."""
+    try:
+        return work(job)
+    except (StarError, MemoryError):
+        raise
+    except BaseException as error:
+        raise unexpected(_name_of(job), error) from None
+
+
+def _name_of(job: object) -> str:
+    """The id of a task's video, or the path that it is."""
+    return str(getattr(getattr(job, "video", None), "id", job))
 
 
 def _death(code: int | None) -> str:

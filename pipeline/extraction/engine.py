@@ -12,6 +12,7 @@ import platform
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +24,7 @@ import numpy as np
 
 from ...cache.segment import Row
 from ...cache.store import Store
-from ...errors import VideoError
+from ...errors import StarError, VideoError, unexpected
 from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import SKELETONS
 from ..datasets.base import Video
@@ -252,13 +253,30 @@ class Engine:
 
     def _pose(self, batch: list[State]) -> None:
         lacking = [state for state in batch if "keypoints" not in state.arrays]
-        if lacking:
+        if not lacking:
+            return
+        try:
             self.models.estimate(lacking)
+        except Exception as error:
+            if isinstance(error, StarError) and not isinstance(error, VideoError):
+                raise
+            self._pose_one_by_one(lacking, error)
+
+    def _pose_one_by_one(self, states: list[State], first: Exception) -> None:
+        """After an error: find the clips that caused it. Raises the error where no clip goes well."""
+        for state in states:
+            with charged_to(state, "pose"):
+                self.models.estimate([state])
+        if all(state.error for state in states):  # the network's or the machine's fault, not a video's
+            raise first
 
     def _backbone(self, batch: list[State], rows: Mapping[str, np.ndarray]) -> None:
         frames = self.models.network.allocate_clips(self.recipe.decode.frames)
         for row, state in enumerate(batch):
-            frames[row] = state.frames if state.frames is not None else self._cut(state)
+            with charged_to(state):
+                frames[row] = state.frames if state.frames is not None else self._cut(state)
+            if state.error:
+                frames[row] = 0
         self.children.slots.give_back(state.slot for state in batch if state.slot is not None)
         self.models.network.run(frames, rows)
         for row, state in enumerate(batch):
@@ -284,11 +302,25 @@ class Engine:
             if stage in computed.unit.stages:
                 with spent(computed.seconds, stage):
                     for state in computed.states:
-                        step(state.arrays, state)
+                        with charged_to(state, stage):
+                            step(state.arrays, state)
+        self._leave_out_failed(computed)
         if "backbone" not in computed.unit.computed:  # read from the cache for the tokens, 3 MB a clip
             for state in computed.states:
                 state.arrays.pop("local_map", None)
         return computed
+
+    def _leave_out_failed(self, computed: Computed) -> None:
+        """Take the videos of which a clip failed since they were read out of a unit, and list them as failures."""
+        failed = {state.clip.video.id: state for state in reversed(computed.states) if state.error}
+        if not failed:
+            return
+        computed.failures += [
+            (name, state.failed_in, state.error.kind, str(state.error)) for name, state in failed.items() if state.error
+        ]
+        kept = [row for row, state in enumerate(computed.states) if state.clip.video.id not in failed]
+        computed.states = [computed.states[row] for row in kept]
+        computed.features = {name: rows[kept] for name, rows in computed.features.items()}
 
     def _heatmap(self, arrays: Arrays, state: State) -> None:
         if "joint_heatmap" not in arrays:
@@ -357,6 +389,19 @@ class Engine:
     def _machine(self) -> dict[str, Any]:
         """Library versions and the device: recorded beside the key, never in it."""
         return {"device": self.models.device_name, "python": platform.python_version(), **versions()}
+
+
+@contextmanager
+def charged_to(state: State, stage: str = "backbone") -> Iterator[None]:
+    """Errors that nobody foresaw, in work on one clip alone, are its video's; of several the first counts."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, StarError) and not isinstance(error, VideoError):
+            raise
+        if state.error is None:
+            found = error if isinstance(error, VideoError) else unexpected(state.clip.video.id, error)
+            state.error, state.failed_in = found, stage
 
 
 def reads_videos(unit: Unit) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...errors import VideoError
 from ...stages.pose.person_crop import PersonCropper
 from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import SKELETONS
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 class State:
     """One clip on its way through the stages: the arrays it has so far, its frames, the digests of its bytes.
 
-    slot: where the frames are in shared memory, to be given back once they were used.
+    slot: where the frames are in shared memory, to be given back once they were used. error: what went wrong with this
+    clip after it was read, and in which stage (`failed_in`).
     """
 
     clip: Clip
@@ -39,6 +41,8 @@ class State:
     frames: np.ndarray | None = None
     read: Read | None = None
     slot: int | None = None
+    error: VideoError | None = None
+    failed_in: str = ""
 
 
 class Models:

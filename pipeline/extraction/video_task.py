@@ -23,7 +23,7 @@ from ...stages.pose.stage import annotated_boxes, annotated_keypoints
 from ...stages.skeleton_mapping import convert_joints
 from ...stages.skeletons import Skeleton
 from .. import datasets
-from ..datasets.base import Annotation, Video
+from ..datasets.base import Annotation, Video, require_media
 from ..planning.manifest import Digests, digests
 from .shared_frames import Slots, attached
 
@@ -108,10 +108,11 @@ def _read(job: Reading) -> Read:
     annotation = _annotation(job) if job.annotated or job.boxes == "annotations" else None
     if job.frames == "none" and job.window is None and job.chosen:
         return _joined(job, Read(found, dict(job.chosen)), annotation)
-    if not job.video.media.exists() and not job.video.media.is_symlink():
-        raise UnreadableVideo(f"{job.video.id}: no such file; restore it, or take it off the list")
+    require_media(job.video)
     likely = job.decode.frame_selector(job.video.id, job.views)
     with open_video(job.video.media, reader=job.reader, selector=likely) as reader:
+        if not found.video:  # without it nobody could tell whether the features are those of these bytes
+            raise UnreadableVideo(f"{job.video.id}: its bytes cannot be read; check its permissions (chmod +r)")
         chosen = dict(job.chosen) or {view: _choose(job, view, reader) for view in job.views}
         result = _joined(job, Read(found, chosen), annotation)
         wanted = sorted({int(frame) for arrays in chosen.values() for frame in arrays["frame_index"]})

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from ...cache import atomic
 from ...cache.keys import canonical, file_digest, folder_digest
-from ...errors import DatasetError
+from ...errors import DatasetError, VideoError
 from ...stages.skeletons import Skeleton
 from .. import datasets
 from ..datasets.base import Catalogue, Video
@@ -117,14 +117,14 @@ def _digest(path: Path) -> str:
         if path.is_dir():
             return folder_digest(path)
         return file_digest(path) if path.is_file() else ""
-    except OSError:
+    except (OSError, ValueError, VideoError):
         return ""
 
 
 def _status(path: Path) -> os.stat_result | None:
     try:
         return os.stat(path)  # noqa: PTH116 (a path's own method takes twice the time)
-    except OSError:
+    except (OSError, ValueError):  # also a name that no file can have
         return None
 
 

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 
+def drawable(text: str) -> str:
+    """A name as matplotlib draws it: dollar signs as they are, bytes that are not UTF-8 (PEP 383) as escapes."""
+    shown = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return shown.replace("$", r"\$")
+
+
 def clock(seconds: float) -> str:
     """Seconds as a person says them: 42 s, 3 min 10 s, 2 h 05 min."""
     whole = round(seconds)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.text import drawable
+
 PAPER, INK, GREY, EMPTY = (255, 255, 255), "#111827", "#6b7280", (229, 231, 235)
 DPI = 100
 
@@ -43,7 +45,7 @@ class Sheet:
         FigureCanvasAgg(figure)
         figure.figimage(self.canvas, 0, 0, origin="upper")
         for x, y, text, style in self.words:
-            figure.text(x / width, 1 - y / height, text.replace("$", r"\$"), **style)
+            figure.text(x / width, 1 - y / height, drawable(text), **style)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=DPI)
         path.parent.mkdir(parents=True, exist_ok=True)

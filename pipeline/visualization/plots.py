@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.text import drawable
+
 COLOURS = ("#2563eb", "#dc6803", "#0f8a5f", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 NUMBERS_UP_TO = 30  # classes for which a confusion matrix has its counts written in
 NAMES_UP_TO = 60  # ... and its classes named
@@ -25,8 +27,9 @@ def confusion_picture(table: np.ndarray, classes: Sequence[str]) -> bytes:
             colour = "white" if share[row, column] > 0.55 else "#1f2937"
             axes.text(column, row, int(table[row, column]), ha="center", va="center", color=colour, fontsize=7)
     if k <= NAMES_UP_TO:
-        axes.set_xticks(range(k), classes, rotation=90, fontsize=7)
-        axes.set_yticks(range(k), classes, fontsize=7)
+        names = [drawable(name) for name in classes]
+        axes.set_xticks(range(k), names, rotation=90, fontsize=7)
+        axes.set_yticks(range(k), names, fontsize=7)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.tick_params(length=0)

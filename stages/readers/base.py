@@ -17,6 +17,13 @@ from ...errors import NoVideoStream, UnreadableVideo
 
 FOLDER_RATE = 30.0  # pictures per second, where nothing says how fast they follow each other
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # the suffixes of a folder's pictures
+_VIDEO_SUFFIXES = (
+    ".mp4 .m4v .mp4v .m4p .mov .qt .3gp .3gpp .3g2 .f4v .mj2 .insv .lrv .mkv .mk3d .webm .avi .divx .xvid .amv .flv "
+    ".wmv .asf .dvr-ms .wtv .mpg .mpeg .mpe .m1v .m2v .mpv .mp2v .vob .mod .tod .ts .mts .m2t .m2ts .tp .trp .ogv .ogm "
+    ".ogx .gif .apng .dv .dif .mxf .nut .ivf .rm .rmvb .swf .h264 .264 .avc .hevc .h265 .265 .obu .av1 .vc1 .mjpg "
+    ".mjpeg .y4m"
+)
+VIDEO_SUFFIXES = frozenset(_VIDEO_SUFFIXES.split())  # of video files in the containers that `container.FORMATS` names
 
 
 Self = TypeVar("Self", bound="VideoReader")

@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 
 from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from .base import Orientation, frame_times, upright
+from .compat import accept_unknown_side_data
 
 # Formats that are one file with video in it. FFmpeg also takes play lists, which open other files and addresses, and
 # plain text, which it draws as a terminal.
@@ -48,6 +49,7 @@ def _keep_memory() -> None:
 
 
 _keep_memory()
+accept_unknown_side_data()
 logging.set_level(logging.INFO)
 logging.set_skip_repeated(False)
 getLogger("libav").addHandler(NullHandler())

@@ -111,11 +111,16 @@ def _read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UnreadableVideo(f"{path}: may not be read ({error.strerror}); check its permissions") from None
+        raise unreadable_picture(path, error) from None
     for begin, end in _END_MARKERS.items():
         if data.startswith(begin) and data.find(end, len(data) // 2) < 0:
             raise TruncatedVideo(f"{path}: the picture is cut off; fetch it again")
     return data
+
+
+def unreadable_picture(path: Path, error: OSError) -> UnreadableVideo:
+    """The error for a picture that is listed and cannot be read."""
+    return UnreadableVideo(f"{path}: may not be read ({error.strerror}); check its permissions")
 
 
 def _decode(path: Path, data: bytes, factor: int = 1) -> np.ndarray:

@@ -11,9 +11,7 @@ from ...errors import TruncatedVideo, UnreadableVideo
 from .base import FOLDER_RATE, is_folder, upright_size
 from .bitstream.h264_packets import is_whole, length_size
 from .container import VideoFile, broken_off, cut_off, no_frames, orientation_of
-from .image_folder import ImageFolderReader, list_images
-
-TURNING = ("mov", "matroska")  # containers that may say that a video is shown turned
+from .image_folder import ImageFolderReader, list_images, unreadable_picture
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,9 @@ class VideoInfo:
 def probe(path: Path, *, upright: bool = False) -> VideoInfo:
     """Read all packets of a file, or list a folder's pictures and read the first one.
 
-    upright: decode the first picture of a file that may be turned, since only a picture tells. One packet is taken for
-    one frame, as in nearly all files. Raises NoVideoStream, UnreadableVideo, and TruncatedVideo where packets break
-    off, or where one is not made of whole NAL units, so that decoding will break off there.
+    upright: decode the first picture of a file, since only a picture tells that it is shown turned. One packet is
+    taken for one frame, as in nearly all files. Raises NoVideoStream, UnreadableVideo, and TruncatedVideo where packets
+    break off, or where one is not made of whole NAL units, so that decoding will break off there.
     """
     if is_folder(path):
         return _folder(path)
@@ -49,7 +47,11 @@ def probe(path: Path, *, upright: bool = False) -> VideoInfo:
 
 def _folder(path: Path) -> VideoInfo:
     for picture in (path / name for name in list_images(path)):
-        if picture.stat().st_size == 0:
+        try:
+            size = picture.stat().st_size
+        except OSError as error:  # a link that leads nowhere, or a picture that was just removed
+            raise unreadable_picture(picture, error) from None
+        if size == 0:
             raise UnreadableVideo(f"{picture}: the picture is empty (0 bytes); fetch it again")
     video = ImageFolderReader(path)
     return VideoInfo(video.frame_count, video.claimed, video.frame_size, video.frame_count / FOLDER_RATE)
@@ -62,7 +64,7 @@ class _PacketCounter:
         self.file = file
         self.stamps: list[int | None] = []
         self.size: tuple[int, int] | None = None
-        self.looks = upright and file.container.format.name.startswith(TURNING)
+        self.looks = upright
         self.lengths = length_size(file.decoder.name, bytes(file.decoder.extradata or b""))
 
     def info(self) -> VideoInfo:

@@ -203,4 +203,7 @@ def _whole_packets(file: VideoFile) -> Iterator[Packet[VideoStream]]:
 
 
 def _changes_parameters(packet: Packet[VideoStream]) -> bool:
-    return any(data.data_type == "new_extradata" for data in packet.iter_sidedata())
+    try:
+        return any(data.data_type == "new_extradata" for data in packet.iter_sidedata())
+    except IndexError:  # a kind that PyAV has no name for
+        return True

@@ -4,65 +4,247 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....errors import DatasetError
 from ....stages.readers.base import IMAGE_SUFFIXES
-from .csv_list import SPLITS, Entry
+from ..folder_names import (
+    MEDIA,
+    VIDEO_SUFFIXES,
+    ending,
+    is_beside,
+    is_film,
+    is_shadow,
+    is_thumbnails,
+    split_of_name,
+)  # fmt: skip
+from .csv_list import Entry
 
-FILMS = (
-    ".mp4",
-    ".avi",
-    ".mkv",
-    ".mov",
-    ".webm",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".wmv",
-    ".flv",
-    ".3gp",
-    ".ogv",
-    ".ts",
-    ".mts",
-)
 JOINTS = ".npz"
+THUMBNAILS = "small pictures of videos, by its name"
+DEEPEST = 20  # folders below a class
 
 
-def class_folders(root: Path) -> Iterator[Entry]:
-    """One entry per video of ROOT/CLASS/... or ROOT/train/CLASS/... and ROOT/test/CLASS/...
+@dataclass
+class Listing:
+    """The videos that were listed, and what lies beside them and is none of them, with the reason."""
 
-    A file of the video's name that ends in .npz, beside it, holds its joints. Raises DatasetError where a folder
-    cannot be read.
+    entries: list[Entry] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+
+def class_folders(root: Path) -> Listing:
+    """One entry per video of ROOT/CLASS/..., of ROOT/train/CLASS/... and ROOT/test/CLASS/..., or ROOT/CLASS/train/...
+
+    The folders of a split may be spelled in any usual way, and a validation folder serves for testing where there is
+    no other. A file of the video's name that ends in .npz, beside it, holds its joints. What is no video is left out
+    with the reason. Raises DatasetError where ROOT cannot be read, or where its folders are no classes' but parts of a
+    data set in another layout.
     """
-    names = [entry.name for entry in _scan(root) if _is_folder(entry)]
-    if names and set(names) <= set(SPLITS):
-        places = [
-            (f"{split}/{name.name}", split) for split in names for name in _scan(root / split) if _is_folder(name)
-        ]
-    else:
-        places = [(name, "") for name in names]
-    for folder, split in places:
-        for video, joints in _films(root / folder, folder):
-            yield Entry(video, folder.rpartition("/")[2], split, (), folder, joints)
+    return _Walk(root).listing()
 
 
-def _films(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
-    """Ids of the films and frame folders below a class's folder, each with that of its joints or "".
+class _Walk:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.found = Listing()
+        self.seen: set[tuple[int, int]] = set()  # folders that need not be walked again: links may go round in circles
 
-    A folder with a picture in it is one video.
-    """
-    inside = _scan(folder)
-    names = {entry.name for entry in inside}
-    for entry in inside:
-        name = f"{prefix}/{entry.name}"
-        if not _is_folder(entry):
-            if entry.name.lower().endswith(FILMS):
-                yield name, _beside(name, entry.name.rpartition(".")[0], names)
-        elif any(picture.name.lower().endswith(IMAGE_SUFFIXES) for picture in _scan(folder / entry.name)):
-            yield name, _beside(name, entry.name, names)
-        elif not entry.is_symlink():  # links may go round in circles
-            yield from _films(folder / entry.name, name)
+    def listing(self) -> Listing:
+        try:
+            inside = _scan(self.root)
+        except OSError as error:
+            raise DatasetError(f"dataset.root: {self.root}: {error.strerror}") from None
+        names = [entry.name for entry in inside if _is_folder(entry)]
+        self.found.left_out += [(name, THUMBNAILS) for name in names if is_thumbnails(name)]
+        names = [name for name in names if not is_thumbnails(name)]
+        self.seen = {self._identity(name) for name in ("", *names)}
+        self._loose(inside, "")
+        parts = {name: part for name in names if (part := split_of_name(name))}
+        if parts:
+            self._parts(names, parts)
+        else:
+            self._refuse_wrappers(names)
+            for name in names:
+                self._class(name, name, "")
+        self._drop_frames_of_films()
+        return self.found
+
+    def _parts(self, names: list[str], parts: dict[str, str]) -> None:
+        """ROOT's folders are those of a split, maybe with others beside."""
+        others = [name for name in names if name not in parts and self._holds_videos(name)]
+        if others and len(set(parts.values())) == 1:
+            raise DatasetError(
+                f"dataset.root: {self.root} holds {_named(parts)} beside {_named(others)}: is it a part of a split, or "
+                "a class? put all classes below train/ and test/, or list the videos in a CSV (video,label,split)"
+            )
+        counted = ("train", "test") if "test" in parts.values() else ("train", "val")
+        for name in names:
+            part = parts.get(name, "")
+            if part in counted:
+                self._part(name, "train" if part == "train" else "test")
+            elif part:
+                self.found.left_out.append(
+                    (name, "validation videos, and there are test videos too: star trains on one part and tests on one")
+                )
+            elif name in others:
+                self.found.left_out.append((name, f"a folder beside {_named(parts)}, so none of a class"))
+
+    def _part(self, name: str, split: str) -> None:
+        inside = self._listed(name)
+        before = len(self.found.entries)
+        self._loose(inside, name)
+        below = [entry.name for entry in inside if _is_folder(entry) and not self._has_pictures(f"{name}/{entry.name}")]
+        self.seen |= {self._identity(f"{name}/{label}") for label in below}
+        for label in below:
+            self._class(f"{name}/{label}", label, split)
+        if len(self.found.entries) == before and self._holds_videos(name):
+            raise DatasetError(
+                f"dataset.root: {self.root / name} holds videos but no folder of videos per class; put them into "
+                f"{name}/CLASS/, or list them in a CSV (video,label,split)"
+            )
+
+    def _refuse_wrappers(self, names: list[str]) -> None:
+        """Folders that part a data set by what its files are, or that hold the parts of a split, are no classes."""
+        for name in names:
+            below = [entry.name for entry in self._listed(name, quiet=True) if _is_folder(entry)]
+            parts = {part: part for part in below if split_of_name(part)}
+            nested = [part for part in parts if self._has_folders(f"{name}/{part}")]
+            kinds = name.lower() in MEDIA and any(not self._has_pictures(f"{name}/{one}") for one in below)
+            if nested or kinds:
+                held = parts if nested else below
+                raise DatasetError(
+                    f"dataset.root: {self.root} holds {name}/, and that {_named(held)}: give the folder in which the "
+                    f"classes lie, perhaps {self.root / name}"
+                )
+
+    def _class(self, folder: str, label: str, split: str) -> None:
+        before = len(self.found.entries)
+        for video, joints in self._films(folder, 0):
+            part = split or self._part_below(video, folder)
+            if part == "val?":
+                self.found.left_out.append((video, "a validation video, and its class has test videos too"))
+            else:
+                self.found.entries.append(Entry(video, label, part, (), folder, joints))
+        if len(self.found.entries) == before and self._has_pictures(folder):
+            reason = "pictures that lie in a class's folder itself; a video is a folder of pictures in that folder"
+            self.found.left_out.append((folder, reason))
+
+    def _part_below(self, video: str, folder: str) -> str:
+        """The part of a split that the folder between class and video says, as in wave/train/a.mp4."""
+        below = video.removeprefix(f"{folder}/").split("/")[:-1]
+        part = split_of_name(below[0]) if below else ""
+        if part != "val":
+            return part
+        others = {split_of_name(entry.name) for entry in self._listed(folder, quiet=True) if _is_folder(entry)}
+        return "val?" if "test" in others else "test"
+
+    def _films(self, folder: str, depth: int) -> Iterator[tuple[str, str]]:
+        """Ids of the films and frame folders below a class's folder, each with that of its joints or "".
+
+        A folder with a picture in it is one video, and so is one that may not be listed: its reader says why it fails.
+        """
+        inside = self._listed(folder)
+        names = {entry.name for entry in inside}
+        for entry in inside:
+            name = f"{folder}/{entry.name}"
+            if not _is_folder(entry):
+                if self._is_film(name, entry):
+                    yield name, _beside(name, entry.name.rpartition(".")[0] or entry.name, names)
+            elif is_thumbnails(entry.name):
+                self.found.left_out.append((name, THUMBNAILS))
+            elif self._has_pictures(name) or not self._may_be_listed(name):
+                yield name, _beside(name, entry.name, names)
+            elif depth < DEEPEST and (identity := self._identity(name)) not in self.seen:
+                self.seen.add(identity)
+                yield from self._films(name, depth + 1)
+
+    def _is_film(self, name: str, entry: os.DirEntry[str]) -> bool:
+        if ending(entry.name) in VIDEO_SUFFIXES:
+            return True
+        if is_beside(entry.name) or not _is_file(entry):
+            return False
+        if is_film(self.root / name):
+            return True
+        self.found.left_out.append((name, f"no video, by its ending {ending(entry.name)!r} and its first bytes"))
+        return False
+
+    def _loose(self, inside: list[os.DirEntry[str]], prefix: str) -> None:
+        """Films that lie beside the folders of the classes."""
+        if any(_is_folder(entry) for entry in inside):
+            for entry in inside:
+                if not _is_folder(entry) and ending(entry.name) in VIDEO_SUFFIXES:
+                    name = f"{prefix}/{entry.name}" if prefix else entry.name
+                    self.found.left_out.append((name, "in no class's folder"))
+
+    def _drop_frames_of_films(self) -> None:
+        """Of a film and the folder of its frames only the film is a video."""
+        films = {_place(entry.video): entry.video for entry in self.found.entries if not self._is_dir(entry.video)}
+        kept = []
+        for entry in self.found.entries:
+            film = films.get(_place(entry.video))
+            if film and film != entry.video and self._is_dir(entry.video):
+                self.found.left_out.append((entry.video, f"the frames of {film}"))
+            else:
+                kept.append(entry)
+        self.found.entries = kept
+
+    def _listed(self, folder: str, *, quiet: bool = False) -> list[os.DirEntry[str]]:
+        """What lies in a folder; one that may not be listed is left out and said, unless quiet."""
+        try:
+            return _scan(self.root / folder)
+        except OSError as error:
+            if not quiet:
+                self.found.left_out.append((folder, f"may not be listed ({error.strerror}); check its permissions"))
+            return []
+
+    def _may_be_listed(self, folder: str) -> bool:
+        try:
+            with os.scandir(self.root / folder):
+                return True
+        except OSError:
+            return False
+
+    def _has_pictures(self, folder: str) -> bool:
+        return any(ending(entry.name) in IMAGE_SUFFIXES for entry in self._listed(folder, quiet=True))
+
+    def _has_folders(self, folder: str) -> bool:
+        """Whether folders that are not themselves videos lie in a folder."""
+        inside = [entry.name for entry in self._listed(folder, quiet=True) if _is_folder(entry)]
+        return any(not self._has_pictures(f"{folder}/{name}") for name in inside)
+
+    def _holds_videos(self, folder: str, depth: int = 3) -> bool:
+        """Whether a film or pictures lie in a folder or a few below it."""
+        inside = self._listed(folder, quiet=True)
+        if any(ending(entry.name) in VIDEO_SUFFIXES or ending(entry.name) in IMAGE_SUFFIXES for entry in inside):
+            return True
+        return depth > 0 and any(
+            self._holds_videos(f"{folder}/{entry.name}", depth - 1) for entry in inside if _is_folder(entry)
+        )
+
+    def _identity(self, folder: str) -> tuple[int, int]:
+        try:
+            found = (self.root / folder).stat()
+        except OSError:
+            return 0, 0
+        return found.st_dev, found.st_ino
+
+    def _is_dir(self, video: str) -> bool:
+        return os.path.isdir(self.root / video)  # noqa: PTH112 (a path's own method raises for some names)
+
+
+def _place(video: str) -> tuple[str, ...]:
+    """Where a video lies, without its ending and without folders that only say whether films or frames lie in them."""
+    *folders, name = video.split("/")
+    stem = name.removesuffix(name[name.rfind(".") :]) if ending(name) in VIDEO_SUFFIXES else name
+    return (*(folder for folder in folders if folder.lower() not in MEDIA), stem)
+
+
+def _named(names: object) -> str:
+    """Up to three folders as a person names them."""
+    listed = [f"{name}/" for name in names]  # type: ignore[attr-defined]
+    return " and ".join(listed[:2]) if len(listed) < 3 else ", ".join(listed[:3]) + (", …" if len(listed) > 3 else "")
 
 
 def _beside(name: str, stem: str, names: set[str]) -> str:
@@ -77,10 +259,15 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _scan(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by name, without hidden files."""
+def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
-        with os.scandir(folder) as found:
-            return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DatasetError(f"dataset.root: {folder}: {error.strerror}") from None
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name, without hidden files and the shadows of other programs. Raises OSError."""
+    with os.scandir(folder) as found:
+        shown = (entry for entry in found if not entry.name.startswith(".") and not is_shadow(entry.name))
+        return sorted(shown, key=lambda entry: entry.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import posixpath
 import re
 from pathlib import Path
@@ -32,13 +33,20 @@ class Entry(NamedTuple):
     joints: str = ""
 
 
-def read_csv(path: Path) -> list[Entry]:
+def read_csv(path: Path, root: Path | None = None) -> list[Entry]:
     """The rows of a CSV, in its order; the header is required, the separator is a comma, semicolon or tab.
+
+    root: where the videos lie. A name with a character that usually means something else (a backslash, a tab) is
+    taken as it stands where there is a file of exactly that name.
 
     Raises DatasetError with the row for: a video given twice, an absolute path or one with "..", an empty label, a
     split other than train and test, joints that are no .npz file, a row longer than the header.
     """
-    text = _text(path)
+    return parse_csv(path, _text(path), root)
+
+
+def parse_csv(path: Path, text: str, root: Path | None = None) -> list[Entry]:
+    """The same of a text; path: what it is called in messages."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True)
     entries: list[Entry] = []
     rows: dict[str, int] = {}
@@ -47,7 +55,7 @@ def read_csv(path: Path) -> list[Entry]:
         for row in reader:
             if not any(row):
                 continue
-            entry = _entry(f"{path.name}, row {reader.line_num}", columns, row)
+            entry = _entry(f"{path.name}, row {reader.line_num}", columns, row, root)
             if rows.setdefault(entry.video, reader.line_num) != reader.line_num:
                 raise DatasetError(f"{entry.where}: {entry.video} stands in row {rows[entry.video]} already")
             entries.append(entry)
@@ -58,9 +66,9 @@ def read_csv(path: Path) -> list[Entry]:
     return entries
 
 
-def video_id(text: str, where: str, what: str = "a video") -> str:
+def video_id(text: str, where: str, what: str = "a video", root: Path | None = None) -> str:
     """A path below the root in the one spelling that star uses; raises DatasetError where it leads elsewhere."""
-    if PLAIN.fullmatch(text):
+    if PLAIN.fullmatch(text) or _is_there(text, root):
         return text
     name = text.replace("\\", "/")
     if not name:
@@ -72,6 +80,14 @@ def video_id(text: str, where: str, what: str = "a video") -> str:
     if not name.isprintable() or posixpath.normpath(name) == ".":
         raise DatasetError(f"{where}: {text!r} is not the path of {what}")
     return posixpath.normpath(name)
+
+
+def _is_there(text: str, root: Path | None) -> bool:
+    """Whether a path below root that is in star's one spelling already, but for odd characters, is a file's."""
+    odd = "\\" in text or not text.isprintable()
+    if root is None or not odd or text.startswith(("/", "~")) or posixpath.normpath(text) != text:
+        return False
+    return ".." not in text.split("/") and "\0" not in text and os.path.lexists(root / text)
 
 
 def _text(path: Path) -> str:
@@ -102,18 +118,18 @@ def _header(path: Path, row: list[str]) -> dict[str, int]:
     return {name: place for place, name in enumerate(header)}
 
 
-def _entry(where: str, columns: dict[str, int], row: list[str]) -> Entry:
+def _entry(where: str, columns: dict[str, int], row: list[str], root: Path | None) -> Entry:
     if len(row) > len(columns):
         raise DatasetError(f"{where}: {len(row)} values for {len(columns)} columns; quote a value that has a comma")
     cells = [cell.strip() for cell in row] + [""] * (len(columns) - len(row))
-    video = video_id(cells[columns["video"]], where)
+    video = video_id(cells[columns["video"]], where, root=root)
     label = cells[columns["label"]]
     split = cells[columns["split"]].lower() if "split" in columns else ""
     if not label:
         raise DatasetError(f"{where}: {video} has no label")
     if split and split not in SPLITS:
         raise DatasetError(f"{where}: split {split!r} is neither 'train' nor 'test'")
-    joints = _joints(cells[columns["joints"]], where) if "joints" in columns else ""
+    joints = _joints(cells[columns["joints"]], where, root) if "joints" in columns else ""
     if columns.keys() <= KNOWN:  # no groups
         return Entry(video, label, split, (), where, joints)
     others = (name for name in columns if name and name not in COLUMNS)
@@ -121,10 +137,10 @@ def _entry(where: str, columns: dict[str, int], row: list[str]) -> Entry:
     return Entry(video, label, split, groups, where, joints)
 
 
-def _joints(text: str, where: str) -> str:
+def _joints(text: str, where: str, root: Path | None) -> str:
     if not text:
         return ""
-    path = video_id(text, where, "a file of joints")
+    path = video_id(text, where, "a file of joints", root)
     if not path.lower().endswith(".npz"):
         raise DatasetError(f"{where}: joints {text!r} is no .npz file; docs/own-videos.md says what it holds")
     return path

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 from ....errors import AnnotationError, DatasetError
 from ....stages.skeletons import Skeleton
 from ..base import Annotation, Catalogue, Video, official_only, open_root
-from .class_folders import FILMS, class_folders
+from ..folder_names import VIDEO_SUFFIXES, ending
+from .class_folders import Listing, class_folders
 from .csv_list import Entry, read_csv
 from .keypoints import read_joints, skeleton_of
 from .splits import sides
@@ -39,7 +40,8 @@ def load(settings: DatasetSettings) -> Catalogue:
     """
     official_only(settings.split, settings.kind)
     root = open_root(settings.root)
-    entries = list_entries(root, settings.list)
+    listing = list_entries(root, settings.list)
+    entries = listing.entries
     classes = settings.classes or tuple(sorted({entry.label for entry in entries}))
     index = {label: number for number, label in enumerate(classes)}
     split = sides(entries, test_share=settings.test_share, seed=settings.split_seed, by=settings.split_by)
@@ -54,7 +56,8 @@ def load(settings: DatasetSettings) -> Catalogue:
         )
         for entry, side in zip(entries, split, strict=True)
     ]
-    return Catalogue(settings.name or root.name, classes, videos, _skeleton(videos, entries))
+    skeleton = _skeleton(videos, entries)
+    return Catalogue(settings.name or root.name, classes, videos, skeleton, sorted(listing.left_out))
 
 
 def read_annotation(path: Path) -> Annotation:
@@ -76,7 +79,7 @@ def _skeleton(videos: Sequence[Video], entries: Sequence[Entry]) -> Skeleton | N
     return None
 
 
-def list_entries(root: Path, chosen: Path | None = None) -> list[Entry]:
+def list_entries(root: Path, chosen: Path | None = None) -> Listing:
     """What ROOT's CSV (or the chosen one) lists, or else what lies in its class folders, in the order of the ids."""
     if chosen and not chosen.is_file():
         raise DatasetError(f"dataset.list: no file {chosen}; give a CSV (video,label,split)")
@@ -84,14 +87,15 @@ def list_entries(root: Path, chosen: Path | None = None) -> list[Entry]:
     if len(lists) > 1:
         names = ", ".join(path.name for path in lists)
         raise DatasetError(f"dataset.root: {root} holds {len(lists)} CSV files ({names}); name one: dataset.list")
-    entries = read_csv(lists[0]) if lists else list(class_folders(root))
-    if not entries:
-        loose = sum(path.name.lower().endswith(FILMS) for path in root.iterdir())
+    listing = Listing(read_csv(lists[0], root)) if lists else class_folders(root)
+    if not listing.entries:
+        loose = sum(ending(path.name) in VIDEO_SUFFIXES for path in root.iterdir())
         found = f"holds {loose:,} video{'s' * (loose > 1)}, but" if loose else "has"
         raise DatasetError(
             f"dataset.root: {root} {found} neither a CSV (video,label,split) nor a folder of videos per class"
         )
-    return sorted(entries, key=lambda entry: entry.video)
+    listing.entries.sort(key=lambda entry: entry.video)
+    return listing
 
 
 def csv_files(root: Path) -> list[Path]:

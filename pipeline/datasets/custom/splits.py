@@ -33,7 +33,7 @@ def sides(entries: Sequence[Entry], *, test_share: float, seed: int = 0, by: str
 def hashed_split(name: str, test_share: float, seed: int = 0) -> str:
     """ "train" or "test" by name and seed alone; on average `test_share` of all names are for testing."""
     salt = seed.to_bytes(16, "big")  # of zeros: no salt at all
-    digest = hashlib.blake2b(name.encode(), digest_size=8, salt=salt).digest()
+    digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8, salt=salt).digest()
     return "test" if int.from_bytes(digest, "big") < test_share * 2**64 else "train"
 
 

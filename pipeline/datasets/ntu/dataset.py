@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from ....errors import DatasetError
 from ....stages.skeletons import NTU
 from ..base import Annotation, Catalogue, Video, files_below, open_root
+from ..folder_names import VIDEO_SUFFIXES
 from .classes import CLASSES
 from .missing import SAMPLE, missing_samples
 
 if TYPE_CHECKING:
     from ...recipe.schema import DatasetSettings
 
-CLIP = re.compile(r"(?:^|/)" + SAMPLE.pattern + r"(?:_rgb)?\.(?:avi|mp4)$", re.IGNORECASE)
+FILM = "|".join(re.escape(suffix) for suffix in sorted(VIDEO_SUFFIXES))
+CLIP = re.compile(rf"(?:^|/){SAMPLE.pattern}(?:_rgb)?(?:{FILM})$", re.IGNORECASE)
 
 SUBJECTS_60 = frozenset((1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38))
 SUBJECTS_120 = SUBJECTS_60 | {45, 46, 47, 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87), 89, *range(91, 96)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -68,5 +69,6 @@ def _part(folder: str, name: str) -> str:
 
 
 def quoted(path: Path) -> str:
-    """A path as YAML text that no character of it can break."""
-    return "'" + str(path).replace("'", "''") + "'"
+    """A path as YAML text that no character of it can break; bytes that are not UTF-8 are escaped."""
+    text = str(path)
+    return "'" + text.replace("'", "''") + "'" if text.isprintable() else json.dumps(text)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from star.errors import UnreadableVideo, VideoCrash, VideoError, VideoTimeout
+from star.errors import MissingPackage, UnreadableVideo, VideoCrash, VideoError, VideoTimeout
 from star.pipeline.extraction.decode_pool import Children, ahead
 
 
@@ -25,7 +25,28 @@ def work(what: str) -> str:
         raise MemoryError
     if what == "broken":
         raise UnreadableVideo("broken: no decoder reads it")
+    if what in ERRORS:
+        raise ERRORS[what]
+    if what == "unpicklable error":
+        raise Unpicklable(1, 2)
     return f"{what} done"
+
+
+class Unpicklable(Exception):
+    """An error that pickles and cannot be unpickled, as C extensions have them."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+ERRORS: dict[str, BaseException] = {
+    error.__name__: error("35 is not a valid Type")
+    for error in (
+        ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, RuntimeError, RecursionError,
+        ArithmeticError, OverflowError, StopIteration, EOFError, OSError, PermissionError, TimeoutError, BufferError,
+        ImportError, NotImplementedError, SystemExit, KeyboardInterrupt, GeneratorExit,
+    )
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +74,30 @@ def test_a_bad_video_is_one_error_and_the_next_goes_on(
     assert type(found) is kind
     assert str(found) == message
     assert children.outcome(children.submit(work, "next"), "b.mp4") == "next done"
+
+
+@pytest.mark.parametrize("what", [*ERRORS, "unpicklable error"])
+def test_any_error_of_a_child_is_one_error_of_its_video(children: Children, what: str) -> None:
+    """Of whatever type, also one that ends programs or that no pipe carries; the next video goes on."""
+    found = children.outcome(children.submit(work, what), "a.mp4")
+    assert type(found) is VideoError
+    assert found.kind == "failed"
+    assert "\n" not in str(found)
+    if what in ERRORS:
+        assert f": {what} in star.tests" in str(found) or f": {what}" in str(found)
+        assert str(found).endswith("star did not expect this of a video: leave the video out, or report it")
+    assert children.outcome(children.submit(work, "next"), "b.mp4") == "next done"
+
+
+def test_what_is_not_about_the_video_ends_the_run(children: Children) -> None:
+    """A package that is missing is missing for all videos."""
+    with pytest.raises(MissingPackage, match="av is not installed"):
+        children.outcome(children.submit(lacking, "a.mp4"), "a.mp4")
+
+
+def lacking(_what: str) -> None:
+    """A task that needs a package."""
+    raise MissingPackage("av is not installed")
 
 
 def test_ahead_keeps_order_and_bounds_what_is_under_way(children: Children) -> None:
