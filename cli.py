@@ -30,7 +30,7 @@ NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of file names that are no text
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Door(click.Group):
+class ErrorHandlingGroup(click.Group):
     """Turns star's own errors into one line on stderr and the documented exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -99,7 +99,7 @@ def answer(result: Result, as_json: bool) -> None:
         sys.exit(result.exit_code)
 
 
-@click.group(cls=Door, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=ErrorHandlingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="star")
 def main() -> None:
     """Human action recognition from cached features.
@@ -209,13 +209,13 @@ def extract(
     Example: star extract star.yaml --stage heatmaps --set heatmaps.sigma=1.5
     """
     from .pipeline.commands.extract import run_extract
-    from .pipeline.extraction.execution import Where
+    from .pipeline.extraction.execution import ExecutionConfig
     from .pipeline.recipe import schema as recipes
 
     result = run_extract(
         recipes.load(recipe, overrides), only=stages, force=force, retry_failed=retry_failed, dry_run=dry_run,
-        shard=shard, audit=audit or 0, max_failures=max_failures, where=Where(device, workers, scheduler, lease),
-        quiet=quiet,
+        shard=shard, audit=audit or 0, max_failures=max_failures, quiet=quiet,
+        execution=ExecutionConfig(device, workers, scheduler, lease),
     )  # fmt: skip
     answer(result, as_json)
 

@@ -5,7 +5,7 @@ PATH is Penn Action (frames/, labels/), of which the first N sequences are read;
 as Penn Action is (penn.py). Random mc3_18 weights, 112 px, person crop, on the CPU. Everything is a process of its own,
 and they take turns:
     backbone    star's network alone on all cores, batches of 8, frames from memory: clips/s once it is warm, both with
-                star's lanes and with torch's own threads; the faster counts
+                star's inference threads and with torch's own threads; the faster counts
     star        the command. Its rate is compared with the plain scripts' from start to end, and with the backbone's
                 without the start of Python, from the first task to the last segment
     float32     what one writes on a free afternoon: OpenCV, one clip at a time, torch's default layout, features alone
@@ -36,14 +36,14 @@ BACKBONE = """
 import sys, time
 import numpy as np
 from star.pipeline.utils import process_settings
-from star.pipeline.extraction.inference_threads import Lanes
+from star.pipeline.extraction.inference_threads import InferenceThreads
 from star.stages.backbone.network import BackboneNetwork, BackboneStage
 
 process_settings.reuse_freed_memory()
 passes = int(sys.argv[1])
 network = BackboneNetwork(BackboneStage(weights="random"), batch=8)
 batch = np.random.default_rng(0).integers(0, 256, network.allocate_clips(16).shape, np.uint8)
-lanes = Lanes("cpu")
+lanes = InferenceThreads("cpu")
 
 
 def one():

@@ -39,19 +39,19 @@ def build(folder: Path, clips: int, *, classes: int = 15) -> Selection:
     """Write a cache of random clips and, beside it, the same as .npy files; returns the selection of all clips."""
     videos = [Video(f"{number:06d}", number % classes, "train", folder) for number in range(clips)]
     rows = [Row(video.id, "0" * 32, 0) for video in videos]
-    places, shelves = {}, {}
+    places, stage_stores = {}, {}
     random = np.random.default_rng(0)
     for stage, name in STAGES.items():
-        shelf = shelves[stage] = Store(folder / "cache").shelf(stage, stage[0].encode().hex() * 16)
+        stage_store = stage_stores[stage] = Store(folder / "cache").stage_store(stage, stage[0].encode().hex() * 16)
         plain = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, (clips, *SHAPES[name]))
         for start in range(0, clips, SEGMENT):
             part = rows[start : start + SEGMENT]
             plain[start : start + len(part)] = random.random((len(part), *SHAPES[name]), np.float32)
-            shelf.write(part, {name: np.array(plain[start : start + len(part)])}, {}, {})
+            stage_store.write(part, {name: np.array(plain[start : start + len(part)])}, {}, {})
         plain.flush()
-        index = shelf.index()
+        index = stage_store.index()
         places[stage] = [index.find(row) for row in rows]
-    return Selection(videos, [0] * clips, places, shelves, [], tuple(map(str, range(classes))))
+    return Selection(videos, [0] * clips, places, stage_stores, [], tuple(map(str, range(classes))))
 
 
 class Plain(Dataset):
@@ -80,7 +80,7 @@ class Hdf5(Dataset):
 
     def _file(self, stage: str, segment: str) -> h5py.File:
         if (stage, segment) not in self.files:
-            self.files[stage, segment] = h5py.File(self.selection.shelves[stage].file(segment), "r", locking=False)
+            self.files[stage, segment] = h5py.File(self.selection.stage_stores[stage].file(segment), "r", locking=False)
         return self.files[stage, segment]
 
     def __getitems__(self, clips: Any) -> dict[str, torch.Tensor]:

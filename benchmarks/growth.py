@@ -32,7 +32,7 @@ from common import options
 from memory import megabytes, needs_linux, tree
 
 from star.pipeline.datasets.synthetic.dataset import draw
-from star.pipeline.extraction.execution import Where
+from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.models import Models
 from star.pipeline.extraction.runner import extract
 from star.pipeline.recipe import schema as recipes
@@ -82,7 +82,7 @@ def run(path: Path) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    _, outcome = extract(recipes.load(path), where=Where(device="cpu"), quiet=True)
+    _, outcome = extract(recipes.load(path), execution=ExecutionConfig(device="cpu"), quiet=True)
     done.set()
     watcher.join()
     print(json.dumps({"clips": outcome.clips, "processor": outcome.processor, "held": held}))

@@ -25,7 +25,7 @@ from common import options
 
 from star.cache.index import row_keys
 from star.cache.segment import Row
-from star.cache.store import Shelf, Store
+from star.cache.store import StageStore, Store
 
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
 KEY = "0123456789abcdef" * 2
@@ -41,49 +41,53 @@ def make(root: Path, count: int) -> None:
     """Write the cache: real segments, one number a clip."""
     rows = [Row(video, source, view) for video, view, source in zip(*columns(count), strict=True)]
     for stage in STAGES:
-        shelf = Store(root).shelf(stage, KEY)
+        stage_store = Store(root).stage_store(stage, KEY)
         for start in range(0, count, 64):
             part = rows[start : start + 64]
-            shelf.write(part, {"x": np.arange(len(part), dtype=np.int32)}, {}, {})
+            stage_store.write(part, {"x": np.arange(len(part), dtype=np.int32)}, {}, {})
 
 
 def measure(root: Path, count: int, way: str) -> None:
     """Look everything up in this process; print seconds and the growth of its largest size as JSON."""
     ids, views, sources = columns(count)
-    shelves = [Store(root).shelf(stage, KEY) for stage in STAGES]
+    stage_stores = [Store(root).stage_store(stage, KEY) for stage in STAGES]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    found = WAYS[way](shelves, ids, views, sources)
+    found = WAYS[way](stage_stores, ids, views, sources)
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert found == len(STAGES) * count
     print(json.dumps({"seconds": seconds, "megabytes": (after - before) / 1024}))
 
 
-def opened(shelves: list[Shelf], ids: list[str], views: list[int], sources: list[str]) -> int:
+def opened(stage_stores: list[StageStore], ids: list[str], views: list[int], sources: list[str]) -> int:
     """Without an index: every segment is opened, its rows go into a dict."""
     found = 0
-    for shelf in shelves:
-        rows = {row: (name, number) for name in shelf.segments() for number, row in enumerate(shelf.segment(name).rows)}
+    for stage_store in stage_stores:
+        rows = {
+            row: (name, number)
+            for name in stage_store.segments()
+            for number, row in enumerate(stage_store.segment(name).rows)
+        }
         found += sum(row in rows for row in map(Row, ids, sources, views))
     return found
 
 
-def one_by_one(shelves: list[Shelf], ids: list[str], views: list[int], sources: list[str]) -> int:
+def one_by_one(stage_stores: list[StageStore], ids: list[str], views: list[int], sources: list[str]) -> int:
     """`Index.find`, a clip at a time; every place is kept."""
     found = 0
     places = []
-    for shelf in shelves:
-        index = shelf.index()
+    for stage_store in stage_stores:
+        index = stage_store.index()
         places.append([index.find(row) for row in map(Row, ids, sources, views)])
         found += sum(place is not None for place in places[-1])
     return found
 
 
-def all_at_once(shelves: list[Shelf], ids: list[str], views: list[int], sources: list[str]) -> int:
+def all_at_once(stage_stores: list[StageStore], ids: list[str], views: list[int], sources: list[str]) -> int:
     """`row_keys` once, `Index.find_keys` for every stage; every place is kept."""
     keys = row_keys(ids, views, sources)
-    places = [shelf.index().find_keys(keys) for shelf in shelves]
+    places = [stage_store.index().find_keys(keys) for stage_store in stage_stores]
     return sum(place is not None for stage in places for place in stage)
 
 
@@ -100,7 +104,7 @@ def report(root: Path, count: int) -> dict[str, dict[str, float]]:
     make(root, count)
     start = time.perf_counter()
     for stage in STAGES:
-        Store(root).shelf(stage, KEY).index()
+        Store(root).stage_store(stage, KEY).index()
     first = time.perf_counter() - start
     ways: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for _ in range(3):  # interleaved

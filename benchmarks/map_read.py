@@ -22,7 +22,7 @@ from claims import faster
 from common import READERS, options
 
 from star.cache.segment import Row
-from star.cache.store import Place, Shelf, Store
+from star.cache.store import RowLocation, StageStore, Store
 
 KEY = "0123456789abcdef" * 2
 SHAPE = (16, 512, 7, 7)
@@ -32,31 +32,33 @@ Copy = Callable[[np.ndarray, np.ndarray], None]
 
 def make(folder: Path, clips: int) -> None:
     """Write every 64 clips as a segment and as an .npy file of the same bytes."""
-    shelf = Store(folder).shelf("backbone", KEY)
+    stage_store = Store(folder).stage_store("backbone", KEY)
     for start in range(0, clips, 64):
         count = min(64, clips - start)
         array = np.random.default_rng(start).standard_normal((count, *SHAPE), np.float32).astype(np.float16)
-        path = shelf.write([Row(str(start + row), "", 0) for row in range(count)], {"global_grid": array}, {}, {})
+        path = stage_store.write([Row(str(start + row), "", 0) for row in range(count)], {"global_grid": array}, {}, {})
         np.save(folder / f"{path.stem}.npy", array)
 
 
-def by_map(shelf: Shelf, names: list[str]) -> Copy:
+def by_map(stage_store: StageStore, names: list[str]) -> Copy:
     def copy(clips: np.ndarray, out: np.ndarray) -> None:
         for slot, clip in enumerate(clips):
-            out[slot] = shelf.map(names[clip // 64], "global_grid")[clip % 64]
+            out[slot] = stage_store.map(names[clip // 64], "global_grid")[clip % 64]
 
     return copy
 
 
-def by_read(shelf: Shelf, names: list[str]) -> Copy:
+def by_read(stage_store: StageStore, names: list[str]) -> Copy:
     def copy(clips: np.ndarray, out: np.ndarray) -> None:
-        shelf.read([Place(names[clip // 64], clip % 64) for clip in clips.tolist()], "global_grid")  # makes its own
+        stage_store.read(
+            [RowLocation(names[clip // 64], clip % 64) for clip in clips.tolist()], "global_grid"
+        )  # makes its own
 
     return copy
 
 
-def by_memmap(shelf: Shelf, names: list[str]) -> Copy:
-    arrays = [np.load(shelf.path.parents[1] / f"{name}.npy", mmap_mode="r") for name in names]
+def by_memmap(stage_store: StageStore, names: list[str]) -> Copy:
+    arrays = [np.load(stage_store.path.parents[1] / f"{name}.npy", mmap_mode="r") for name in names]
 
     def copy(clips: np.ndarray, out: np.ndarray) -> None:
         for slot, clip in enumerate(clips):
@@ -65,8 +67,8 @@ def by_memmap(shelf: Shelf, names: list[str]) -> Copy:
     return copy
 
 
-def by_h5py(shelf: Shelf, names: list[str]) -> Copy:
-    datasets = [h5py.File(shelf.file(name), "r", locking=False)["global_grid"] for name in names]
+def by_h5py(stage_store: StageStore, names: list[str]) -> Copy:
+    datasets = [h5py.File(stage_store.file(name), "r", locking=False)["global_grid"] for name in names]
 
     def copy(clips: np.ndarray, out: np.ndarray) -> None:
         for slot, clip in enumerate(clips):
@@ -80,9 +82,9 @@ WAYS = {"star, mapped": by_map, "np.memmap": by_memmap, "star, read": by_read, "
 
 def rates(root: Path, clips: int, rounds: int, seed: int) -> dict[str, float]:
     """GB/s of every way, from the median time of a batch; the ways take turns, batch by batch, after a warm-up."""
-    shelf = Store(root).shelf("backbone", KEY)
-    names, out = in_order(shelf), np.empty((BATCH, *SHAPE), np.float16)
-    ways = {way: make_copy(shelf, names) for way, make_copy in WAYS.items()}
+    stage_store = Store(root).stage_store("backbone", KEY)
+    names, out = in_order(stage_store), np.empty((BATCH, *SHAPE), np.float16)
+    ways = {way: make_copy(stage_store, names) for way, make_copy in WAYS.items()}
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
         order = np.random.default_rng([seed, number]).permutation(clips)
@@ -95,9 +97,9 @@ def rates(root: Path, clips: int, rounds: int, seed: int) -> dict[str, float]:
     return {way: out.nbytes / float(np.median(found[warm_up:])) / 1e9 for way, found in times.items()}
 
 
-def in_order(shelf: Shelf) -> list[str]:
+def in_order(stage_store: StageStore) -> list[str]:
     """The names of the segments in the order in which they were written."""
-    return sorted(shelf.segments(), key=lambda name: int(shelf.segment(name).rows[0].video_id))
+    return sorted(stage_store.segments(), key=lambda name: int(stage_store.segment(name).rows[0].video_id))
 
 
 def together(root: Path, asked: argparse.Namespace, workers: int, start: str) -> dict[str, float]:

@@ -59,7 +59,7 @@ def make(root: Path, count: int) -> Path:
     recipe = recipes.load(file)
     recipe.cache.root.mkdir()
     empty = plan(recipe)  # learns the digest of every file; no stage is there yet
-    for number, video in enumerate(empty.catalogue.videos):
+    for number, video in enumerate(empty.manifest.videos):
         empty.sources.learn(video.id, Digests(f"{number * 2654435761:032x}"))
     remember(empty)
     for name, stage in empty.stages.items():
@@ -67,10 +67,10 @@ def make(root: Path, count: int) -> Path:
             Row(clip.video.id, empty.sources.known[clip.video.id].digests.row(empty.graph[name].annotated), clip.view)
             for clip in stage.missing
         ]
-        stage.shelf.describe(empty.graph[name].description())
+        stage.stage_store.describe(empty.graph[name].description())
         for start in range(0, len(rows), 64):
             part = rows[start : start + 64]
-            stage.shelf.write(part, {"x": np.arange(len(part), dtype=np.int32)}, {}, {})
+            stage.stage_store.write(part, {"x": np.arange(len(part), dtype=np.int32)}, {}, {})
     return file
 
 

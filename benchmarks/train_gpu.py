@@ -25,12 +25,12 @@ from train_step import forever
 
 from star.pipeline.planning.selection import Selection
 from star.pipeline.recipe import schema as recipes
-from star.pipeline.training.dataloader import Stream
+from star.pipeline.training.dataloader import FeatureLoader
 from star.pipeline.training.dataset import Features
-from star.pipeline.training.distributed import Ranks
+from star.pipeline.training.distributed import ProcessGroup
 from star.pipeline.training.model_factory import arguments
-from star.pipeline.training.sampler import Portion
-from star.pipeline.training.train_step import Learner
+from star.pipeline.training.sampler import MicroBatch
+from star.pipeline.training.train_step import TrainStep
 from star.stages.transformer.flops import module_costs
 
 RECIPE = """
@@ -62,9 +62,9 @@ class Steps:
         recipe = recipes.parse(RECIPE, overrides=(f"train.batch={batch}", f"train.compile={str(compiled).lower()}"))
         features = Features(selection, tuple(SHAPES), preload="device", device=device)
         sizes = arguments(recipe.model, features.shapes, len(selection.classes))
-        self.learner = Learner(recipe, sizes, selection.labels, 10_000, Ranks(device=device))
+        self.learner = TrainStep(recipe, sizes, selection.labels, 10_000, ProcessGroup(device=device))
         self.order, self.batch = forever(len(selection), batch), batch
-        self.batches = Stream(features)(self.order)
+        self.batches = FeatureLoader(features)(self.order)
         self.number = 0
         self.flops = 3 * module_costs(self.learner.network)[-1].flops * batch
 
@@ -95,7 +95,7 @@ class Steps:
     def _step(self, batch: Any) -> None:
         clips = self.order[self.number]
         self.learner.learn(
-            Portion(self.number, clips, np.arange(len(clips)), self.batch, 1 / self.batch, True), batch, 0
+            MicroBatch(self.number, clips, np.arange(len(clips)), self.batch, 1 / self.batch, True), batch, 0
         )
         self.learner.update(self.number)
         self.number += 1

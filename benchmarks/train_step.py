@@ -36,12 +36,12 @@ from torch.utils.data import DataLoader
 
 from star.pipeline.planning.selection import Selection
 from star.pipeline.recipe import schema as recipes
-from star.pipeline.training.dataloader import Stream
+from star.pipeline.training.dataloader import FeatureLoader
 from star.pipeline.training.dataset import Features
-from star.pipeline.training.distributed import Ranks
+from star.pipeline.training.distributed import ProcessGroup
 from star.pipeline.training.model_factory import arguments, inputs
-from star.pipeline.training.sampler import Portion
-from star.pipeline.training.train_step import Learner
+from star.pipeline.training.sampler import MicroBatch
+from star.pipeline.training.train_step import TrainStep
 
 Step = Iterator[tuple[float, float]]  # seconds of a step, and of these waiting for its batch
 
@@ -74,15 +74,15 @@ def star(selection: Selection, asked: argparse.Namespace, precision: str) -> Ste
     recipe = recipes.parse(RECIPE, overrides=overrides)
     features = Features(selection, tuple(SHAPES), preload="none")
     network = arguments(recipe.model, features.shapes, len(selection.classes))
-    learner = Learner(recipe, network, selection.labels, 10_000, Ranks())
+    learner = TrainStep(recipe, network, selection.labels, 10_000, ProcessGroup())
     picks = np.arange(asked.batch)
 
     def work(batch: Any) -> None:
-        portion = Portion(0, batch["clip"].numpy(), picks, asked.batch, 1 / asked.batch, True)
-        learner.learn(portion, batch, 0).tolist()
+        micro_batch = MicroBatch(0, batch["clip"].numpy(), picks, asked.batch, 1 / asked.batch, True)
+        learner.learn(micro_batch, batch, 0).tolist()
         learner.update(0)
 
-    return timed(Stream(features)(forever(len(selection), asked.batch)), work)
+    return timed(FeatureLoader(features)(forever(len(selection), asked.batch)), work)
 
 
 def plain(selection: Selection, asked: argparse.Namespace, *, lean: bool, hdf5: bool) -> Step:
@@ -100,7 +100,7 @@ def plain(selection: Selection, asked: argparse.Namespace, *, lean: bool, hdf5: 
         loss.item()
 
     if not hdf5:
-        return timed(Stream(Features(selection, tuple(SHAPES)))(forever(len(selection), asked.batch)), work)
+        return timed(FeatureLoader(Features(selection, tuple(SHAPES)))(forever(len(selection), asked.batch)), work)
     sampler: Any = Batches(len(selection), asked.batch)
     loader = DataLoader(
         Hdf5(selection),

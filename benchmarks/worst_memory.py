@@ -20,7 +20,7 @@ from common import options
 
 from star.cache.segment import Row
 from star.pipeline.datasets.synthetic.dataset import draw
-from star.pipeline.extraction.execution import Where
+from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
 from star.pipeline.planning.manifest import Digests
 from star.pipeline.planning.plan import plan, remember
@@ -57,12 +57,12 @@ def listed(root: Path, films: list[Path], count: int) -> Path:
 
 def extracted(path: Path) -> tuple[Arrays, int]:
     """Stage -> array -> the rows of the eight films, in order; and what the arrays of one film weigh in bytes."""
-    planned, _ = extract(recipes.load(path), where=Where(workers=1), quiet=True)
+    planned, _ = extract(recipes.load(path), execution=ExecutionConfig(workers=1), quiet=True)
     planned = plan(planned.recipe)
     found: Arrays = {}
     for name, stage in planned.stages.items():
-        places = [stage.places[video.id, 0] for video in planned.catalogue.videos]
-        found[name] = {array: stage.shelf.read(places, array) for array in planned.graph[name].stage.arrays}
+        places = [stage.places[video.id, 0] for video in planned.manifest.videos]
+        found[name] = {array: stage.stage_store.read(places, array) for array in planned.graph[name].stage.arrays}
     weight = sum(values[0].nbytes for arrays in found.values() for values in arrays.values())
     return found, weight
 
@@ -72,18 +72,18 @@ def fill(path: Path, arrays: Arrays) -> None:
     recipe = recipes.load(path)
     recipe.cache.root.mkdir()
     empty = plan(recipe)
-    for number, video in enumerate(empty.catalogue.videos):
+    for number, video in enumerate(empty.manifest.videos):
         empty.sources.learn(video.id, Digests(f"{number * 2654435761:032x}"))
     remember(empty)
-    scale = np.random.default_rng(0).lognormal(0, 0.1, len(empty.catalogue.videos)).astype(np.float32)
+    scale = np.random.default_rng(0).lognormal(0, 0.1, len(empty.manifest.videos)).astype(np.float32)
     for name, stage in empty.stages.items():
-        stage.shelf.describe(empty.graph[name].description())
+        stage.stage_store.describe(empty.graph[name].description())
         for start in range(0, len(stage.missing), 64):
             clips = range(start, min(start + 64, len(stage.missing)))
             part = {array: _rows(values, clips, scale) for array, values in arrays[name].items()}
             ids = [stage.missing[number].video.id for number in clips]
             rows = [Row(video, empty.sources.known[video].digests.video, 0) for video in ids]
-            stage.shelf.write(rows, part, {}, {})
+            stage.stage_store.write(rows, part, {}, {})
 
 
 def _rows(values: np.ndarray, clips: range, scale: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class Header:
     """What a segment says of itself: root attributes, datasets by name, and the attributes of the stage's arrays.
 
     size: bytes of the file. version: of the format. provenance: JSON text.
@@ -43,7 +43,7 @@ class Head:
     attributes: dict[str, dict[str, str]]
 
 
-def read_head(path: Path) -> Head:
+def read_header(path: Path) -> Header:
     """Read and check the head of a segment; the file is closed again.
 
     Raises MissingFeatures when it is gone, StorageError when the disk refuses, FormatError when it is no segment,
@@ -80,7 +80,7 @@ def _plain_size(path: Path) -> int:
     raise corrupt(path, "not a segment of star's: it does not begin like an HDF5 file")
 
 
-def _head(path: Path, file: h5f.FileID, size: int) -> Head:
+def _head(path: Path, file: h5f.FileID, size: int) -> Header:
     root = h5g.open(file, b"/")
     version = _version(path, root)
     if file.get_create_plist().get_userblock():
@@ -95,7 +95,9 @@ def _head(path: Path, file: h5f.FileID, size: int) -> Head:
     said = {n: _only_texts(path, n, attributes(path, n, d)) for n, (d, _) in found.items() if n not in COLUMNS}
     _check_schema(path, layouts, said)
     _check_json(path, texts["provenance"])
-    return Head(size, version, texts["stage"], texts["key"], texts["star_version"], texts["provenance"], layouts, said)
+    return Header(
+        size, version, texts["stage"], texts["key"], texts["star_version"], texts["provenance"], layouts, said
+    )
 
 
 def _version(path: Path, root: h5g.GroupID) -> int:

@@ -18,7 +18,7 @@ from .checksum import Row
 KEY_TYPE = np.dtype("<u8")
 
 
-class Place(NamedTuple):
+class RowLocation(NamedTuple):
     """Where a row lies: the segment's name (its digest) and the number of the row in it."""
 
     segment: str
@@ -70,19 +70,21 @@ class Index:
         segment[found], row[found] = self.segment[place[found]], self.row[place[found]]
         return segment, row
 
-    def find_many(self, video_ids: Iterable[str], views: Iterable[int], sources: Iterable[str]) -> list[Place | None]:
+    def find_many(
+        self, video_ids: Iterable[str], views: Iterable[int], sources: Iterable[str]
+    ) -> list[RowLocation | None]:
         """Where many rows lie, in order; None for those that are missing."""
         return self.find_keys(row_keys(video_ids, views, sources))
 
-    def find_keys(self, keys: np.ndarray) -> list[Place | None]:
+    def find_keys(self, keys: np.ndarray) -> list[RowLocation | None]:
         """The same for keys that are known, see `row_keys`: (m, 2) uint64."""
         segments, rows = self.locate(keys)
         if (segments >= 0).all():  # the common case, and much the faster one
-            return list(map(Place, map(self.segments.__getitem__, segments.tolist()), rows.tolist()))
+            return list(map(RowLocation, map(self.segments.__getitem__, segments.tolist()), rows.tolist()))
         pairs: Iterable[tuple[int, int]] = zip(segments.tolist(), rows.tolist(), strict=True)
-        return [None if segment < 0 else Place(self.segments[segment], row) for segment, row in pairs]
+        return [None if segment < 0 else RowLocation(self.segments[segment], row) for segment, row in pairs]
 
-    def find(self, row: Row) -> Place | None:
+    def find(self, row: Row) -> RowLocation | None:
         """Where one row lies, None if it is missing. For many, `find_many` is faster."""
         return self._places.get(_digest(_row_name(row.video_id, row.view, row.source)))
 
@@ -93,9 +95,9 @@ class Index:
         return tuple(sorted(found))
 
     @cached_property
-    def _places(self) -> dict[bytes, Place]:
-        places = map(Place, map(self.segments.__getitem__, self.segment.tolist()), self.row.tolist())
-        found: dict[bytes, Place] = {}
+    def _places(self) -> dict[bytes, RowLocation]:
+        places = map(RowLocation, map(self.segments.__getitem__, self.segment.tolist()), self.row.tolist())
+        found: dict[bytes, RowLocation] = {}
         for key, place in zip(_pieces(self.keys), places, strict=True):
             found.setdefault(key, place)  # the first of equal rows counts
         return found

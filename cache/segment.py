@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import FormatError, MissingFeatures
 from .checksum import Row, as_bytes, id_problem
 from .hdf5_guard import COLUMNS, Layout, corrupt
-from .header import Head, not_given, read_head, unreadable
+from .header import Header, not_given, read_header, unreadable
 from .mmap import map_file
 from .writer import Compression, write_segment
 
@@ -33,7 +33,7 @@ class Segment:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.head: Head = read_head(self.path)
+        self.head: Header = read_header(self.path)
         self._memory: mmap.mmap | memoryview | None = None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from .atomic import listing, partial, read_error, read_whole, remove_leftovers, 
 from .checksum import Row
 from .hdf5_guard import NAME
 from .header import other_version
-from .index import Index, Place
+from .index import Index, RowLocation
 from .index_file import SEGMENT_NAME, load_index, segment_names
 from .segment import Compression, Segment, write_segment
 
-__all__ = ["Index", "Place", "Shelf", "Store"]
+__all__ = ["Index", "RowLocation", "StageStore", "Store"]
 
 KEY = re.compile(r"[0-9a-f]{32}")
 DESCRIPTION = "stage.json"
@@ -31,7 +31,7 @@ _DESCRIPTION_VERSION = 1
 _MAX_MAPS = 1 << 14  # a process may have 65,530 maps on Linux; three shelves are mapped at once
 
 
-class Shelf:
+class StageStore:
     """All rows of one stage under one key. It may be sent to another process; no file stays open but memory maps.
 
     stage, key: what it holds. path: its folder, which need not exist yet.
@@ -116,7 +116,7 @@ class Shelf:
             provenance=provenance, compression=compression,
         )  # fmt: skip
 
-    def read(self, places: Sequence[Place], name: str) -> np.ndarray:
+    def read(self, places: Sequence[RowLocation], name: str) -> np.ndarray:
         """A copy of the rows at these places, stacked in their order: (places, ...). At least one place."""
         layout = self.segment(places[0].segment).layout(name)
         out = np.empty((len(places), *layout.shape[1:]), layout.dtype)
@@ -186,7 +186,11 @@ class Store:
             with partial(self.root) as probe:
                 probe.write_bytes(b"star")
                 now = probe.stat().st_mtime
-            folders = [self.root, *(self.root / stage for stage in self._stages()), *(s.path for s in self.shelves())]
+            folders = [
+                self.root,
+                *(self.root / stage for stage in self._stages()),
+                *(s.path for s in self.stage_stores()),
+            ]
             for folder in folders:
                 remove_leftovers(folder, now)
 
@@ -196,16 +200,16 @@ class Store:
         with reporting(folder):
             return shutil.disk_usage(folder).free
 
-    def shelf(self, stage: str, key: str) -> Shelf:
+    def stage_store(self, stage: str, key: str) -> StageStore:
         """The shelf of a stage and key, which may be empty. Raises ValueError for names that might lead elsewhere."""
         if not NAME.fullmatch(stage) or not KEY.fullmatch(key):
             raise ValueError(f"{stage!r}/{key!r}: a stage is a word in small letters, a key 32 hex digits")
-        return Shelf(self.root / stage / key, stage, key)
+        return StageStore(self.root / stage / key, stage, key)
 
-    def shelves(self) -> list[Shelf]:
+    def stage_stores(self) -> list[StageStore]:
         """All shelves, by stage and key."""
         return [
-            self.shelf(stage, key)
+            self.stage_store(stage, key)
             for stage in self._stages()
             for key in sorted(listing(self.root / stage))
             if KEY.fullmatch(key) and (self.root / stage / key).is_dir()

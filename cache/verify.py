@@ -14,7 +14,7 @@ from .digest import segment_name
 from .header import not_given
 from .keys import stage_key
 from .segment import Segment
-from .store import Shelf
+from .store import StageStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ def check_segment(path: str | Path, stage: str | None = None, key: str | None = 
     return [*problems, *_check_checksums(segment, rows, arrays, checksums), *_check_values(path, rows, arrays)]
 
 
-def check_description(shelf: Shelf) -> list[Problem]:
+def check_description(stage_store: StageStore) -> list[Problem]:
     """Whether stage.json is there and what it says makes the key of its folder."""
-    path = shelf.path / "stage.json"
+    path = stage_store.path / "stage.json"
     try:
-        about = shelf.description()
+        about = stage_store.description()
     except CacheError as error:
         return [Problem("description", str(error))]
     if not about:
@@ -75,7 +75,7 @@ def check_description(shelf: Shelf) -> list[Problem]:
         key = stage_key(str(about.get("stage")), version, settings, upstream)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         key = ""
-    if key != shelf.key:
+    if key != stage_store.key:
         return [Problem("description", f"{path}: its settings are not those of this key; remove it")]
     return []
 

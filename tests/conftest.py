@@ -78,14 +78,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def extracted(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe whose cache holds all five stages of the drawn data set; copy it to change it."""
-    from star.pipeline.extraction.execution import Where
+    from star.pipeline.extraction.execution import ExecutionConfig
     from star.pipeline.extraction.runner import extract
     from star.pipeline.recipe import schema as recipes
 
     folder = tmp_path_factory.mktemp("extracted")
     path = folder / "star.yaml"
     path.write_text(SMALL.format(root=drawn, cache=folder / "cache"))
-    extract(recipes.load(path), where=Where(workers=1), quiet=True)
+    extract(recipes.load(path), execution=ExecutionConfig(workers=1), quiet=True)
     return path
 
 

@@ -79,7 +79,7 @@ def _sample(frame: np.ndarray, keypoints: np.ndarray) -> dict[str, Any]:
 
 
 @mmpose["registry"].TRANSFORMS.register_module()
-class LookFrom(BaseTransform):
+class RandomBox(BaseTransform):
     """Choose the box that the network looks into: from around the person (0) to the whole frame (1).
 
     It stands for GetBBoxCenterScale; `bbox` stays the person's, since PCK counts in shares of that.
@@ -101,7 +101,7 @@ class LookFrom(BaseTransform):
 
 
 @mmpose["registry"].TRANSFORMS.register_module()
-class Fade(BaseTransform):
+class ColorJitter(BaseTransform):
     """Change saturation, contrast and brightness, and never a hue: those of the test clips stay unseen."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from itertools import zip_longest
 
 import numpy as np
 
-from ...cache.store import Place
+from ...cache.store import RowLocation
 from ...errors import Interrupted, MissingFeatures
 from ..datasets.base import Video
 from ..planning.plan import Plan, StagePlan
 from ..utils.progress import Progress
-from ..utils.signals import Stop
+from ..utils.signals import StopSignal
 
 ENOUGH = 8  # clips of a class from which its features are compared with each other, not with the whole data set's
 
@@ -42,7 +42,7 @@ class Figures:
 
 
 @dataclass
-class Doubtful:
+class Outlier:
     """One clip to look at, and why."""
 
     video: Video
@@ -50,7 +50,7 @@ class Doubtful:
     reasons: list[str] = field(default_factory=list)
 
 
-def worst(planned: Plan, count: int, *, quiet: bool = False) -> list[Doubtful]:
+def worst(planned: Plan, count: int, *, quiet: bool = False) -> list[Outlier]:
     """Up to `count` clips: those with broken features first, then by turns the worst by joints, heat maps, features.
 
     Raises MissingFeatures where nothing is cached, Interrupted after Ctrl-C.
@@ -58,9 +58,9 @@ def worst(planned: Plan, count: int, *, quiet: bool = False) -> list[Doubtful]:
     found = measure(planned, quiet=quiet)
     if not found:
         raise MissingFeatures(f"cache.root: {planned.recipe.cache.root} has no clip; run `star extract` first")
-    videos = {video.id: video for video in planned.catalogue.videos if video.id in found}
+    videos = {video.id: video for video in planned.manifest.videos if video.id in found}
     _compare(found, videos)
-    chosen: dict[str, Doubtful] = {}
+    chosen: dict[str, Outlier] = {}
     for turn in zip_longest(*_ranked(found, count)):
         for ranked in turn:
             if ranked is not None:
@@ -68,7 +68,7 @@ def worst(planned: Plan, count: int, *, quiet: bool = False) -> list[Doubtful]:
                 if name in chosen:
                     chosen[name].reasons.append(reason)
                 elif len(chosen) < count:
-                    chosen[name] = Doubtful(videos[name], found[name], [reason])
+                    chosen[name] = Outlier(videos[name], found[name], [reason])
     broken = [clip for clip in chosen.values() if not np.isfinite(clip.figures.strange)]
     return [*broken, *(clip for clip in chosen.values() if np.isfinite(clip.figures.strange))]
 
@@ -79,7 +79,7 @@ def measure(planned: Plan, *, quiet: bool = False) -> dict[str, Figures]:
     stages = [planned.stages[name] for name in MEASURES if name in planned.stages]
     places = {stage.name: _first_views(stage) for stage in stages}
     total = sum(len(rows) for segments in places.values() for rows in segments.values())
-    with Stop("stopping") as stop, Progress("inspect", total, "rows", quiet=quiet) as bar:
+    with StopSignal("stopping") as stop, Progress("inspect", total, "rows", quiet=quiet) as bar:
         for stage in stages:
             array, take = MEASURES[stage.name]
             for video, values in _rows(stage, places[stage.name], array):
@@ -104,7 +104,7 @@ def _rows(
 ) -> Iterator[tuple[str, np.ndarray]]:
     for segment in sorted(segments):
         for row, video in sorted(segments[segment]):
-            yield video, stage.shelf.read([Place(segment, row)], array)[0]
+            yield video, stage.stage_store.read([RowLocation(segment, row)], array)[0]
 
 
 def _joints(figures: Figures, keypoints: np.ndarray) -> None:

@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ...errors import DatasetError, Interrupted, VideoError
-from ..datasets.base import Catalogue, Video
-from ..extraction.decode_pool import Children, ahead
+from ..datasets.base import Manifest, Video
+from ..extraction.decode_pool import DecodePool, ahead
 from ..planning import manifest
 from ..planning.graph import uses_annotation
 from ..planning.manifest import Sources
 from ..recipe.schema import Recipe
 from ..utils.hardware import cores
 from ..utils.progress import Progress
-from ..utils.signals import Stop
+from ..utils.signals import StopSignal
 from ..utils.text import counted
-from .scan_task import Finding, Look, Looking, content, failure, look
+from .scan_task import Finding, Look, ScanTask, content, failure, look
 
 FEW = 5  # videos of a class below which a split can neither teach nor judge it
 PROTOCOLS = {"xsub": "subject", "xview": "camera", "xset": "setup"}  # the group that each protocol keeps apart
@@ -37,7 +37,7 @@ PLACES = {
 class Scan:
     """What a scan saw: the data set, a look at each video (by id), and the findings, failures first."""
 
-    catalogue: Catalogue
+    manifest: Manifest
     looks: dict[str, Look] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
@@ -48,13 +48,13 @@ def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
     Raises DatasetError where the data set is not there, Interrupted after Ctrl-C. Digests that were read are remembered
     where there is a cache, so that extraction need not read them again.
     """
-    listed, sources, absent = manifest.open_catalogue(recipe.dataset, recipe.cache.root)
+    listed, sources, absent = manifest.open_manifest(recipe.dataset, recipe.cache.root)
     if absent:
         raise DatasetError(f"dataset.root: {recipe.dataset.root} is not there, and scan reads the videos; mount it")
-    children = Children(workers or cores(), recipe.decode.timeout)
+    children = DecodePool(workers or cores(), recipe.decode.timeout)
     result = Scan(listed)
     try:
-        with Stop("stopping") as stop, Progress("scan", len(listed.videos), "videos", quiet=quiet) as bar:
+        with StopSignal("stopping") as stop, Progress("scan", len(listed.videos), "videos", quiet=quiet) as bar:
             for video, found in _look_at_all(recipe, sources, children):
                 if stop.asked:
                     break
@@ -76,14 +76,14 @@ def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
     return result
 
 
-def _look_at_all(recipe: Recipe, sources: Sources, children: Children) -> Iterator[tuple[Video, Look | VideoError]]:
+def _look_at_all(recipe: Recipe, sources: Sources, children: DecodePool) -> Iterator[tuple[Video, Look | VideoError]]:
     pose, wanted, demanded = recipe.pose, uses_annotation(recipe), _demands_annotation(recipe)
     jobs = (
-        Looking(
+        ScanTask(
             video, recipe.dataset.kind, recipe.decode.frames, pose.people, wanted, demanded, pose.occluded,
             sources.known[video.id].digests,
         )
-        for video in sources.catalogue.videos
+        for video in sources.manifest.videos
     )  # fmt: skip
     for job, future in ahead(jobs, lambda job: children.submit(look, job), 4 * cores()):
         yield job.video, children.outcome(future, job.video.id)
@@ -99,10 +99,10 @@ def _take(result: Scan, sources: Sources, video: Video, found: Look | VideoError
     sources.learn(video.id, found.digests)
 
 
-def duplicates(result: Scan, children: Children) -> list[Finding]:
+def duplicates(result: Scan, children: DecodePool) -> list[Finding]:
     """Videos whose bytes are equal: a problem on both sides of the split or in two classes, else a note."""
     groups: dict[str, list[Video]] = defaultdict(list)
-    for video in result.catalogue.videos:
+    for video in result.manifest.videos:
         if digest := result.looks[video.id].digests.video:
             groups[digest].append(video)
     same = [videos for videos in groups.values() if len(videos) > 1]
@@ -111,7 +111,7 @@ def duplicates(result: Scan, children: Children) -> list[Finding]:
     ]
 
 
-def _confirmed(videos: list[Video], children: Children) -> list[list[Video]]:
+def _confirmed(videos: list[Video], children: DecodePool) -> list[list[Video]]:
     """Videos of one digest, parted by all their bytes: a folder's digest knows only names and sizes."""
     if not os.path.isdir(videos[0].media):  # noqa: PTH112 (a path's own method raises for some names)
         return [videos]
@@ -134,7 +134,7 @@ def _duplicate(first: Video, other: Video) -> Finding:
     return Finding("note", "duplicate", other.id, f"{same}; remove one")
 
 
-def _left_out(listed: Catalogue) -> Iterator[Finding]:
+def _left_out(listed: Manifest) -> Iterator[Finding]:
     for video, reason in listed.left_out:
         yield Finding("note", "left_out", video, f"left out by the data set: {reason}")
 
@@ -144,7 +144,7 @@ def _demands_annotation(recipe: Recipe) -> bool:
     return recipe.pose.source != "auto" and "annotations" in (recipe.pose.source, recipe.pose.detector)
 
 
-def without_joints(listed: Catalogue, recipe: Recipe) -> Iterator[Finding]:
+def without_joints(listed: Manifest, recipe: Recipe) -> Iterator[Finding]:
     """One line where so many videos lack the joints they need that the files must lie elsewhere."""
     lacking = sum(video.annotation is None for video in listed.videos)
     if _demands_annotation(recipe) and lacking > max(1, len(listed.videos) // 2):
@@ -153,7 +153,7 @@ def without_joints(listed: Catalogue, recipe: Recipe) -> Iterator[Finding]:
         yield Finding("problem", "no_joints", "", f"{message}pose.source: mmpose estimates them")
 
 
-def unbalanced(listed: Catalogue) -> Iterator[Finding]:
+def unbalanced(listed: Manifest) -> Iterator[Finding]:
     """Classes without a video, in one line; those that a split lacks, or of which it has very few videos."""
     counts = Counter((video.label, video.split) for video in listed.videos)
     there = {video.label for video in listed.videos}
@@ -173,7 +173,7 @@ def unbalanced(listed: Catalogue) -> Iterator[Finding]:
                 yield Finding("note", "class", "", f"{message}; it can hardly be {verb}, add some")
 
 
-def sides(listed: Catalogue) -> dict[str, tuple[int, list[str]]]:
+def sides(listed: Manifest) -> dict[str, tuple[int, list[str]]]:
     """Every kind of group: how many there are, and which stand on both sides of the split."""
     splits: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for video in listed.videos:
@@ -185,7 +185,7 @@ def sides(listed: Catalogue) -> dict[str, tuple[int, list[str]]]:
     }
 
 
-def leaks(listed: Catalogue, apart: frozenset[str]) -> Iterator[Finding]:
+def leaks(listed: Manifest, apart: frozenset[str]) -> Iterator[Finding]:
     """Groups in both train and test, of the kinds that should be kept `apart`."""
     for kind, (count, both) in sides(listed).items():
         if kind in apart and both:

@@ -17,7 +17,7 @@ CLASSES = 40  # classes that the table has rows for
 
 def document(result: Scan) -> dict[str, Any]:
     """The scan as JSON: figures per split, class and group, and every finding."""
-    listed = result.catalogue
+    listed = result.manifest
     counts = Counter((video.label, video.split) for video in listed.videos)
     return {
         "data": listed.name,
@@ -37,7 +37,7 @@ def document(result: Scan) -> dict[str, Any]:
 
 def _split(result: Scan, split: str) -> dict[str, Any]:
     pairs: list[tuple[Video, Look]] = [
-        (video, result.looks[video.id]) for video in result.catalogue.videos if video.split == split
+        (video, result.looks[video.id]) for video in result.manifest.videos if video.split == split
     ]
     opened = [look for _, look in pairs if look.frames]
     lengths = [look.frames for look in opened]

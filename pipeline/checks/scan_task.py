@@ -40,7 +40,7 @@ class Finding(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Looking:
+class ScanTask:
     """One video's task.
 
     kind: of the data set. frames: how many a clip has (decode.frames). people: how many it keeps. wanted: whether
@@ -76,7 +76,7 @@ class Look:
     findings: tuple[Finding, ...] = ()
 
 
-def look(job: Looking) -> Look:
+def look(job: ScanTask) -> Look:
     """Look at one video. Raises VideoError where it cannot be opened; whatever else is wrong is a finding."""
     video = job.video
     require_media(video)
@@ -106,7 +106,7 @@ def content(path: Path) -> str:
     return hashlib.blake2b("".join(map(file_digest, files)).encode(), digest_size=16).hexdigest()
 
 
-def _lengths(job: Looking, count: int, claimed: int) -> Iterator[Finding]:
+def _lengths(job: ScanTask, count: int, claimed: int) -> Iterator[Finding]:
     if count < job.frames:
         message = f"{count} frames, fewer than decode.frames ({job.frames}): some are taken twice, which does no harm"
         yield Finding("note", "short", job.video.id, message)
@@ -115,7 +115,7 @@ def _lengths(job: Looking, count: int, claimed: int) -> Iterator[Finding]:
         yield Finding("note", "claim", job.video.id, message)
 
 
-def _joints(job: Looking, seen: Look) -> tuple[Look, list[Finding]]:
+def _joints(job: ScanTask, seen: Look) -> tuple[Look, list[Finding]]:
     """The annotation against the video. Raises AnnotationError as extraction would."""
     assert job.video.annotation is not None
     annotation = datasets.read_annotation(job.kind, job.video.annotation)

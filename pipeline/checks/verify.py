@@ -23,18 +23,18 @@ def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> dict
     `star extract` makes exactly their clips again. Returns the findings as JSON.
     """
     planned = plan(recipe)
-    total = sum(len(stage.shelf.segments()) for stage in planned.stages.values())
+    total = sum(len(stage.stage_store.segments()) for stage in planned.stages.values())
     findings: list[dict[str, Any]] = []
     moved: list[str] = []
     with Progress("verify", total, "segments", quiet=quiet) as bar:
         for stage in planned.stages.values():
-            findings += [_row(stage, "", problem) for problem in check_description(stage.shelf) if stage.places]
-            for name in stage.shelf.segments():
-                problems = check_segment(stage.shelf.file(name), stage.name, stage.shelf.key)
+            findings += [_row(stage, "", problem) for problem in check_description(stage.stage_store) if stage.places]
+            for name in stage.stage_store.segments():
+                problems = check_segment(stage.stage_store.file(name), stage.name, stage.stage_store.key)
                 findings += [_row(stage, name, problem) for problem in problems]
                 bar.advance()
                 if repair and any(not problem.is_warning for problem in problems):
-                    moved.append(str(stage.shelf.quarantine(name)))
+                    moved.append(str(stage.stage_store.quarantine(name)))
     bad = {finding["segment"] for finding in findings if finding["segment"] and not finding["warning"]}
     findings += [_row(stage, "", problem) for stage, problem in _misaligned(planned, bad)]
     return {
@@ -70,7 +70,7 @@ def _misaligned(planned: Plan, bad: set[str]) -> Iterator[tuple[StagePlan, Probl
         index, count, flip = (_value(decode, place, name) for name in ("frame_index", "frame_count", "flip"))
         chosen, flipped = stage.sample(video, view, int(count))
         if not np.array_equal(index, chosen) or bool(flip) != flipped:
-            message = f"{decode.shelf.path}: {video}, view {view}: not the frames that its settings choose"
+            message = f"{decode.stage_store.path}: {video}, view {view}: not the frames that its settings choose"
             yield decode, Problem("misaligned", message, (video,))
     yield from _wrong_lengths(planned, bad)
 
@@ -83,9 +83,11 @@ def _wrong_lengths(planned: Plan, bad: set[str]) -> Iterator[tuple[StagePlan, Pr
             videos[place.segment].append(video)
         for segment in videos.keys() - bad:
             for name, about in planned.graph[stage.name].arrays.items():
-                shape = stage.shelf.segment(segment).read(name, [0]).shape[1:]
+                shape = stage.stage_store.segment(segment).read(name, [0]).shape[1:]
                 if about.axes.startswith("t") and shape[0] != frames:
-                    message = f"{stage.shelf.file(segment)}: {name} has {shape[0]} frames a clip, the recipe {frames}"
+                    message = (
+                        f"{stage.stage_store.file(segment)}: {name} has {shape[0]} frames a clip, the recipe {frames}"
+                    )
                     yield stage, Problem("misaligned", message, tuple(videos[segment]))
 
 
@@ -95,13 +97,13 @@ def _precisions(planned: Plan, bad: set[str]) -> Counter[str]:
     stage = planned.stages.get("backbone")
     for place in stage.places.values() if stage else ():
         if place.segment not in bad:
-            provenance = stage.shelf.segment(place.segment).provenance if stage else {}
+            provenance = stage.stage_store.segment(place.segment).provenance if stage else {}
             clips[provenance.get("precision", planned.recipe.backbone.precision)] += 1
     return clips
 
 
 def _value(stage: StagePlan, place: Any, name: str) -> np.ndarray:
-    return stage.shelf.read([place], name)[0]
+    return stage.stage_store.read([place], name)[0]
 
 
 def lines(found: dict[str, Any]) -> list[str]:

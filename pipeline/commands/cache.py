@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...cache.store import Shelf, Store
+from ...cache.store import StageStore, Store
 from ...errors import UsageError
 from ...stages import STAGES
 from ..planning.graph import graph
@@ -20,17 +20,17 @@ def ls(root: Path) -> list[dict[str, Any]]:
     """Every stage and key of a cache: rows, bytes, settings. Raises UsageError for a folder that is none."""
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; give a recipe's cache.root")
-    return [_about(shelf) for shelf in Store(root).shelves()]
+    return [_about(stage_store) for stage_store in Store(root).stage_stores()]
 
 
-def _about(shelf: Shelf) -> dict[str, Any]:
+def _about(stage_store: StageStore) -> dict[str, Any]:
     return {
-        "stage": shelf.stage,
-        "key": shelf.key,
-        "rows": len(shelf.index()),
-        "segments": len(shelf.segments()),
-        "bytes": shelf.bytes(),
-        "settings": shelf.description().get("settings", {}),
+        "stage": stage_store.stage,
+        "key": stage_store.key,
+        "rows": len(stage_store.index()),
+        "segments": len(stage_store.segments()),
+        "bytes": stage_store.bytes(),
+        "settings": stage_store.description().get("settings", {}),
     }
 
 
@@ -43,10 +43,14 @@ def gc(kept: Sequence[Recipe], *, remove: bool = False) -> list[dict[str, Any]]:
     if len(roots) != 1:
         raise UsageError(f"cache gc: the recipes name {len(roots)} caches; give recipes of one cache")
     used = {(name, node.key) for recipe in kept for name, node in graph(recipe).nodes.items()}
-    unused = [shelf for shelf in Store(roots.pop()).shelves() if (shelf.stage, shelf.key) not in used]
-    found = [_about(shelf) for shelf in unused]
-    for shelf in unused if remove else ():
-        shelf.remove()
+    unused = [
+        stage_store
+        for stage_store in Store(roots.pop()).stage_stores()
+        if (stage_store.stage, stage_store.key) not in used
+    ]
+    found = [_about(stage_store) for stage_store in unused]
+    for stage_store in unused if remove else ():
+        stage_store.remove()
     return found
 
 
@@ -59,7 +63,7 @@ def diff(first: Path, second: Path) -> dict[str, list[str]]:
 def _descriptions(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_dir():
         return {name: node.description() for name, node in graph(recipes.load(path)).nodes.items()}
-    about = Shelf(path, path.parent.name, path.name).description()
+    about = StageStore(path, path.parent.name, path.name).description()
     if not about:
         raise UsageError(f"{path}: neither a recipe nor a folder CACHE/STAGE/KEY; `star cache ls CACHE` lists them")
     return {str(about["stage"]): about}

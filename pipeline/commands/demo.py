@@ -17,7 +17,7 @@ from ..utils.hardware import cores
 from ..utils.progress import Progress, tell
 from ..utils.text import clock
 from ..visualization.clip_figure import inspect
-from ..visualization.thumbnails import Strips
+from ..visualization.thumbnails import Thumbnails
 from .extract import run_extract
 from .test import run_test
 from .train import run_train
@@ -52,8 +52,8 @@ def demo(folder: Path, *, clips: int = 24, seed: int = 0, quiet: bool = False) -
     run_train(recipe, run, resume=(run / "last").exists(), quiet=quiet)
     step("test", "testing on figures, clothes and backgrounds that training never saw")
     tested = run_test(recipe, run, quiet=quiet).document
-    page = report([run], folder / "report.html", pictures=Strips)
-    first = plan(recipe).catalogue.videos[0].id
+    page = report([run], folder / "report.html", pictures=Thumbnails)
+    first = plan(recipe).manifest.videos[0].id
     picture = inspect(recipe, first, folder / "clip.png")
     ends = [*list(times.values())[1:], time.monotonic()]
     return {

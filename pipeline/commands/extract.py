@@ -7,9 +7,9 @@ from typing import Any
 
 from ...errors import UsageError
 from ..extraction import audit as audits
-from ..extraction.execution import Where
-from ..extraction.profile import Times
-from ..extraction.runner import Outcome, extract
+from ..extraction.execution import ExecutionConfig
+from ..extraction.profile import Profile
+from ..extraction.runner import ExtractionResult, extract
 from ..planning.plan import Plan, plan
 from ..planning.shard import Shard
 from ..planning.status import lines as status_lines
@@ -29,13 +29,13 @@ def run_extract(
     shard: str | None = None,
     max_failures: str | None = None,
     audit: int = 0,
-    where: Where = Where(),
+    execution: ExecutionConfig = ExecutionConfig(),
     quiet: bool = False,
 ) -> Result:
     """`star extract`: exit code 3 where videos failed, now or in an earlier run that is still believed."""
     share = Shard.parse(shard) if shard is not None else None
     if audit:
-        compared = audits.audit(recipe, audit, where=where, quiet=quiet)
+        compared = audits.audit(recipe, audit, execution=execution, quiet=quiet)
         code = 0 if compared.is_good else 3 if compared.failed else 4
         return Result(compared.to_document(), compared.to_lines(), code)
     if dry_run:
@@ -45,7 +45,7 @@ def run_extract(
             state, [*status_lines(state), f"dry run: {planned.missing:,} rows would be computed, nothing was"]
         )
     planned, outcome = extract(
-        recipe, only=only, force=force, retry_failed=retry_failed, shard=share, where=where,
+        recipe, only=only, force=force, retry_failed=retry_failed, shard=share, execution=execution,
         max_failures=_limit(max_failures), quiet=quiet,
     )  # fmt: skip
     warn(planned, quiet)
@@ -59,16 +59,16 @@ def run_extract(
         "backbone_precision": dict(outcome.precisions),
         "failed": [{"video": f.video, "stage": f.stage, "kind": f.kind, "message": f.message} for f in failed.values()],
         "ledger": str(planned.ledger.path),
-        "left_out": [list(pair) for pair in planned.catalogue.left_out],
+        "left_out": [list(pair) for pair in planned.manifest.left_out],
     }
-    crew = outcome.cluster.crew if outcome.cluster.crews else where.crew
-    times = Times(outcome.seconds, outcome.wall, outcome.processor, crew) if outcome.clips else None
+    counts = outcome.cluster.counts if outcome.cluster.counts_by_worker else execution.counts
+    times = Profile(outcome.seconds, outcome.wall, outcome.processor, counts) if outcome.clips else None
     document["time"] = times.document() if times else None
     document |= {"cluster": outcome.cluster.document()} if outcome.cluster.address else {}
     return Result(document, _extracted(planned, outcome, document, times), 3 if failed else 0)
 
 
-def _extracted(planned: Plan, outcome: Outcome, document: dict[str, Any], times: Times | None) -> list[str]:
+def _extracted(planned: Plan, outcome: ExtractionResult, document: dict[str, Any], times: Profile | None) -> list[str]:
     said = []
     if outcome.rows and times:
         rows = [("stage", "clips", "written")]

@@ -11,7 +11,7 @@ from ...errors import AnnotationError, DatasetError, RecipeError
 from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import COCO, SKELETONS, Skeleton
 from .. import datasets
-from ..datasets.base import Catalogue, one_sided, open_root
+from ..datasets.base import Manifest, one_sided, open_root
 from ..datasets.custom.csv_list import Entry
 from ..datasets.custom.dataset import csv_files, list_entries
 from ..datasets.custom.splits import sides
@@ -47,19 +47,19 @@ def look(root: Path, cache: Path, preset: str | None = None) -> dict[str, Any]:
     chosen = lists[0] if len(lists) > 1 else None
     entries = list_entries(root, chosen).entries
     settings = DatasetSettings(kind="videos", root=root, list=chosen, split_seed=_seed(entries))
-    catalogue = datasets.load(settings)
-    joints = sum(video.annotation is not None for video in catalogue.videos)
-    layout = _layout(catalogue.skeleton) if 0 < joints < len(catalogue.videos) else None
-    people = _people(catalogue) if layout or joints == len(catalogue.videos) else 0
-    split = Counter(video.split for video in catalogue.videos)
+    manifest = datasets.load(settings)
+    joints = sum(video.annotation is not None for video in manifest.videos)
+    layout = _layout(manifest.skeleton) if 0 < joints < len(manifest.videos) else None
+    people = _people(manifest) if layout or joints == len(manifest.videos) else 0
+    split = Counter(video.split for video in manifest.videos)
     found: dict[str, Any] = {
-        "videos": len(catalogue.videos), "classes": list(catalogue.classes), "train": split["train"],
-        "test": split["test"], "joints": joints, "skeleton": catalogue.skeleton and catalogue.skeleton.name,
+        "videos": len(manifest.videos), "classes": list(manifest.classes), "train": split["train"],
+        "test": split["test"], "joints": joints, "skeleton": manifest.skeleton and manifest.skeleton.name,
     }  # fmt: skip
     text = presets.ready("videos", root, cache, preset, people, layout).partition("\n")[2]
     text = text.replace("  test_share:", f"{_choices(settings)}  test_share:")
     text = _described(found, "as listed" if all(entry.split for entry in entries) else "drawn") + text
-    return {"recipe": text, **found, "warnings": _warnings(catalogue, joints, layout, lists)}
+    return {"recipe": text, **found, "warnings": _warnings(manifest, joints, layout, lists)}
 
 
 def _own_list(root: Path) -> bool:
@@ -85,9 +85,9 @@ def _choices(settings: DatasetSettings) -> str:
     return said
 
 
-def _people(catalogue: Catalogue) -> int:
+def _people(manifest: Manifest) -> int:
     """How many people the joints of the first readable file have, 1 or 2."""
-    for video in catalogue.videos:
+    for video in manifest.videos:
         try:
             if video.annotation:
                 found = datasets.read_annotation("videos", video.annotation)
@@ -123,16 +123,16 @@ def _described(found: dict[str, Any], split: str) -> str:
     )
 
 
-def _warnings(catalogue: Catalogue, joints: int, layout: str | None, lists: Sequence[Path]) -> list[str]:
+def _warnings(manifest: Manifest, joints: int, layout: str | None, lists: Sequence[Path]) -> list[str]:
     """What stands in the way of a good result."""
-    found = [one_sided(catalogue)]
+    found = [one_sided(manifest)]
     if len(lists) > 1:
         names = ", ".join(path.name for path in lists)
         found.append(f"there are {len(lists)} CSV files ({names}); the recipe takes the first, see dataset.list")
-    if 0 < joints < len(catalogue.videos):
-        missing = len(catalogue.videos) - joints
+    if 0 < joints < len(manifest.videos):
+        missing = len(manifest.videos) - joints
         takes = "theirs from mmpose" if layout else "all joints by mmpose"
         found.append(f"{counted(missing, 'video')} without joints, so the recipe takes {takes}")
-    if len(catalogue.classes) == 1:
-        found.append(f"only one class, {catalogue.classes[0]!r}: there is nothing to tell apart")
+    if len(manifest.classes) == 1:
+        found.append(f"only one class, {manifest.classes[0]!r}: there is nothing to tell apart")
     return [line for line in found if line]

@@ -12,7 +12,7 @@ from ..planning.gpu_estimate import CARD, training_seconds
 from ..planning.graph import graph
 from ..planning.inputs import arrays_for
 from ..planning.joint_layout import held
-from ..planning.manifest import open_catalogue
+from ..planning.manifest import open_manifest
 from ..recipe.schema import Recipe
 from ..training.model_factory import arguments
 from ..utils.text import amount, clock
@@ -26,7 +26,7 @@ def design(recipe: Recipe) -> dict[str, Any]:
 
     Asks the data set for its classes and joints. Raises DatasetError where it is neither there nor remembered.
     """
-    listed, _, _ = open_catalogue(recipe.dataset, recipe.cache.root)
+    listed, _, _ = open_manifest(recipe.dataset, recipe.cache.root)
     known = shapes(recipe, graph(recipe), len(held(recipe, listed.skeleton).joints))
     taken = {name: known[name] for name in arrays_for(recipe.model, recipe.tokens.form)}
     network = STARTransformer(**arguments(recipe.model, taken, len(listed.classes)))

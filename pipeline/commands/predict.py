@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..evaluation.predictor import lines, predict
-from ..extraction.execution import Where
+from ..extraction.execution import ExecutionConfig
 from .result import Result
 
 
@@ -14,5 +14,5 @@ def run_predict(
     videos: Sequence[Path], run: Path, *, overrides: tuple[str, ...] = (), device: str = "auto", quiet: bool = False
 ) -> Result:
     """`star predict`: exit code 3 where a video is unreadable."""
-    answers = predict(videos, run, overrides=overrides, where=Where(device), quiet=quiet)
+    answers = predict(videos, run, overrides=overrides, execution=ExecutionConfig(device), quiet=quiet)
     return Result(answers, lines(answers), 3 if any("error" in answer for answer in answers) else 0)

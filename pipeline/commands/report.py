@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..evaluation.report import report
-from ..visualization.thumbnails import Strips
+from ..visualization.thumbnails import Thumbnails
 from .result import Result
 
 
 def run_report(runs: Sequence[Path], out: Path) -> Result:
     """`star report`."""
-    path = report(list(runs), out, pictures=Strips)
+    path = report(list(runs), out, pictures=Thumbnails)
     return Result({"report": str(path)}, [f"report: {path}"])

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import DatasetError, StorageError, UsageError
 from .. import datasets
-from ..datasets.base import Catalogue, one_sided
+from ..datasets.base import Manifest, one_sided
 from ..datasets.custom.csv_list import COLUMNS, PLAIN, parse_csv
 from ..recipe.schema import Recipe
 from ..utils.text import table
@@ -24,21 +24,21 @@ def split(recipe: Recipe, out: Path | None = None) -> dict[str, Any]:
     The CSV's paths count from `dataset.root`. Raises UsageError where `out` exists, since no list is ever overwritten,
     and where a CSV cannot hold the name of a video so that star reads the same name back.
     """
-    catalogue = datasets.load(recipe.dataset)
+    manifest = datasets.load(recipe.dataset)
     if out is not None:
-        _write(out, _table(catalogue, recipe, out))
-    counts = Counter((video.label, video.split) for video in catalogue.videos)
+        _write(out, _table(manifest, recipe, out))
+    counts = Counter((video.label, video.split) for video in manifest.videos)
     classes = [
         {"class": name, "train": counts[label, "train"], "test": counts[label, "test"]}
-        for label, name in enumerate(catalogue.classes)
+        for label, name in enumerate(manifest.classes)
     ]
     return {
-        "data": catalogue.name,
+        "data": manifest.name,
         "train": sum(row["train"] for row in classes),
         "test": sum(row["test"] for row in classes),
         "classes": classes,
-        "left_out": len(catalogue.left_out),
-        "warnings": [line for line in [one_sided(catalogue)] if line],
+        "left_out": len(manifest.left_out),
+        "warnings": [line for line in [one_sided(manifest)] if line],
         "list": None if out is None else str(out),
     }
 
@@ -58,17 +58,17 @@ def lines(found: dict[str, Any]) -> list[str]:
     return said
 
 
-def _table(catalogue: Catalogue, recipe: Recipe, out: Path) -> str:
+def _table(manifest: Manifest, recipe: Recipe, out: Path) -> str:
     """The list as CSV: video, label, split, joints where one's own videos have them, and the groups."""
     root = recipe.dataset.root
-    groups = list(dict.fromkeys(name for video in catalogue.videos for name, _ in video.groups))
+    groups = list(dict.fromkeys(name for video in manifest.videos for name, _ in video.groups))
     own = recipe.dataset.kind == "videos"  # other kinds keep their joints in files of their own
-    joints = ["joints"] if own and any(video.annotation for video in catalogue.videos) else []
+    joints = ["joints"] if own and any(video.annotation for video in manifest.videos) else []
     header, rows = ["video", "label", "split", *joints, *groups], []
-    for video in catalogue.videos:
+    for video in manifest.videos:
         beside = os.path.relpath(video.annotation, root) if video.annotation else ""
         values = dict(video.groups)
-        row = [video.id, catalogue.classes[video.label], video.split]
+        row = [video.id, manifest.classes[video.label], video.split]
         row += [*([beside] if joints else []), *(values.get(name, "") for name in groups)]
         _refuse_unreadable(out, [header, row], root)
         rows.append(row)

@@ -10,7 +10,7 @@ from ...errors import DatasetError
 
 if TYPE_CHECKING:
     from ..recipe.schema import DatasetSettings
-    from .base import Annotation, Catalogue
+    from .base import Annotation, Manifest
 
 KINDS = {
     "penn_action": "penn_action",
@@ -31,7 +31,7 @@ ONLY_OF = {
 }  # settings that would do nothing for another kind
 
 
-def load(settings: DatasetSettings) -> Catalogue:
+def load(settings: DatasetSettings) -> Manifest:
     """The videos of the data set that the recipe names; raises DatasetError where it is not what the recipe says."""
     for name, kinds in ONLY_OF.items():
         unset = type(settings).model_fields[name].default

@@ -35,7 +35,7 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Manifest:
     """The videos of a data set under one protocol, in a fixed order.
 
     skeleton: the joints that its annotations hold; None where it has no annotations.
@@ -81,13 +81,13 @@ def require_media(video: Video) -> None:
         return
 
 
-def one_sided(catalogue: Catalogue) -> str:
+def one_sided(manifest: Manifest) -> str:
     """One line on the classes whose videos all stand on one side of the split, "" if there are none."""
-    there = {(video.label, video.split) for video in catalogue.videos}
+    there = {(video.label, video.split) for video in manifest.videos}
     labels = sorted({label for label, _ in there})
     said = []
     for split, called in (("train", "training"), ("test", "test")):
-        lone = [catalogue.classes[label] for label in labels if (label, split) not in there]
+        lone = [manifest.classes[label] for label in labels if (label, split) not in there]
         if lone:
             named = ", ".join(lone[:3]) + (", …" if len(lone) > 3 else "")
             said.append(f"no {called} video of {len(lone)} of {len(labels)} classes ({named})")

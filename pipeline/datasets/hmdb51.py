@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import DatasetError
-from .base import Annotation, Catalogue, Video, no_joints, official_only
+from .base import Annotation, Manifest, Video, no_joints, official_only
 from .split_files import Files, by_class_and_stem, clip_of, lines
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class _Listed(NamedTuple):
     split: str
 
 
-def load(settings: DatasetSettings) -> Catalogue:
+def load(settings: DatasetSettings) -> Manifest:
     """The clips of split `dataset.fold`; those it does not use and those that are not there are left out.
 
     Classes come in the order of their names. Raises DatasetError where a list is missing, or with the line that makes
@@ -59,7 +59,7 @@ def load(settings: DatasetSettings) -> Catalogue:
             videos.append(Video(clip, classes.index(row.label), row.split, files.root / clip, groups=groups))
     files.require(videos, listed, "hmdb51_org/brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi")
     videos.sort(key=lambda video: video.id)
-    return Catalogue(settings.name or files.root.name, tuple(classes), videos, left_out=sorted(left_out))
+    return Manifest(settings.name or files.root.name, tuple(classes), videos, left_out=sorted(left_out))
 
 
 def read_annotation(path: Path) -> Annotation:

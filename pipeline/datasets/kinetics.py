@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import DatasetError
-from .base import Annotation, Catalogue, Video, no_joints, official_only
+from .base import Annotation, Manifest, Video, no_joints, official_only
 from .split_files import Files, stem_of, text_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class _Listed(NamedTuple):
     split: str
 
 
-def load(settings: DatasetSettings) -> Catalogue:
+def load(settings: DatasetSettings) -> Manifest:
     """The listed clips that are there; classes are the labels of the lists in the order of their names.
 
     Raises DatasetError where there is no list, or with the row that makes no sense.
@@ -65,7 +65,7 @@ def load(settings: DatasetSettings) -> Catalogue:
             videos.append(Video(clip, index[row.label], row.split, files.root / clip))
     files.require(videos, len(rows), "train/abseiling/-3B32lodO2M_000059_000069.mp4")
     videos.sort(key=lambda video: video.id)
-    return Catalogue(settings.name or files.root.name, classes, videos, left_out=sorted(left_out))
+    return Manifest(settings.name or files.root.name, classes, videos, left_out=sorted(left_out))
 
 
 def read_annotation(path: Path) -> Annotation:

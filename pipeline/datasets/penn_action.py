@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import AnnotationError, DatasetError
 from ...stages.skeletons import PENN_ACTION
-from .base import Annotation, Catalogue, Video, official_only, open_root
+from .base import Annotation, Manifest, Video, official_only, open_root
 
 if TYPE_CHECKING:
     from ..recipe.schema import DatasetSettings
@@ -36,7 +36,7 @@ SPELLINGS = {
 SPLITS = {1: "train", -1: "test"}
 
 
-def load(settings: DatasetSettings) -> Catalogue:
+def load(settings: DatasetSettings) -> Manifest:
     """The 2,326 sequences with the official split; a sequence without frames or label is left out and says so.
 
     Raises DatasetError where ROOT has no `frames` and `labels`.
@@ -53,7 +53,7 @@ def load(settings: DatasetSettings) -> Catalogue:
             left_out.append((f"frames/{name}", found))
         else:
             videos.append(found)
-    return Catalogue(settings.name or root.name, CLASSES, videos, PENN_ACTION, left_out)
+    return Manifest(settings.name or root.name, CLASSES, videos, PENN_ACTION, left_out)
 
 
 def _names(root: Path, folder: str) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import DatasetError
-from .base import Annotation, Catalogue, Video, no_joints, official_only
+from .base import Annotation, Manifest, Video, no_joints, official_only
 from .split_files import Files, by_class_and_stem, clip_of, lines
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class _Listed(NamedTuple):
     split: str
 
 
-def load(settings: DatasetSettings) -> Catalogue:
+def load(settings: DatasetSettings) -> Manifest:
     """The clips of split `dataset.fold`; listed ones that are not there are left out, and so are unlisted ones.
 
     Raises DatasetError where a list is missing, or with the line that makes no sense.
@@ -65,7 +65,7 @@ def load(settings: DatasetSettings) -> Catalogue:
         (clip, reason) for (label, _), clip in clips.items() if clip not in videos and (label or clip in films)
     ]
     found = sorted(videos.values(), key=lambda video: video.id)
-    return Catalogue(settings.name or files.root.name, tuple(classes.values()), found, left_out=sorted(left_out))
+    return Manifest(settings.name or files.root.name, tuple(classes.values()), found, left_out=sorted(left_out))
 
 
 def read_annotation(path: Path) -> Annotation:

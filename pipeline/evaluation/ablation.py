@@ -14,7 +14,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from ...errors import UsageError
-from ..extraction.execution import Where
+from ..extraction.execution import ExecutionConfig
 from ..extraction.runner import extract
 from ..planning.inputs import stages_for_training
 from ..planning.selection import Selection
@@ -62,7 +62,7 @@ def _variant(
     name: str, variants: list[Recipe], folder: Path, classes: Sequence[str], device: str, quiet: bool
 ) -> dict[str, Any]:
     """All seeds of one variant: the scores of each, and what the network and its training cost."""
-    extract(variants[0], only=stages_for_training(variants[0]), where=Where(device), quiet=quiet)
+    extract(variants[0], only=stages_for_training(variants[0]), execution=ExecutionConfig(device), quiet=quiet)
     chosen = selections(variants[0], ("train", "test"), quiet)  # the seed changes the training alone
     judged, costs = [], []
     for seed, recipe in enumerate(variants):

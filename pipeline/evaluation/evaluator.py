@@ -12,7 +12,7 @@ from ...errors import UsageError
 from ...stages.transformer import STARTransformer
 from ..planning.selection import Selection
 from ..recipe import schema as settings
-from ..training.dataloader import Stream
+from ..training.dataloader import FeatureLoader
 from ..training.dataset import Features, keys_of
 from ..training.distributed import join
 from ..training.model_factory import inputs, load
@@ -41,17 +41,17 @@ def evaluate(
         network, note = load(run, which or recipe.test.checkpoint, ranks.device)
         _check(run, note, selection)
         views = selection if recipe.test.views == "all" else selection.first_views()
-        stream = Stream(
+        stream = FeatureLoader(
             Features(views, note["arrays"], preload="none", device=ranks.device), workers=recipe.train.workers
         )
         with Progress("test", len(views), quiet=not (progress and ranks.first)) as bar:
             found = probabilities(network, stream, len(selection.classes), recipe.test.batch, ranks=ranks, progress=bar)
-        judgement = judge(found, views, note, recipe.test)
-        for clip in (*judgement.summary["worst"][:SHOWN], *judgement.summary["surest"]):
+        evaluation = judge(found, views, note, recipe.test)
+        for clip in (*evaluation.summary["worst"][:SHOWN], *evaluation.summary["surest"]):
             clip["frames"] = looked_at(network, stream.features, views.clips_of[clip["video"]][0])
         if ranks.first:
-            write(run / "test", judgement)
-        return judgement.summary
+            write(run / "test", evaluation)
+        return evaluation.summary
     finally:
         ranks.close()
 

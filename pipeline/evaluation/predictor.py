@@ -13,13 +13,13 @@ from ...errors import DatasetError, UsageError
 from ...stages.precision import float64_device
 from ...stages.skeletons import Skeleton
 from ..datasets.base import Video
-from ..extraction.engine import Computed, Engine
-from ..extraction.execution import Where
+from ..extraction.engine import ComputedUnit, Engine
+from ..extraction.execution import ExecutionConfig
 from ..extraction.prefetch import computing, decoding
 from ..planning.graph import graph
 from ..planning.inputs import stages_for_training
 from ..planning.joint_layout import check, for_other_source
-from ..planning.manifest import Digests, open_catalogue
+from ..planning.manifest import Digests, open_manifest
 from ..planning.plan import Clip
 from ..planning.work_units import Unit
 from ..recipe import schema as recipes
@@ -33,7 +33,12 @@ STRANGER = "not in the run's data set, so it has no annotated joints; --set pose
 
 
 def predict(
-    videos: Sequence[Path], run: Path, *, overrides: tuple[str, ...] = (), where: Where = Where(), quiet: bool = False
+    videos: Sequence[Path],
+    run: Path,
+    *,
+    overrides: tuple[str, ...] = (),
+    execution: ExecutionConfig = ExecutionConfig(),
+    quiet: bool = False,
 ) -> list[dict[str, Any]]:
     """The five likeliest classes of each video under a run's own recipe and network; nothing is cached.
 
@@ -48,11 +53,13 @@ def predict(
     trained = recipes.load(path, tuple(one for one in overrides if one.startswith(("dataset.", "cache."))))
     known, skeleton = _known(trained)
     recipe = recipes.load(path, (*for_other_source(trained, skeleton, overrides), *overrides))
-    network, note = load(run, recipe.test.checkpoint, where.devices[0])
+    network, note = load(run, recipe.test.checkpoint, execution.devices[0])
     check(recipe, skeleton, run, note)
     asked = {str(given): known.get(given.absolute()) or _stranger(given) for given in videos}
     failed = _refused(recipe, list(asked.values()))
-    computed = _compute(recipe, [video for video in asked.values() if video.id not in failed], skeleton, where, quiet)
+    computed = _compute(
+        recipe, [video for video in asked.values() if video.id not in failed], skeleton, execution, quiet
+    )
     failed |= {failure[0]: failure[3] for failure in computed.failures}
     answers: list[dict[str, Any]] = []
     for given, video in asked.items():
@@ -65,10 +72,10 @@ def predict(
 def _known(recipe: Recipe) -> tuple[dict[Path, Video], Skeleton | None]:
     """The data set's videos by their files; none where it is not on this machine."""
     try:
-        catalogue, _, _ = open_catalogue(recipe.dataset, recipe.cache.root)
+        manifest, _, _ = open_manifest(recipe.dataset, recipe.cache.root)
     except DatasetError:
         return {}, None
-    return {video.media.absolute(): video for video in catalogue.videos}, catalogue.skeleton
+    return {video.media.absolute(): video for video in manifest.videos}, manifest.skeleton
 
 
 def _stranger(path: Path) -> Video:
@@ -83,18 +90,20 @@ def _refused(recipe: Recipe, videos: list[Video]) -> dict[str, str]:
     return {video.id: STRANGER if video.media.exists() else "no such file" for video in strangers}
 
 
-def _compute(recipe: Recipe, videos: list[Video], skeleton: Skeleton | None, where: Where, quiet: bool) -> Computed:
+def _compute(
+    recipe: Recipe, videos: list[Video], skeleton: Skeleton | None, execution: ExecutionConfig, quiet: bool
+) -> ComputedUnit:
     """What the recipe's network takes of the test views, in memory."""
     clips = tuple(Clip(video, view) for video in videos for view in range(recipe.decode.views.test))
     nodes = graph(recipe)
     unit = Unit(nodes.below(stages_for_training(recipe)), clips, {}, {video.id: Digests() for video in videos})
     if not clips:
-        return Computed(unit)
-    children = decoding(recipe, where.children, where.devices[0])
+        return ComputedUnit(unit)
+    children = decoding(recipe, execution.children, execution.devices[0])
     try:
-        engine = Engine(recipe, nodes, where.devices[0], children, skeleton)
+        engine = Engine(recipe, nodes, execution.devices[0], children, skeleton)
         with Progress("predict", len(clips), quiet=quiet) as bar:
-            ((_, computed),) = computing(engine, [unit], where.children, lambda: False, bar.advance)
+            ((_, computed),) = computing(engine, [unit], execution.children, lambda: False, bar.advance)
         return engine.finish(computed)
     finally:
         children.close()

@@ -58,8 +58,8 @@ class Run:
 def report(runs: Sequence[Path], out: Path, *, pictures: Callable[[Path], Pictures] | None = None) -> Path:
     """Write the page about these runs to `out` and return its path.
 
-    pictures: run -> what gives a picture of a video's clip, where the media are at hand (`Strips`); asked for the few
-    clips that are shown.
+    pictures: run -> what gives a picture of a video's clip, where the media are at hand (`Thumbnails`); asked for
+    the few clips that are shown.
     Raises UsageError for a folder that holds no run, StorageError where the page cannot be written.
     """
     if not runs:

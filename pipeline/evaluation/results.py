@@ -29,7 +29,7 @@ PREDICTION = ("video", "label", "predicted", "right", "probability", "label_prob
 
 
 @dataclass(frozen=True)
-class Judgement:
+class EvaluationResult:
     """What a test came to.
 
     videos: ids, in order. labels, predicted: (v) int. probabilities: (v, k), averaged over views. place: (v) int, how
@@ -45,7 +45,9 @@ class Judgement:
     summary: dict[str, Any]
 
 
-def judge(found: np.ndarray, selection: Selection, note: Mapping[str, Any], asked: settings.TestSettings) -> Judgement:
+def judge(
+    found: np.ndarray, selection: Selection, note: Mapping[str, Any], asked: settings.TestSettings
+) -> EvaluationResult:
     """From probabilities (clips, k) to a judgement over videos; note: of the checkpoint."""
     clips_of = selection.clips_of
     averaged = np.stack([found[np.asarray(clips)].mean(0) for clips in clips_of.values()])
@@ -67,7 +69,7 @@ def judge(found: np.ndarray, selection: Selection, note: Mapping[str, Any], aske
         "worst": _surest(averaged, labels, list(clips_of), selection.classes, right=False),
         "surest": _surest(averaged, labels, list(clips_of), selection.classes, right=True),
     }
-    return Judgement(list(clips_of), labels, averaged.argmax(1), averaged, place, selection.classes, summary)
+    return EvaluationResult(list(clips_of), labels, averaged.argmax(1), averaged, place, selection.classes, summary)
 
 
 def _per_class(
@@ -107,35 +109,35 @@ def _surest(
     ]
 
 
-def write(folder: Path, judgement: Judgement) -> None:
+def write(folder: Path, evaluation: EvaluationResult) -> None:
     """Write RUN/test/; each file is replaced as a whole. Raises StorageError."""
-    classes = judgement.classes
-    table = metrics.confusion(judgement.predicted, judgement.labels, len(classes))
-    replace_bytes(folder / "metrics.json", json.dumps(judgement.summary, indent=1).encode())
-    rows = judgement.summary["per_class"]
+    classes = evaluation.classes
+    table = metrics.confusion(evaluation.predicted, evaluation.labels, len(classes))
+    replace_bytes(folder / "metrics.json", json.dumps(evaluation.summary, indent=1).encode())
+    rows = evaluation.summary["per_class"]
     _write_csv(folder / "per_class.csv", list(rows[0]), [list(row.values()) for row in rows])
     _write_csv(
         folder / "confusion.csv",
         ["true", *classes],
         [[n, *row] for n, row in zip(classes, table.tolist(), strict=True)],
     )
-    _write_csv(folder / "predictions.csv", PREDICTION, _predictions(judgement))
+    _write_csv(folder / "predictions.csv", PREDICTION, _predictions(evaluation))
     replace_bytes(folder / "confusion.png", confusion_picture(table, classes))
 
 
-def _predictions(judgement: Judgement) -> Iterable[Sequence[Any]]:
-    for index, video in enumerate(judgement.videos):
-        label, predicted = judgement.labels[index], judgement.predicted[index]
-        sure, own = (f"{judgement.probabilities[index, which]:.6f}" for which in (predicted, label))
+def _predictions(evaluation: EvaluationResult) -> Iterable[Sequence[Any]]:
+    for index, video in enumerate(evaluation.videos):
+        label, predicted = evaluation.labels[index], evaluation.predicted[index]
+        sure, own = (f"{evaluation.probabilities[index, which]:.6f}" for which in (predicted, label))
         right = int(label == predicted)
         yield (
             video,
-            judgement.classes[label],
-            judgement.classes[predicted],
+            evaluation.classes[label],
+            evaluation.classes[predicted],
             right,
             sure,
             own,
-            judgement.place[index] + 1,
+            evaluation.place[index] + 1,
         )
 
 

@@ -16,8 +16,8 @@ from ..recipe.schema import Recipe
 from ..utils.progress import Progress
 from ..utils.text import table
 from .engine import Engine
-from .execution import Where
-from .models import State
+from .execution import ExecutionConfig
+from .models import ClipState
 from .prefetch import computing, decoding
 
 FROM_BACKBONE = ("global_grid", "local_map", "joint_map")  # arrays that `backbone.precision` moves; no other does
@@ -93,21 +93,23 @@ class Audit:
         return lines
 
 
-def audit(recipe: Recipe, count: int, *, where: Where = Where(), seed: int = 0, quiet: bool = False) -> Audit:
+def audit(
+    recipe: Recipe, count: int, *, execution: ExecutionConfig = ExecutionConfig(), seed: int = 0, quiet: bool = False
+) -> Audit:
     """Compute `count` random clips anew, all stages, and compare; nothing is written. seed: of the choice."""
     planned = plan(recipe)
     complete = _cached_everywhere(planned)
     chosen = random.Random(seed).sample(complete, min(count, len(complete)))
     work = cut(planned, tuple(planned.stages), sorted(chosen, key=lambda clip: (clip.video.id, clip.view)))
     result = Audit(len(chosen))
-    children = decoding(recipe, where.children, where.devices[0])
+    children = decoding(recipe, execution.children, execution.devices[0])
     try:
-        engine = Engine(recipe, planned.graph, where.devices[0], children, planned.catalogue.skeleton)
+        engine = Engine(recipe, planned.graph, execution.devices[0], children, planned.manifest.skeleton)
         if "backbone" in planned.stages and chosen:
             result.computed_in = engine.models.network.precision
             result.cached_in |= Counter(_precision(planned.stages["backbone"], clip, recipe) for clip in chosen)
         with Progress("audit", len(chosen), quiet=quiet) as bar:
-            for _, computed in computing(engine, work, where.children, lambda: False, bar.advance):
+            for _, computed in computing(engine, work, execution.children, lambda: False, bar.advance):
                 result.failed += [message for *_, message in computed.failures]
                 for state in engine.finish(computed).states:
                     _compare(planned, state, result)
@@ -117,20 +119,20 @@ def audit(recipe: Recipe, count: int, *, where: Where = Where(), seed: int = 0, 
 
 
 def _cached_everywhere(planned: Plan) -> list[Clip]:
-    videos = {video.id: video for video in planned.catalogue.videos}
+    videos = {video.id: video for video in planned.manifest.videos}
     common = set.intersection(*(set(stage.places) for stage in planned.stages.values()))
     return [Clip(videos[video], view) for video, view in sorted(common)]
 
 
 def _precision(stage: StagePlan, clip: Clip, recipe: Recipe) -> str:
     place = stage.places[clip.video.id, clip.view]
-    return stage.shelf.segment(place.segment).provenance.get("precision", recipe.backbone.precision)
+    return stage.stage_store.segment(place.segment).provenance.get("precision", recipe.backbone.precision)
 
 
-def _compare(planned: Plan, state: State, result: Audit) -> None:
+def _compare(planned: Plan, state: ClipState, result: Audit) -> None:
     for stage in planned.stages.values():
         for name in planned.graph[stage.name].arrays:
             precision = planned.recipe.backbone.precision if name in FROM_BACKBONE else "float32"
-            cached = stage.shelf.read([stage.places[state.clip.video.id, state.clip.view]], name)[0]
+            cached = stage.stage_store.read([stage.places[state.clip.video.id, state.clip.view]], name)[0]
             comparison = result.arrays.setdefault(name, ArrayAudit(TOLERANCE[precision]))
             comparison.add(cached, np.asarray(state.arrays[name]))

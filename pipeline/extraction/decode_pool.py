@@ -18,7 +18,7 @@ from itertools import islice
 from typing import TypeVar
 
 from ...errors import StarError, VideoCrash, VideoError, VideoTimeout, unexpected
-from .shared_frames import Slots, attach
+from .shared_frames import SharedFrames, attach
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -27,19 +27,21 @@ TASKS_PER_CHILD = 4000  # videos after which a child is replaced; a new one take
 LEAKING = 400  # the same where the decoder leaks (PITFALLS: decord#197)
 
 
-class Children:
+class DecodePool:
     """Child processes that run one function per video, each call under a time limit in seconds.
 
     slots: memory that they share with this process, for what they would otherwise send through a pipe. tasks: how many
     one child does before another takes its place.
     """
 
-    def __init__(self, count: int, timeout: float, slots: Slots | None = None, tasks: int = TASKS_PER_CHILD) -> None:
+    def __init__(
+        self, count: int, timeout: float, slots: SharedFrames | None = None, tasks: int = TASKS_PER_CHILD
+    ) -> None:
         from pebble import ProcessPool
 
         _allow_children()
         self.count, self.timeout = count, timeout
-        self.slots = slots or Slots(0, (1,))
+        self.slots = slots or SharedFrames(0, (1,))
         self.pool = ProcessPool(
             max_workers=count,
             max_tasks=tasks,
@@ -103,7 +105,7 @@ def _death(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _in_child(slots: Slots | None) -> None:
+def _in_child(slots: SharedFrames | None) -> None:
     """Ctrl-C reaches the whole process group, but only the driver decides what it means."""
     attach(slots)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -33,25 +33,25 @@ from ..planning.manifest import Digests
 from ..planning.plan import Clip
 from ..planning.work_units import Unit
 from ..recipe.schema import Recipe
-from .decode_pool import Children
-from .inference_threads import Lanes
-from .models import Models, State
+from .decode_pool import DecodePool
+from .inference_threads import InferenceThreads
+from .models import ClipState, Models
 from .profile import spent
-from .video_task import Arrays, Read, Reading, region_of
+from .video_task import Arrays, VideoResult, VideoTask, region_of
 
 STAGE_OF_ERROR = {"annotation": "pose"}
 NETWORKS = ("pose", "backbone")  # stages that may run a network, in their order
 
 
 @dataclass
-class Computed:
+class ComputedUnit:
     """A unit's clips, the videos that failed, and seconds spent per stage.
 
     features: what the backbone gives, row by row as in `states`. batches: the networks' calls, done or under way.
     """
 
     unit: Unit
-    states: list[State] = field(default_factory=list)
+    states: list[ClipState] = field(default_factory=list)
     failures: list[tuple[str, str, str, str]] = field(default_factory=list)  # video, stage, kind, message
     seconds: Counter[str] = field(default_factory=Counter)
     features: dict[str, np.ndarray] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Computed:
 
 
 @dataclass
-class Done:
+class WrittenUnit:
     """What became of a unit: clips written, bytes and segment per stage, the digests that were read, the failures.
 
     precision: what the backbone computed in; empty where it did not.
@@ -85,7 +85,7 @@ class Engine:
     nodes: its stages and their keys. device: torch's name of it. children: the processes that decode.
     """
 
-    def __init__(self, recipe: Recipe, nodes: Graph, device: str, children: Children, skeleton: Any = None) -> None:
+    def __init__(self, recipe: Recipe, nodes: Graph, device: str, children: DecodePool, skeleton: Any = None) -> None:
         self.recipe, self.graph = recipe, nodes
         self.store = Store(recipe.cache.root)
         self.children = children
@@ -94,27 +94,27 @@ class Engine:
         if skeleton is not None and self.layout is not None:
             joint_sources(skeleton, self.layout)  # refused now, not after the first videos
         self.models = Models(recipe, self.graph, device)
-        self.lanes = Lanes(device)
+        self.inference_threads = InferenceThreads(device)
         self._rooms: deque[dict[str, np.ndarray]] = deque()
 
     def close(self) -> None:
         """End the threads of the networks."""
-        self.lanes.close()
+        self.inference_threads.close()
 
-    def readings(self, unit: Unit) -> list[Reading]:
+    def readings(self, unit: Unit) -> list[VideoTask]:
         """What is to be read for a unit: one task per video; nothing where all inputs are cached."""
         if not reads_videos(unit):
             return []
         cached = self._inputs(unit, ("decode", "pose"))
         return [self._reading(unit, name, cached) for name in unit.videos]
 
-    def _reading(self, unit: Unit, name: str, cached: dict[tuple[str, int], Arrays]) -> Reading:
+    def _reading(self, unit: Unit, name: str, cached: dict[tuple[str, int], Arrays]) -> VideoTask:
         video, views = unit.videos[name]
         settings = self.recipe.pose
         estimated = "pose" in unit.stages and self._estimated(video)
         detected = estimated and settings.detector not in ("annotations", "frame")
         have = {view: cached[name, view] for view in views}
-        return Reading(
+        return VideoTask(
             video=video,
             kind=self.recipe.dataset.kind,
             views=views,
@@ -152,27 +152,27 @@ class Engine:
         """The cached arrays of some of the stages that the unit takes, clip by clip."""
         states: dict[tuple[str, int], Arrays] = {(clip.video.id, clip.view): {} for clip in unit.clips}
         for stage, places in unit.inputs.items():
-            shelf = self.store.shelf(stage, self.graph[stage].key)
+            stage_store = self.store.stage_store(stage, self.graph[stage].key)
             for name in self.graph[stage].arrays if stage in stages else ():
                 if name == "global_grid":  # big, and no stage takes it
                     continue
-                for clip, row in zip(unit.clips, shelf.read(places, name), strict=True):
+                for clip, row in zip(unit.clips, stage_store.read(places, name), strict=True):
                     states[clip.video.id, clip.view][name] = row
         return states
 
     def compute(
         self,
         unit: Unit,
-        outcomes: Iterator[tuple[Reading, Future[Read]]],
+        outcomes: Iterator[tuple[VideoTask, Future[VideoResult]]],
         stopped: Callable[[], bool],
         count: Callable[[int], None],
-    ) -> Computed:
+    ) -> ComputedUnit:
         """Take a unit through the networks. outcomes: its readings' futures, in order. stopped: asked between batches.
 
         count: told, from any thread, how many clips are through. A video that fails is left out and listed; all
         others go on. The last batches may still be under way: `finish` waits for them, and does the rest.
         """
-        result = Computed(unit)
+        result = ComputedUnit(unit)
         states = self._states(unit, outcomes, result, count)
         while batch := list(islice(states, self.recipe.backbone.batch)):
             self._send(batch, result, count)
@@ -183,15 +183,15 @@ class Engine:
     def _states(
         self,
         unit: Unit,
-        outcomes: Iterator[tuple[Reading, Future[Read]]],
-        result: Computed,
+        outcomes: Iterator[tuple[VideoTask, Future[VideoResult]]],
+        result: ComputedUnit,
         count: Callable[[int], None],
-    ) -> Iterator[State]:
+    ) -> Iterator[ClipState]:
         """The unit's clips with what they have so far; those that fail are listed in the result instead."""
         cached = self._inputs(unit, unit.inputs)
         if not reads_videos(unit):
             for clip in unit.clips:
-                yield State(clip, cached[clip.video.id, clip.view], unit.known[clip.video.id])
+                yield ClipState(clip, cached[clip.video.id, clip.view], unit.known[clip.video.id])
             return
         for job, future in outcomes:
             self.models.prepare(  # while the children start and read
@@ -212,9 +212,9 @@ class Engine:
                 have = {**cached[job.video.id, view], **arrays, **joints}
                 slot = job.slots.get(view)
                 frames = found.frames.get(view) if slot is None else self.children.slots[slot]
-                yield State(Clip(job.video, view), have, found.digests, frames, found, slot)
+                yield ClipState(Clip(job.video, view), have, found.digests, frames, found, slot)
 
-    def _send(self, batch: list[State], result: Computed, count: Callable[[int], None]) -> None:
+    def _send(self, batch: list[ClipState], result: ComputedUnit, count: Callable[[int], None]) -> None:
         """Give a batch of clips to the networks that the unit lacks."""
         first = len(result.states)
         result.states += batch
@@ -226,7 +226,7 @@ class Engine:
             result.features = self._room(len(result.unit.clips))
         rows = {name: array[first : first + len(batch)] for name, array in result.features.items()}
         with spent(result.seconds, "networks full"):
-            future = self.lanes.submit(self._through, batch, stages, rows)
+            future = self.inference_threads.submit(self._through, batch, stages, rows)
         future.add_done_callback(lambda done: count(len(batch)))
         result.batches.append(future)
 
@@ -238,7 +238,7 @@ class Engine:
                 return room
         return self.models.network.allocate_features(clips, self.recipe.decode.frames)
 
-    def _through(self, batch: list[State], stages: list[str], rows: Mapping[str, np.ndarray]) -> Counter[str]:
+    def _through(self, batch: list[ClipState], stages: list[str], rows: Mapping[str, np.ndarray]) -> Counter[str]:
         """A batch of clips through the networks; returns the seconds that each took. Runs in a lane."""
         seconds: Counter[str] = Counter()
         if "pose" in stages:
@@ -251,7 +251,7 @@ class Engine:
             state.frames = state.read = None
         return seconds
 
-    def _pose(self, batch: list[State]) -> None:
+    def _pose(self, batch: list[ClipState]) -> None:
         lacking = [state for state in batch if "keypoints" not in state.arrays]
         if not lacking:
             return
@@ -262,7 +262,7 @@ class Engine:
                 raise
             self._pose_one_by_one(lacking, error)
 
-    def _pose_one_by_one(self, states: list[State], first: Exception) -> None:
+    def _pose_one_by_one(self, states: list[ClipState], first: Exception) -> None:
         """After an error: find the clips that caused it. Raises the error where no clip goes well."""
         for state in states:
             with charged_to(state, "pose"):
@@ -270,7 +270,7 @@ class Engine:
         if all(state.error for state in states):  # the network's or the machine's fault, not a video's
             raise first
 
-    def _backbone(self, batch: list[State], rows: Mapping[str, np.ndarray]) -> None:
+    def _backbone(self, batch: list[ClipState], rows: Mapping[str, np.ndarray]) -> None:
         frames = self.models.network.allocate_clips(self.recipe.decode.frames)
         for row, state in enumerate(batch):
             with charged_to(state):
@@ -282,7 +282,7 @@ class Engine:
         for row, state in enumerate(batch):
             state.arrays |= {name: values[row] for name, values in rows.items()}
 
-    def _cut(self, state: State) -> np.ndarray:
+    def _cut(self, state: ClipState) -> np.ndarray:
         from ...stages.cropping import crop_frame
 
         assert state.read is not None
@@ -291,11 +291,11 @@ class Engine:
         full = state.read.full
         return np.stack([crop_frame(full[int(i)], region, size, flip=flip) for i in state.arrays["frame_index"]])
 
-    def _region(self, state: State) -> np.ndarray:
+    def _region(self, state: ClipState) -> np.ndarray:
         video, view = state.clip
         return region_of(self.graph["heatmaps"].stage.crop, state.arrays, state.arrays.get("keypoints"), video.id, view)
 
-    def finish(self, computed: Computed) -> Computed:
+    def finish(self, computed: ComputedUnit) -> ComputedUnit:
         """Wait for the networks, then make heat maps and tokens. For any thread, and harmless if done before."""
         computed.wait()
         for stage, step in (("heatmaps", self._heatmap), ("tokens", self._token)):
@@ -310,7 +310,7 @@ class Engine:
                 state.arrays.pop("local_map", None)
         return computed
 
-    def _leave_out_failed(self, computed: Computed) -> None:
+    def _leave_out_failed(self, computed: ComputedUnit) -> None:
         """Take the videos of which a clip failed since they were read out of a unit, and list them as failures."""
         failed = {state.clip.video.id: state for state in reversed(computed.states) if state.error}
         if not failed:
@@ -322,18 +322,18 @@ class Engine:
         computed.states = [computed.states[row] for row in kept]
         computed.features = {name: rows[kept] for name, rows in computed.features.items()}
 
-    def _heatmap(self, arrays: Arrays, state: State) -> None:
+    def _heatmap(self, arrays: Arrays, state: ClipState) -> None:
         if "joint_heatmap" not in arrays:
             size = int(arrays["frame_size"][0]), int(arrays["frame_size"][1])
             stage = self.graph["heatmaps"].stage
             arrays["joint_heatmap"] = stage.compute(arrays["keypoints"], size, self._region(state))
 
-    def _token(self, arrays: Arrays, state: State) -> None:
+    def _token(self, arrays: Arrays, state: ClipState) -> None:
         if "joint_map" not in arrays:
             stage = self.graph["tokens"].stage
             arrays["joint_map"] = stage.compute(arrays["local_map"], arrays["joint_heatmap"])
 
-    def write(self, computed: Computed) -> Done:
+    def write(self, computed: ComputedUnit) -> WrittenUnit:
         """Finish a unit and write one segment per stage, upstream stages first. For any thread.
 
         Its arrays are gone afterwards: their memory serves a later unit.
@@ -347,31 +347,37 @@ class Engine:
                 sizes[name], segments[name] = path.stat().st_size, path.stem
         digests = {state.clip.video.id: state.digests for state in computed.states}
         precision = self.models.network.precision if "backbone" in sizes else ""
-        done = Done(len(computed.states), sizes, digests, computed.failures, computed.seconds, segments, precision)
+        done = WrittenUnit(
+            len(computed.states), sizes, digests, computed.failures, computed.seconds, segments, precision
+        )
         if computed.features:
             self._rooms.append(computed.features)
         computed.states, computed.features = [], {}
         return done
 
-    def _write(self, computed: Computed, name: str) -> Path:
+    def _write(self, computed: ComputedUnit, name: str) -> Path:
         """One segment; returns its file."""
         node, states = self.graph[name], computed.states
-        shelf = self.store.shelf(name, node.key)
-        shelf.describe(node.description())
+        stage_store = self.store.stage_store(name, node.key)
+        stage_store.describe(node.description())
         rows = [Row(s.clip.video.id, s.digests.row(node.annotated), s.clip.view) for s in states]
         arrays = {array: self._stacked(computed, array) for array in node.arrays}
         attributes = {array: about.attributes() for array, about in node.arrays.items()}
         provenance = self._provenance(computed, name)
-        return shelf.write(rows, arrays, attributes, provenance, self.recipe.cache.compression)
+        return stage_store.write(rows, arrays, attributes, provenance, self.recipe.cache.compression)
 
-    def _stacked(self, computed: Computed, array: str) -> np.ndarray:
+    def _stacked(self, computed: ComputedUnit, array: str) -> np.ndarray:
         """An array of all clips; what the backbone gave lies row by row already."""
         if array in computed.features:
             return computed.features[array][: len(computed.states)]
         return np.stack([state.arrays[array] for state in computed.states])
 
-    def _provenance(self, computed: Computed, stage: str) -> dict[str, Any]:
-        together = {"decode": self.children.count, "pose": self.lanes.count, "backbone": self.lanes.count}
+    def _provenance(self, computed: ComputedUnit, stage: str) -> dict[str, Any]:
+        together = {
+            "decode": self.children.count,
+            "pose": self.inference_threads.count,
+            "backbone": self.inference_threads.count,
+        }
         seconds = computed.seconds[stage] / together.get(stage, 1) / max(len(computed.states), 1)
         named: dict[str, Any] = {"skeleton": self._skeleton()} if stage == "pose" else {}
         if stage == "backbone":
@@ -392,7 +398,7 @@ class Engine:
 
 
 @contextmanager
-def charged_to(state: State, stage: str = "backbone") -> Iterator[None]:
+def charged_to(state: ClipState, stage: str = "backbone") -> Iterator[None]:
     """Errors that nobody foresaw, in work on one clip alone, are its video's; of several the first counts."""
     try:
         yield

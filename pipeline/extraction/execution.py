@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from ..utils.hardware import best_device, cores
 from .inference_threads import shares
-from .profile import Crew
-from .writer_threads import finishers
+from .profile import WorkerCounts
+from .writer_threads import writer_threads
 
 
 @dataclass(frozen=True)
-class Where:
+class ExecutionConfig:
     """Where an extraction runs: torch's device (several, with commas, for several GPUs), decoding children, Dask.
 
     lease: seconds without a sign of life after which a Dask worker counts as lost.
@@ -35,7 +35,7 @@ class Where:
         return self.workers or max(1, cores() - 1)
 
     @property
-    def crew(self) -> Crew:
+    def counts(self) -> WorkerCounts:
         """Who works where, in this process."""
         device = self.devices[0]
-        return Crew(self.children, shares(device)[0], finishers(cores()), device, cores())
+        return WorkerCounts(self.children, shares(device)[0], writer_threads(cores()), device, cores())

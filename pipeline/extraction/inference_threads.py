@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-GPU_LANES = 3  # one copies in, one computes, one copies out
-MOST = 8  # lanes of a CPU, each of which holds the activations of a batch
+GPU_THREADS = 3  # one copies in, one computes, one copies out
+MOST = 8  # threads of a CPU, each of which holds the activations of a batch
 
 
-class Lanes:
+class InferenceThreads:
     """Runs calls on a few threads, each with its share of the cores or its own stream of a GPU.
 
     device: torch's name of it.
@@ -29,7 +29,7 @@ class Lanes:
     def __init__(self, device: str) -> None:
         self.device, self.gpu = device, device.startswith("cuda")
         self.count, self._threads = shares(device)
-        self._pool = ThreadPoolExecutor(self.count, "lane", self._begin)
+        self._pool = ThreadPoolExecutor(self.count, "inference", self._begin)
         self._own = threading.local()
         self._under_way: deque[Future[Any]] = deque()
 
@@ -69,11 +69,11 @@ class Lanes:
 
 
 def shares(device: str) -> tuple[int, int]:
-    """How many lanes a device gets, and how many threads of the CPU each of them."""
+    """How many threads run networks on a device, and with how many threads of the CPU each."""
     import torch
 
     if device.startswith("cuda"):
-        return GPU_LANES, 1
+        return GPU_THREADS, 1
     cores = torch.get_num_threads()
     if not device.startswith("cpu"):  # one queue, as Apple's GPU has
         return 1, cores

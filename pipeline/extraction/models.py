@@ -17,7 +17,7 @@ from ..planning.graph import Graph
 from ..planning.manifest import Digests
 from ..planning.plan import Clip
 from ..recipe.schema import WORDS, Recipe
-from .video_task import Arrays, Read, stored
+from .video_task import Arrays, VideoResult, stored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class State:
+class ClipState:
     """One clip on its way through the stages: the arrays it has so far, its frames, the digests of its bytes.
 
     slot: where the frames are in shared memory, to be given back once they were used. error: what went wrong with this
@@ -39,7 +39,7 @@ class State:
     arrays: Arrays
     digests: Digests
     frames: np.ndarray | None = None
-    read: Read | None = None
+    read: VideoResult | None = None
     slot: int | None = None
     error: VideoError | None = None
     failed_in: str = ""
@@ -101,14 +101,14 @@ class Models:
         source = file_of(settings.detector_weights) or settings.detector_weights
         return Detector(settings.detector, source, seed=settings.seed, device=self.device)
 
-    def estimate(self, batch: list[State]) -> None:
+    def estimate(self, batch: list[ClipState]) -> None:
         """Give every clip its keypoints (T, people, N, 3), by one batched call for all of them."""
         boxes, crops = zip(*(self._seen(state) for state in batch), strict=True)
         for state, found in zip(batch, self.estimator.keypoints(crops, boxes), strict=True):
             layout = SKELETONS.get(self.recipe.pose.layout)
             state.arrays["keypoints"] = stored(found, state.arrays, self.estimator.skeleton, layout)
 
-    def _seen(self, state: State) -> tuple[np.ndarray, np.ndarray | Tensor]:
+    def _seen(self, state: ClipState) -> tuple[np.ndarray, np.ndarray | Tensor]:
         """Boxes (T, people, 4) and crops of a clip: those cut where it was read, or around detected people."""
         assert state.read is not None
         view = state.clip.view

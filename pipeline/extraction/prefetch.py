@@ -7,16 +7,16 @@ from itertools import islice
 
 from ..planning.work_units import Unit
 from ..recipe.schema import Recipe
-from .decode_pool import LEAKING, TASKS_PER_CHILD, Children, ahead
-from .engine import Computed, Engine, reads_videos
+from .decode_pool import LEAKING, TASKS_PER_CHILD, DecodePool, ahead
+from .engine import ComputedUnit, Engine, reads_videos
 from .inference_threads import shares
-from .shared_frames import Slots
+from .shared_frames import SharedFrames
 from .video_task import lend, read
 
 AHEAD = 2  # videos read ahead for each child
 
 
-def decoding(recipe: Recipe, count: int, device: str) -> Children:
+def decoding(recipe: Recipe, count: int, device: str) -> DecodePool:
     """So many decoding children for a recipe.
 
     They share memory for the frames of all that is read ahead, and of the batches on their way to `device`: one in each
@@ -25,12 +25,12 @@ def decoding(recipe: Recipe, count: int, device: str) -> Children:
     size, views = recipe.backbone.size, recipe.decode.views
     slots = AHEAD * count * max(views.train, views.test) + (shares(device)[0] + 2) * recipe.backbone.batch
     tasks = LEAKING if recipe.decode.reader == "decord" else TASKS_PER_CHILD
-    return Children(count, recipe.decode.timeout, Slots(slots, (recipe.decode.frames, size, size, 3)), tasks)
+    return DecodePool(count, recipe.decode.timeout, SharedFrames(slots, (recipe.decode.frames, size, size, 3)), tasks)
 
 
 def computing(
     engine: Engine, work: Sequence[Unit], workers: int, stopped: Callable[[], bool], count: Callable[[int], None]
-) -> Iterator[tuple[Unit, Computed]]:
+) -> Iterator[tuple[Unit, ComputedUnit]]:
     """Each unit, through the networks or about to be; the readings of the next ones are under way meanwhile."""
     children = engine.children
     readings = (lend(children.slots, reading) for unit in work for reading in engine.readings(unit))

@@ -30,7 +30,7 @@ def spent(seconds: Counter[str], what: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerCounts:
     """Who worked: decoding children, threads that run networks, threads that finish.
 
     device: of the networks. cores: that this process may use, 0 where that says nothing.
@@ -38,30 +38,30 @@ class Crew:
     """
 
     children: int
-    lanes: int
-    finishers: int
+    inference_threads: int
+    writer_threads: int
     device: str
     cores: int
     feeders: int = 1
 
 
 @dataclass(frozen=True)
-class Times:
+class Profile:
     """Seconds of a run by what they went to (`Engine` counts them), its wall time, and the processor's time."""
 
     seconds: Mapping[str, float]
     wall: float
     processor: float
-    crew: Crew
+    counts: WorkerCounts
 
     def share(self, what: str) -> float:
         """What the feeding thread waited for, as a share of the run."""
-        return self.seconds.get(what, 0.0) / max(self.wall * self.crew.feeders, 1e-9)
+        return self.seconds.get(what, 0.0) / max(self.wall * self.counts.feeders, 1e-9)
 
     @property
     def busy(self) -> float:
         """How much of all cores was used, 0 to 1."""
-        return self.processor / max(self.wall * self.crew.cores, 1e-9)
+        return self.processor / max(self.wall * self.counts.cores, 1e-9)
 
     @property
     def limit(self) -> str:
@@ -83,23 +83,28 @@ class Times:
         return f"{said[self.limit]}; {self._remedy()} would help"
 
     def _remedy(self) -> str:
-        crew = self.crew
-        gpu = "" if crew.device != "cpu" else " or a GPU"
+        counts = self.counts
+        gpu = "" if counts.device != "cpu" else " or a GPU"
         if self.busy >= BUSY and (gpu or self.limit != "network"):
-            return f"all {counted(crew.cores, 'core')} were busy, more cores{gpu}"
+            return f"all {counted(counts.cores, 'core')} were busy, more cores{gpu}"
         if self.limit == "decode":
-            return f"more cores (--workers, now {crew.children})"
+            return f"more cores (--workers, now {counts.children})"
         if self.limit == "write":
             return "a faster disk for cache.root"
         return "a GPU" if gpu else "a second GPU (--device cuda:0,cuda:1)"
 
     def rows(self) -> list[tuple[str, ...]]:
         """A table for a person: what, how many worked at it, and how busy they were."""
-        crew, second = self.crew, self.seconds
+        counts, second = self.counts, self.seconds
         parts = [
-            ("decode", ("decode",), counted(crew.children, "process"), crew.children),
-            ("networks", ("pose", "backbone"), f"{counted(crew.lanes, 'thread')} on {crew.device}", crew.lanes),
-            ("finish", FINISH, counted(crew.finishers, "thread"), crew.finishers),
+            ("decode", ("decode",), counted(counts.children, "process"), counts.children),
+            (
+                "networks",
+                ("pose", "backbone"),
+                f"{counted(counts.inference_threads, 'thread')} on {counts.device}",
+                counts.inference_threads,
+            ),
+            ("finish", FINISH, counted(counts.writer_threads, "thread"), counts.writer_threads),
         ]
         rows: list[tuple[str, ...]] = [("", "by", "busy", "of which")]
         for name, stages, who, count in parts:
@@ -113,6 +118,10 @@ class Times:
         """The same for `--json`."""
         waits, work = ("waiting", "networks full", "writers full"), ("decode", "pose", "backbone", *FINISH)
         seconds = {name.replace(" ", "_"): round(self.seconds.get(name, 0.0), 3) for name in (*work, *waits)}
-        crew = {"device": self.crew.device, "children": self.crew.children, "lanes": self.crew.lanes}
+        counts = {
+            "device": self.counts.device,
+            "children": self.counts.children,
+            "lanes": self.counts.inference_threads,
+        }
         shown = {"cores_busy": round(self.busy, 3), "limit": self.limit, "said": self.line()}
-        return {"seconds": seconds, **shown, **crew, "finishers": self.crew.finishers}
+        return {"seconds": seconds, **shown, **counts, "finishers": self.counts.writer_threads}

@@ -21,17 +21,17 @@ from ..planning.shard import Shard
 from ..planning.work_units import Unit, units
 from ..recipe.schema import Recipe
 from ..utils.progress import Progress, tell
-from ..utils.signals import Stop
+from ..utils.signals import StopSignal
 from ..utils.text import counted
 from .cluster.scheduler import Cluster
-from .engine import Done, Engine, reads_videos
-from .execution import Where
+from .engine import Engine, WrittenUnit, reads_videos
+from .execution import ExecutionConfig
 from .prefetch import computing, decoding
-from .writer_threads import Finishing
+from .writer_threads import WriterThreads
 
 
 @dataclass
-class Outcome:
+class ExtractionResult:
     """What an extraction did: rows and bytes written per stage, the videos that failed, where the time went.
 
     seconds: by what they went to, summed over all that worked at it. processor: of this process and its children.
@@ -49,7 +49,7 @@ class Outcome:
     processor: float = 0.0
     cluster: Cluster = field(default_factory=Cluster)
 
-    def add(self, unit: Unit, done: Done) -> None:
+    def add(self, unit: Unit, done: WrittenUnit) -> None:
         """Count a finished unit."""
         self.clips += done.clips
         for stage in unit.stages if done.clips else ():
@@ -66,11 +66,11 @@ def extract(
     only: Sequence[str] = (),
     force: bool = False,
     retry_failed: bool = False,
-    where: Where = Where(),
+    execution: ExecutionConfig = ExecutionConfig(),
     shard: Shard | None = None,
     max_failures: Callable[[int], int] | None = None,
     quiet: bool = False,
-) -> tuple[Plan, Outcome]:
+) -> tuple[Plan, ExtractionResult]:
     """Compute what the recipe wants and the cache lacks; see `plan` for only, force, retry_failed and shard.
 
     max_failures: number of videos -> how many may fail before the run gives up. Returns the plan that was carried
@@ -78,7 +78,7 @@ def extract(
     """
     planned = plan(recipe, only=only, force=force, retry_failed=retry_failed, shard=shard)
     work = units(planned)
-    outcome = Outcome()
+    outcome = ExtractionResult()
     if not work:
         remember(planned)
         return planned, outcome
@@ -86,13 +86,13 @@ def extract(
     _refuse_unannotated(planned, work)
     planned.store.prepare()
     check_space(planned)
-    if not quiet and not where.scheduler:
-        _tell_precision(recipe, work, where.devices[0])
-    old = {name: planned.stages[name].shelf.segments() for name in (only or planned.stages)} if force else {}
-    limit = max_failures(len(planned.catalogue.videos) // (shard.of if shard else 1)) if max_failures else None
+    if not quiet and not execution.scheduler:
+        _tell_precision(recipe, work, execution.devices[0])
+    old = {name: planned.stages[name].stage_store.segments() for name in (only or planned.stages)} if force else {}
+    limit = max_failures(len(planned.manifest.videos) // (shard.of if shard else 1)) if max_failures else None
     began, used = time.monotonic(), time.process_time()
     try:
-        _run(planned, work, where, outcome, limit, quiet)
+        _run(planned, work, execution, outcome, limit, quiet)
     finally:
         outcome.wall = time.monotonic() - began
         outcome.processor = time.process_time() - used + outcome.seconds["decode processor"]
@@ -101,7 +101,7 @@ def extract(
     for name, segments in old.items():
         _drop_replaced(planned.stages[name], segments)
     for stage in planned.stages.values():
-        stage.shelf.index()  # now, so that the next command reads one file a stage instead of every new segment
+        stage.stage_store.index()  # now, so that the next command reads one file a stage instead of every new segment
     return planned, outcome
 
 
@@ -118,16 +118,23 @@ def _tell_precision(recipe: Recipe, work: Sequence[Unit], device: str) -> None:
         )
 
 
-def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit: int | None, quiet: bool) -> None:
+def _run(
+    planned: Plan,
+    work: list[Unit],
+    execution: ExecutionConfig,
+    outcome: ExtractionResult,
+    limit: int | None,
+    quiet: bool,
+) -> None:
     from .cluster.driver import on_cluster
 
     total = sum(len(unit.clips) for unit in work)
-    run = partial(on_cluster, found=outcome.cluster) if where.scheduler or len(where.devices) > 1 else _here
+    run = partial(on_cluster, found=outcome.cluster) if execution.scheduler or len(execution.devices) > 1 else _here
     with (
-        Stop("finishing the segment in hand; once more to stop at once") as stop,
+        StopSignal("finishing the segment in hand; once more to stop at once") as stop,
         Progress("extract", total, quiet=quiet) as bar,
     ):
-        for unit, done in run(planned, work, where, lambda: stop.asked, bar):
+        for unit, done in run(planned, work, execution, lambda: stop.asked, bar):
             outcome.add(unit, done)
             outcome.failures += _record(planned, done)
             if limit is not None and len(outcome.failures) > limit:
@@ -138,14 +145,14 @@ def _run(planned: Plan, work: list[Unit], where: Where, outcome: Outcome, limit:
 
 
 def _here(
-    planned: Plan, work: list[Unit], where: Where, stopped: Callable[[], bool], bar: Progress
-) -> Iterator[tuple[Unit, Done]]:
-    """Run units in this process: children read ahead, lanes compute, other threads finish and write."""
-    children = decoding(planned.recipe, where.children, where.devices[0])
-    engine = Engine(planned.recipe, planned.graph, where.devices[0], children, planned.catalogue.skeleton)
+    planned: Plan, work: list[Unit], execution: ExecutionConfig, stopped: Callable[[], bool], bar: Progress
+) -> Iterator[tuple[Unit, WrittenUnit]]:
+    """Run units in this process: children read ahead, some threads compute, others finish and write."""
+    children = decoding(planned.recipe, execution.children, execution.devices[0])
+    engine = Engine(planned.recipe, planned.graph, execution.devices[0], children, planned.manifest.skeleton)
     try:
-        with Finishing(engine, where.crew.finishers) as finishing:
-            for _, computed in computing(engine, work, where.children, stopped, bar.advance):
+        with WriterThreads(engine, execution.counts.writer_threads) as finishing:
+            for _, computed in computing(engine, work, execution.children, stopped, bar.advance):
                 yield from finishing.add(computed)
             yield from finishing.rest()
     finally:
@@ -153,9 +160,9 @@ def _here(
         engine.close()
 
 
-def _record(planned: Plan, done: Done) -> list[Failure]:
+def _record(planned: Plan, done: WrittenUnit) -> list[Failure]:
     """Learn the digests that a unit read, and put its failures into the ledger."""
-    videos = {video.id: video for video in planned.catalogue.videos} if done.failures else {}
+    videos = {video.id: video for video in planned.manifest.videos} if done.failures else {}
     for name, found in done.digests.items():
         planned.sources.learn(name, found)
     failures = [
@@ -186,7 +193,7 @@ def _refuse_unannotated(planned: Plan, work: list[Unit]) -> None:
     """Joints are wanted from annotations that this kind of data set lacks: one line, not one for every video."""
     pose = planned.recipe.pose
     wanted = any("pose" in unit.stages for unit in work) and planned.graph["pose"].annotated and pose.source != "auto"
-    if wanted and not any(video.annotation for video in planned.catalogue.videos):
+    if wanted and not any(video.annotation for video in planned.manifest.videos):
         name = "source" if pose.source == "annotations" else "detector"
         remedy = "mmpose" if name == "source" else "frame, or to a torchvision detector"
         raise DatasetError(
@@ -197,8 +204,8 @@ def _refuse_unannotated(planned: Plan, work: list[Unit]) -> None:
 
 def _drop_replaced(stage: StagePlan, segments: Sequence[str]) -> None:
     """After --force: remove the old segments whose every row has been computed again."""
-    fresh = set(stage.shelf.segments()) - set(segments)
-    again = {row for name in fresh for row in stage.shelf.segment(name).rows}
+    fresh = set(stage.stage_store.segments()) - set(segments)
+    again = {row for name in fresh for row in stage.stage_store.segment(name).rows}
     for name in segments:
-        if again.issuperset(stage.shelf.segment(name).rows):
-            stage.shelf.file(name).unlink(missing_ok=True)
+        if again.issuperset(stage.stage_store.segment(name).rows):
+            stage.stage_store.file(name).unlink(missing_ok=True)

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-_attached: Slots | None = None  # in a child: the parent's slots
+_attached: SharedFrames | None = None  # in a child: the parent's slots
 
 
-class Slots:
+class SharedFrames:
     """`count` places of one shape, uint8, in memory that spawned children share."""
 
     def __init__(self, count: int, shape: tuple[int, ...]) -> None:
@@ -54,12 +54,12 @@ def _shared(size: int) -> Any:
         return None
 
 
-def attach(slots: Slots | None) -> None:
+def attach(slots: SharedFrames | None) -> None:
     """In a child: write to the parent's slots from now on."""
     global _attached  # noqa: PLW0603 (a child has one parent)
     _attached = slots
 
 
-def attached() -> Slots | None:
+def attached() -> SharedFrames | None:
     """In a child: the parent's slots, None where it lends none."""
     return _attached

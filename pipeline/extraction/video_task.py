@@ -25,7 +25,7 @@ from ...stages.skeletons import Skeleton
 from .. import datasets
 from ..datasets.base import Annotation, Video, require_media
 from ..planning.manifest import Digests, digests
-from .shared_frames import Slots, attached
+from .shared_frames import SharedFrames, attached
 
 if TYPE_CHECKING:
     from ...stages.readers.base import VideoReader
@@ -34,7 +34,7 @@ Arrays = dict[str, Any]  # the arrays of one clip, by name
 
 
 @dataclass(frozen=True)
-class Reading:
+class VideoTask:
     """One video's task.
 
     views: the views wanted. chosen: their arrays of stage decode, where those are cached. keypoints: their joints,
@@ -71,7 +71,7 @@ class Reading:
 
 
 @dataclass
-class Read:
+class VideoResult:
     """What came of it, per view: the arrays of decode, the joints, the frames (T, size, size, 3) uint8 if cut (those
     without a slot), a pose model's boxes (T, people, 4) px and crops (k, h, w, 3) uint8.
 
@@ -89,13 +89,13 @@ class Read:
     processor: float = 0.0
 
 
-def lend(slots: Slots, job: Reading) -> Reading:
+def lend(slots: SharedFrames, job: VideoTask) -> VideoTask:
     """The same task with a slot for each view's frames, where they are cut and so many slots are free."""
     numbers = slots.take(len(job.views)) if job.frames == "cut" else ()
     return replace(job, slots=dict(zip(job.views, numbers, strict=True))) if numbers else job
 
 
-def read(job: Reading) -> Read:
+def read(job: VideoTask) -> VideoResult:
     """Read one video. Raises VideoError."""
     began, used = time.perf_counter(), time.process_time()
     result = _read(job if attached() else replace(job, slots={}))
@@ -103,18 +103,18 @@ def read(job: Reading) -> Read:
     return result
 
 
-def _read(job: Reading) -> Read:
+def _read(job: VideoTask) -> VideoResult:
     found = digests(job.video, job.known)
     annotation = _annotation(job) if job.annotated or job.boxes == "annotations" else None
     if job.frames == "none" and job.window is None and job.chosen:
-        return _joined(job, Read(found, dict(job.chosen)), annotation)
+        return _joined(job, VideoResult(found, dict(job.chosen)), annotation)
     require_media(job.video)
     likely = job.decode.frame_selector(job.video.id, job.views)
     with open_video(job.video.media, reader=job.reader, selector=likely) as reader:
         if not found.video:  # without it nobody could tell whether the features are those of these bytes
             raise UnreadableVideo(f"{job.video.id}: its bytes cannot be read; check its permissions (chmod +r)")
         chosen = dict(job.chosen) or {view: _choose(job, view, reader) for view in job.views}
-        result = _joined(job, Read(found, chosen), annotation)
+        result = _joined(job, VideoResult(found, chosen), annotation)
         wanted = sorted({int(frame) for arrays in chosen.values() for frame in arrays["frame_index"]})
         if job.window is not None or job.frames == "full":
             result.full = dict(reader.frames(wanted))
@@ -129,7 +129,7 @@ def _read(job: Reading) -> Read:
     return result
 
 
-def _choose(job: Reading, view: int, reader: Any) -> Arrays:
+def _choose(job: VideoTask, view: int, reader: Any) -> Arrays:
     """The arrays of stage decode for one view."""
     index, flip = job.decode.sample(job.video.id, view, reader.frame_count)
     return {
@@ -141,7 +141,7 @@ def _choose(job: Reading, view: int, reader: Any) -> Arrays:
     }
 
 
-def _joined(job: Reading, result: Read, annotation: Annotation | None) -> Read:
+def _joined(job: VideoTask, result: VideoResult, annotation: Annotation | None) -> VideoResult:
     """Add the joints of every view: cached ones, or the annotation's, mirrored where the view is."""
     result.keypoints = dict(job.keypoints)
     if not job.annotated or annotation is None:
@@ -163,7 +163,7 @@ def stored(keypoints: np.ndarray, arrays: Arrays, skeleton: Skeleton | None, lay
     return keypoints if layout is None else convert_joints(keypoints, skeleton, layout)
 
 
-def _annotation(job: Reading) -> Annotation:
+def _annotation(job: VideoTask) -> Annotation:
     if job.video.annotation is None:
         raise AnnotationError(
             f"{job.video.id}: no annotated joints; set pose.source to mmpose, or take the video off the list"
@@ -178,7 +178,7 @@ def _annotation(job: Reading) -> Annotation:
     return found
 
 
-def _look(job: Reading, result: Read, annotation: Annotation | None) -> None:
+def _look(job: VideoTask, result: VideoResult, annotation: Annotation | None) -> None:
     """Cut what a pose model sees, where the boxes are known without a detector."""
     if job.window is None or job.boxes is None:
         return
@@ -193,7 +193,7 @@ def _look(job: Reading, result: Read, annotation: Annotation | None) -> None:
         result.crops[view] = person_crops(job.window, [result.full[int(i)] for i in index], boxes)
 
 
-def cut_views(frames: Iterator[tuple[int, np.ndarray]], result: Read, job: Reading) -> dict[int, np.ndarray]:
+def cut_views(frames: Iterator[tuple[int, np.ndarray]], result: VideoResult, job: VideoTask) -> dict[int, np.ndarray]:
     """The frames of every view, cut to the view's region while they stream by: no video is ever held whole."""
     regions = {
         view: region_of(job.crop, arrays, result.keypoints.get(view), job.video.id, view)
@@ -209,7 +209,7 @@ def cut_views(frames: Iterator[tuple[int, np.ndarray]], result: Read, job: Readi
     return cuts
 
 
-def _room(job: Reading, view: int, frames: int) -> np.ndarray:
+def _room(job: VideoTask, view: int, frames: int) -> np.ndarray:
     """Where the frames of a view go: its slot, or memory of this process."""
     slots = attached()
     if view in job.slots and slots is not None:
@@ -217,7 +217,7 @@ def _room(job: Reading, view: int, frames: int) -> np.ndarray:
     return np.empty((frames, job.size, job.size, 3), np.uint8)
 
 
-def reduced_views(reader: VideoReader, result: Read, job: Reading) -> dict[int, np.ndarray]:
+def reduced_views(reader: VideoReader, result: VideoResult, job: VideoTask) -> dict[int, np.ndarray]:
     """The same from JPEG frames, each decoded no larger than its view needs: what a view gets depends on it alone."""
     cuts: dict[int, np.ndarray] = {}
     for view, arrays in result.chosen.items():

@@ -11,13 +11,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 
 from ..planning.work_units import Unit
-from .engine import Computed, Done, Engine
+from .engine import ComputedUnit, Engine, WrittenUnit
 from .profile import spent
 
 MOST = 16
 
 
-def finishers(cores: int) -> int:
+def writer_threads(cores: int) -> int:
     """How many threads finish: on a machine with a GPU that takes longer than decoding JPEG frames does.
 
     Measured there (16 cores, frames of 480 x 360): 43 ms of processor time a clip, 32 to decode it. What is short is
@@ -26,14 +26,14 @@ def finishers(cores: int) -> int:
     return max(1, min(3 * cores // 4, MOST)) if cores > 2 else 1
 
 
-def alone() -> None:
+def use_single_torch_thread() -> None:
     """Tell torch that this thread shares its work with no other."""
     import torch
 
     torch.set_num_threads(1)
 
 
-class Finishing:
+class WriterThreads:
     """Writes units in a few threads; use it in a `with`.
 
     While as many units as there are threads are in hand, the next one has to wait, so memory stays bounded. How long
@@ -43,11 +43,11 @@ class Finishing:
     def __init__(self, engine: Engine, threads: int) -> None:
         self.engine, self.threads = engine, threads
         self._waited: Counter[str] = Counter()
-        self._pool = ThreadPoolExecutor(threads, "finish", alone)
-        self._under_way: dict[Future[Done], Unit] = {}
+        self._pool = ThreadPoolExecutor(threads, "finish", use_single_torch_thread)
+        self._under_way: dict[Future[WrittenUnit], Unit] = {}
         self._last: list[Future[Counter[str]]] = []
 
-    def __enter__(self) -> Finishing:
+    def __enter__(self) -> WriterThreads:
         return self
 
     def __exit__(
@@ -55,19 +55,19 @@ class Finishing:
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
 
-    def add(self, computed: Computed) -> Iterator[tuple[Unit, Done]]:
+    def add(self, computed: ComputedUnit) -> Iterator[tuple[Unit, WrittenUnit]]:
         """Take a unit, and give back those that are done by now. Raises what their threads raised."""
         self._last = list(computed.batches)
         self._under_way[self._pool.submit(self.engine.write, computed)] = computed.unit
         yield from self._done(self.threads)
 
-    def rest(self) -> Iterator[tuple[Unit, Done]]:
+    def rest(self) -> Iterator[tuple[Unit, WrittenUnit]]:
         """All units that are left, once the networks are through with them."""
         with spent(self._waited, "networks full"):
             wait(self._last)
         yield from self._done(0)
 
-    def _done(self, most: int) -> Iterator[tuple[Unit, Done]]:
+    def _done(self, most: int) -> Iterator[tuple[Unit, WrittenUnit]]:
         """Units that are done, waiting for them while more than `most` are not."""
         while self._under_way:
             if len(self._under_way) > most:

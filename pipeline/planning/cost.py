@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from math import prod
 
-from ...cache.store import Shelf
+from ...cache.store import StageStore
 from ...errors import CacheError, StorageError
 from ...stages.backbone.network import CHANNELS
 from ...stages.skeletons import SKELETONS
@@ -21,7 +21,7 @@ ROOM_LEFT = 64 << 20  # a disk is never filled to its last byte
 def clip_bytes(planned: Plan, stage: str) -> int:
     """Bytes of one clip's row in a stage, uncompressed; a little is added for its id, digest and checksum."""
     recipe = planned.recipe
-    own = planned.catalogue.skeleton if recipe.pose.source == "annotations" else None
+    own = planned.manifest.skeleton if recipe.pose.source == "annotations" else None
     skeleton = SKELETONS.get(recipe.pose.layout, own)
     joints = len(skeleton.joints) if skeleton else COCO_JOINTS
     numbers = {name: prod(shape) for name, shape in shapes(recipe, planned.graph, joints).items()}
@@ -42,17 +42,20 @@ def local_map_bytes(recipe: Recipe) -> int:
 
 def clip_seconds(planned: Plan, stage: StagePlan) -> float | None:
     """Seconds that a clip took in an earlier segment of the stage, under any key; None where there is none."""
-    shelves = [stage.shelf, *(shelf for shelf in planned.store.shelves() if other(shelf, stage))]
-    for shelf in shelves:
-        for name in shelf.segments()[:1]:
+    stage_stores = [
+        stage.stage_store,
+        *(stage_store for stage_store in planned.store.stage_stores() if other(stage_store, stage)),
+    ]
+    for stage_store in stage_stores:
+        for name in stage_store.segments()[:1]:
             with suppress(CacheError):  # a damaged segment is told of elsewhere
-                return float(shelf.segment(name).provenance.get("seconds_per_clip", 0.0))
+                return float(stage_store.segment(name).provenance.get("seconds_per_clip", 0.0))
     return None
 
 
-def other(shelf: Shelf, stage: StagePlan) -> bool:
+def other(stage_store: StageStore, stage: StagePlan) -> bool:
     """Whether a shelf holds the same stage under another key."""
-    return shelf.stage == stage.name and shelf.key != stage.shelf.key
+    return stage_store.stage == stage.name and stage_store.key != stage.stage_store.key
 
 
 def check_space(planned: Plan) -> None:

@@ -24,7 +24,7 @@ from ...cache.keys import canonical, file_digest, folder_digest
 from ...errors import DatasetError, VideoError
 from ...stages.skeletons import Skeleton
 from .. import datasets
-from ..datasets.base import Catalogue, Video
+from ..datasets.base import Manifest, Video
 from ..recipe.schema import DatasetSettings
 from .shard import Shard
 
@@ -61,14 +61,14 @@ class Sources:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        manifest: Manifest,
         memory: dict[str, Source],
         removed: Iterable[str] = (),
         parts: Mapping[Path, int] = MappingProxyType({}),
     ) -> None:
-        self.catalogue = catalogue
+        self.manifest = manifest
         self.memory = memory
-        self.known = {video.id: self._look(video) for video in catalogue.videos}
+        self.known = {video.id: self._look(video) for video in manifest.videos}
         self.removed = sorted((memory.keys() | set(removed)) - self.known.keys())
         self.parts = parts  # what shards remembered apart, with the modification times at which it was read
         self.changed = self.removed != sorted(removed) or bool(parts)
@@ -132,7 +132,7 @@ def _stamp(found: os.stat_result) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def open_catalogue(settings: DatasetSettings, cache: Path) -> tuple[Catalogue, Sources, str]:
+def open_manifest(settings: DatasetSettings, cache: Path) -> tuple[Manifest, Sources, str]:
     """The data set's catalogue, its digests, and a warning ("" if all is well).
 
     Falls back on the remembered list where the data set's root is not there. Raises DatasetError where there is
@@ -143,11 +143,11 @@ def open_catalogue(settings: DatasetSettings, cache: Path) -> tuple[Catalogue, S
     remembered = _read(path)
     warning = ""
     if settings.root.exists() or remembered is None:
-        catalogue = replace(datasets.load(settings), name=name)
+        manifest = replace(datasets.load(settings), name=name)
     else:
-        catalogue = _restore(remembered, settings.root, name)
+        manifest = _restore(remembered, settings.root, name)
         warning = f"dataset.root: {settings.root} is not there; going on with the list of videos kept in {path}"
-    if not catalogue.videos:
+    if not manifest.videos:
         raise DatasetError(
             f"dataset.root: {settings.root} has no videos of kind {settings.kind!r}; see docs/datasets.md"
         )
@@ -157,7 +157,7 @@ def open_catalogue(settings: DatasetSettings, cache: Path) -> tuple[Catalogue, S
     for part in parts:
         for video, source in _memory(_read(part)).items():
             memory[video] = max(memory.get(video, source), source, key=_age)
-    return catalogue, Sources(catalogue, memory, removed, parts), warning
+    return manifest, Sources(manifest, memory, removed, parts), warning
 
 
 def remember(settings: DatasetSettings, cache: Path, sources: Sources, shard: Shard | None = None) -> None:
@@ -166,18 +166,18 @@ def remember(settings: DatasetSettings, cache: Path, sources: Sources, shard: Sh
     A shard writes the list only where there is none, and the digests of its own videos into a file of its own, since
     other shards write at the same time.
     """
-    catalogue = sources.catalogue
-    path = _path(settings, cache, catalogue.name)
+    manifest = sources.manifest
+    path = _path(settings, cache, manifest.name)
     with atomic.reporting(cache):
         path.parent.mkdir(parents=True, exist_ok=True)
         if shard is None or not path.exists():
-            atomic.replace(path, json.dumps(_describe(catalogue, sources, settings.root)).encode())
+            atomic.replace(path, json.dumps(_describe(manifest, sources, settings.root)).encode())
         if shard is None:
             for part in [part for part, time in _parts(path).items() if sources.parts.get(part) == time]:
                 part.unlink(missing_ok=True)  # it is in the list now
         else:
-            names = shard.share(video.id for video in catalogue.videos)
-            own = replace(catalogue, videos=[video for video in catalogue.videos if video.id in names])
+            names = shard.share(video.id for video in manifest.videos)
+            own = replace(manifest, videos=[video for video in manifest.videos if video.id in names])
             part = path.with_suffix(f".{shard.number}-of-{shard.of}.json")
             atomic.replace(part, json.dumps(_describe(own, sources, settings.root)).encode())
 
@@ -211,16 +211,16 @@ def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name) or "data"
 
 
-def _describe(catalogue: Catalogue, sources: Sources, root: Path) -> dict[str, Any]:
-    skeleton = catalogue.skeleton
+def _describe(manifest: Manifest, sources: Sources, root: Path) -> dict[str, Any]:
+    skeleton = manifest.skeleton
     return {
         "format": "star-catalogue",
         "format_version": 1,
-        "classes": list(catalogue.classes),
+        "classes": list(manifest.classes),
         "skeleton": skeleton and [skeleton.name, skeleton.joints, skeleton.flip_pairs, skeleton.limbs],
-        "left_out": [list(pair) for pair in catalogue.left_out],
+        "left_out": [list(pair) for pair in manifest.left_out],
         "removed": sources.removed,
-        "videos": [_row(video, sources.known[video.id], root) for video in catalogue.videos],
+        "videos": [_row(video, sources.known[video.id], root) for video in manifest.videos],
     }
 
 
@@ -245,7 +245,7 @@ def _memory(remembered: dict[str, Any] | None) -> dict[str, Source]:
     return {row[0]: Source(Digests(row[6], row[7]), (row[8], row[9]), (row[10], row[11])) for row in rows}
 
 
-def _restore(remembered: dict[str, Any], root: Path, name: str) -> Catalogue:
+def _restore(remembered: dict[str, Any], root: Path, name: str) -> Manifest:
     videos = [
         Video(row[0], row[1], row[2], root / row[3], root / row[4] if row[4] else None, tuple(map(tuple, row[5])))
         for row in remembered["videos"]
@@ -255,4 +255,4 @@ def _restore(remembered: dict[str, Any], root: Path, name: str) -> Catalogue:
         joints, pairs, limbs = skeleton[1:]
         skeleton = Skeleton(skeleton[0], tuple(joints), tuple(map(tuple, pairs)), tuple(map(tuple, limbs)))
     left_out = tuple((video, reason) for video, reason in remembered["left_out"])
-    return Catalogue(name, tuple(remembered["classes"]), videos, skeleton, left_out)
+    return Manifest(name, tuple(remembered["classes"]), videos, skeleton, left_out)

@@ -14,10 +14,10 @@ import numpy as np
 
 from ...cache.failures import Failure, Ledger
 from ...cache.index import row_keys
-from ...cache.store import Place, Shelf, Store
+from ...cache.store import RowLocation, StageStore, Store
 from ...errors import MissingFeatures
 from ...stages.skeletons import SKELETONS
-from ..datasets.base import Catalogue, Video
+from ..datasets.base import Manifest, Video
 from ..recipe.schema import PoseSettings, Recipe
 from . import manifest
 from .graph import Graph, graph
@@ -43,8 +43,8 @@ class StagePlan:
     """
 
     name: str
-    shelf: Shelf
-    places: dict[tuple[str, int], Place] = field(default_factory=dict)
+    stage_store: StageStore
+    places: dict[tuple[str, int], RowLocation] = field(default_factory=dict)
     missing: list[Clip] = field(default_factory=list)
     stale: set[str] = field(default_factory=set)
     failed: list[Clip] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Plan:
 
     recipe: Recipe
     graph: Graph
-    catalogue: Catalogue
+    manifest: Manifest
     sources: Sources
     store: Store
     ledger: Ledger
@@ -90,7 +90,7 @@ def plan(
     with _no_garbage():
         nodes = graph(recipe)
         store = Store(recipe.cache.root)
-        listed, sources, warning = manifest.open_catalogue(recipe.dataset, recipe.cache.root)
+        listed, sources, warning = manifest.open_manifest(recipe.dataset, recipe.cache.root)
         ledger = Ledger(recipe.cache.root / "failures.jsonl")
         wanted = nodes.below(tuple(only) or worthwhile(recipe, nodes))
         clips = list(clips_of(recipe, listed))
@@ -102,7 +102,7 @@ def plan(
 
         wants = _Wants(clips, sources)
         stages = {
-            name: _compare(store.shelf(name, nodes[name].key), wants, nodes[name].annotated, failures)
+            name: _compare(store.stage_store(name, nodes[name].key), wants, nodes[name].annotated, failures)
             for name in wanted
         }
     result = Plan(recipe, nodes, listed, sources, store, ledger, failures, stages, retry_failed, warning, shard)
@@ -168,10 +168,10 @@ def remember(plan: Plan) -> None:
         manifest.remember(plan.recipe.dataset, plan.recipe.cache.root, plan.sources, plan.shard)
 
 
-def clips_of(recipe: Recipe, catalogue: Catalogue) -> Iterator[Clip]:
+def clips_of(recipe: Recipe, manifest: Manifest) -> Iterator[Clip]:
     """Every (video, view) that the recipe asks for, all views of a video together."""
     views = {"train": recipe.decode.views.train, "test": recipe.decode.views.test}
-    for video in catalogue.videos:
+    for video in manifest.videos:
         for view in range(views[video.split]):
             yield Clip(video, view)
 
@@ -194,10 +194,10 @@ def _reads_annotation(pose: PoseSettings, video: Video) -> bool:
     return "annotations" in (pose.source, pose.detector)
 
 
-def _compare(shelf: Shelf, wants: _Wants, annotated: bool, failures: dict[str, Failure]) -> StagePlan:
-    shelf.description()  # refuses a format version that this star does not read
-    index = shelf.index()
-    stage = StagePlan(shelf.stage, shelf, broken=index.broken)
+def _compare(stage_store: StageStore, wants: _Wants, annotated: bool, failures: dict[str, Failure]) -> StagePlan:
+    stage_store.description()  # refuses a format version that this star does not read
+    index = stage_store.index()
+    stage = StagePlan(stage_store.stage, stage_store, broken=index.broken)
     places = index.find_keys(wants.keys(annotated)) if len(index) else [None] * len(wants.clips)
     stage.places = {name: place for name, place in zip(wants.names, places, strict=True) if place is not None}
     for clip, place in zip(wants.clips, places, strict=True) if len(stage.places) < len(places) else ():
@@ -219,7 +219,7 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
     Raises MissingFeatures where there is not one.
     """
     stages = tuple(stages)
-    wanted = [clip for clip in clips_of(plan.recipe, plan.catalogue) if clip.video.split == split]
+    wanted = [clip for clip in clips_of(plan.recipe, plan.manifest) if clip.video.split == split]
     have = [plan.stages[name].places for name in stages]
     complete = [clip for clip in wanted if all((clip.video.id, clip.view) in places for places in have)]
     if not complete:
@@ -233,9 +233,9 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
         videos=[clip.video for clip in complete],
         views=[clip.view for clip in complete],
         places={name: [plan.stages[name].places[clip.video.id, clip.view] for clip in complete] for name in stages},
-        shelves={name: plan.stages[name].shelf for name in stages},
-        classes=plan.catalogue.classes,
-        skeleton=SKELETONS.get(plan.recipe.pose.layout, plan.catalogue.skeleton),
+        stage_stores={name: plan.stages[name].stage_store for name in stages},
+        classes=plan.manifest.classes,
+        skeleton=SKELETONS.get(plan.recipe.pose.layout, plan.manifest.skeleton),
         left_out=[(video, _reason(plan, video)) for video in lost],
     )
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ...cache.store import Place, Shelf
+from ...cache.store import RowLocation, StageStore
 from ...stages.skeletons import Skeleton
 from ..datasets.base import Video
 
@@ -25,8 +25,8 @@ class Selection:
 
     videos: Sequence[Video]
     views: Sequence[int]
-    places: Mapping[str, Sequence[Place]]
-    shelves: Mapping[str, Shelf]
+    places: Mapping[str, Sequence[RowLocation]]
+    stage_stores: Mapping[str, StageStore]
     left_out: Sequence[tuple[str, str]]
     classes: tuple[str, ...]
     skeleton: Skeleton | None = None

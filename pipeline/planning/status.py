@@ -15,13 +15,13 @@ from .plan import Plan, StagePlan
 def status(plan: Plan) -> dict[str, Any]:
     """The state of a recipe's cache as JSON: per stage counts, bytes, the reason for what is missing, and its cost."""
     return {
-        "data": plan.catalogue.name,
-        "videos": len(plan.catalogue.videos),
-        "classes": len(plan.catalogue.classes),
+        "data": plan.manifest.name,
+        "videos": len(plan.manifest.videos),
+        "classes": len(plan.manifest.classes),
         "cache": str(plan.recipe.cache.root),
         "missing": plan.missing,
         "failed_videos": sorted(plan.failures),
-        "left_out": len(plan.catalogue.left_out),
+        "left_out": len(plan.manifest.left_out),
         "removed_videos": plan.sources.removed,
         "warnings": warnings(plan),
         "stages": [_stage(plan, stage) for stage in plan.stages.values()],
@@ -57,7 +57,7 @@ def warnings(plan: Plan) -> list[str]:
     if removed:
         named = ", ".join(removed[:3]) + (", …" if len(removed) > 3 else "")
         found.append(f"removed from the data set since, and left out: {counted(len(removed), 'video')} ({named})")
-    lone = one_sided(plan.catalogue)
+    lone = one_sided(plan.manifest)
     return [*found, lone] if lone else found
 
 
@@ -74,12 +74,12 @@ def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:
     why = _why(plan, stage) if missing else ""
     return {
         "stage": stage.name,
-        "key": stage.shelf.key,
+        "key": stage.stage_store.key,
         "cached": len(stage.places),
         "missing": missing,
         "stale_videos": len(stage.stale),
         "failed": len(stage.failed),
-        "bytes": stage.shelf.bytes(),
+        "bytes": stage.stage_store.bytes(),
         "why": f"{why}; the videos are read again, see backbone.keep" if again else why,
         "bytes_to_write": missing * clip_bytes(plan, stage.name),
         "seconds": None if seconds is None else round(seconds * missing, 1),
@@ -93,7 +93,7 @@ def _why(plan: Plan, stage: StagePlan) -> str:
     if stage.places:
         return "not extracted yet"
     mine = plan.graph[stage.name].description()
-    others = [shelf.description() for shelf in plan.store.shelves() if other(shelf, stage)]
+    others = [stage_store.description() for stage_store in plan.store.stage_stores() if other(stage_store, stage)]
     nearest = min((changes(other, mine) for other in others), key=len, default=[])
     return ", ".join(nearest) or "not extracted yet"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ...cache.store import Place
+from ...cache.store import RowLocation
 from ..datasets.base import Video
 from .manifest import Digests
 from .plan import Clip, Plan
@@ -24,7 +24,7 @@ class Unit:
 
     stages: tuple[str, ...]
     clips: tuple[Clip, ...]
-    inputs: Mapping[str, tuple[Place, ...]]
+    inputs: Mapping[str, tuple[RowLocation, ...]]
     known: Mapping[str, Digests]
     again: tuple[str, ...] = ()
 

@@ -17,7 +17,7 @@ from .dataset import Batch, Features
 AHEAD = 2  # batches that are read before they are asked for
 
 
-class Stream:
+class FeatureLoader:
     """Batches on the device, read ahead: by a thread, or by `workers` processes that live as long as the stream.
 
     context: how the processes start ("fork", "spawn"); the machine's own way by default. Features that are already

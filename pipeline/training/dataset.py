@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from ...cache.store import Place, Shelf
+from ...cache.store import RowLocation, StageStore
 from ...errors import CorruptSegment, DatasetError, MissingFeatures
 from ..planning.inputs import STAGE_OF
 from ..planning.selection import Selection
@@ -30,7 +30,7 @@ CHUNK = 256  # clips that are on their way to the device at once
 
 def keys_of(selection: Selection, arrays: Sequence[str]) -> dict[str, str]:
     """Array -> the key of the stage that it comes from."""
-    return {name: selection.shelves[STAGE_OF[name]].key for name in arrays}
+    return {name: selection.stage_stores[STAGE_OF[name]].key for name in arrays}
 
 
 class Rows:
@@ -40,8 +40,8 @@ class Rows:
     map. At most `MAPS` are held at once.
     """
 
-    def __init__(self, shelf: Shelf, name: str, places: Sequence[Place]) -> None:
-        self.shelf, self.name = shelf, name
+    def __init__(self, stage_store: StageStore, name: str, places: Sequence[RowLocation]) -> None:
+        self.stage_store, self.name = stage_store, name
         self.segments = sorted({place.segment for place in places})
         number = {segment: index for index, segment in enumerate(self.segments)}
         self.segment = np.fromiter((number[place.segment] for place in places), np.int32, len(places))
@@ -55,9 +55,9 @@ class Rows:
 
     def _layout(self, segment: str) -> tuple[np.dtype, tuple[int, ...], bool]:
         """Type and shape of a row in a segment, and whether it is compressed."""
-        layout = self.shelf.segment(segment).head.datasets.get(self.name)
+        layout = self.stage_store.segment(segment).head.datasets.get(self.name)
         if layout is None:
-            raise MissingFeatures(f"{self.shelf.file(segment)}: has no {self.name}; run `star extract` again")
+            raise MissingFeatures(f"{self.stage_store.file(segment)}: has no {self.name}; run `star extract` again")
         return layout.dtype, layout.shape[1:], layout.offset is None
 
     def gather(self, clips: Numbers, out: np.ndarray) -> None:
@@ -75,18 +75,18 @@ class Rows:
         dtype, shape, compressed = self._layout(segment)
         if (dtype, shape) != (self.dtype, self.shape):
             raise CorruptSegment(
-                f"{self.shelf.file(segment)}: {self.name} is {dtype} {shape}, elsewhere {self.dtype} {self.shape}; "
-                "`star verify RECIPE --repair` moves it aside"
+                f"{self.stage_store.file(segment)}: {self.name} is {dtype} {shape}, elsewhere {self.dtype} "
+                f"{self.shape}; `star verify RECIPE --repair` moves it aside"
             )
         if compressed:
             return None
         if len(self.maps) >= MAPS:
             self.maps.clear()
-        self.maps[number] = self.shelf.map(segment, self.name)
+        self.maps[number] = self.stage_store.map(segment, self.name)
         return self.maps[number]
 
     def _unpack(self, number: int, row: int) -> np.ndarray:
-        return self.shelf.segment(self.segments[number]).read(self.name, [row])[0]
+        return self.stage_store.segment(self.segments[number]).read(self.name, [row])[0]
 
 
 class Features(Dataset):
@@ -182,7 +182,7 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype, *, pin: bool) -> Tensor:
 
 def _rows(selection: Selection, name: str) -> Rows:
     stage = STAGE_OF[name]
-    return Rows(selection.shelves[stage], name, selection.places[stage])
+    return Rows(selection.stage_stores[stage], name, selection.places[stage])
 
 
 def part_of(selection: Selection, fraction: float, seed: int) -> list[str]:

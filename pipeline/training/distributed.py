@@ -17,7 +17,7 @@ from ..utils.hardware import choose_device
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """This process among `size` of them; alone by default."""
 
     rank: int = 0
@@ -59,14 +59,14 @@ class Ranks:
             distributed.destroy_process_group()
 
 
-def join(device: str) -> Ranks:
+def join(device: str) -> ProcessGroup:
     """The ranks that torchrun's environment names, joined; or this process alone. device: "auto", "cpu", "cuda:1", …"""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
     chosen = choose_device(device, local if size > 1 else None)
     if size == 1:
-        return Ranks(device=chosen)
+        return ProcessGroup(device=chosen)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    return Ranks(distributed.get_rank(), size, chosen)
+    return ProcessGroup(distributed.get_rank(), size, chosen)

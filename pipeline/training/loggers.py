@@ -19,7 +19,7 @@ def check(recipe: settings.Recipe) -> None:
         raise MissingPackage("train.wandb: wandb is not installed; `pip install wandb`, or set it to null")
 
 
-class Board:
+class MetricLogger:
     """Takes one row of figures an epoch and shows it wherever the recipe says.
 
     first: the epoch from which this part of the run goes on; later events of an earlier part are hidden.

@@ -72,7 +72,7 @@ def _between(start: float, end: float, share: float) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
 
-class Average:
+class WeightAverage:
     """Weights averaged over the steps (EMA): average = decay · average + (1 - decay) · weights.
 
     In the first steps the decay is held at (1 + step) / (10 + step), so that the start is soon forgotten. The network

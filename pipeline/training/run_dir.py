@@ -120,7 +120,7 @@ def _check_features(run: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -
 def describe_features(training: Selection, testing: Selection, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """What a run was trained on: keys of the stages, shapes of the arrays, and which clips."""
     return {
-        "keys": {stage: shelf.key for stage, shelf in training.shelves.items()},
+        "keys": {stage: stage_store.key for stage, stage_store in training.stage_stores.items()},
         "shapes": {name: list(shape) for name, shape in shapes.items()},
         "train clips": _clips(training),
         "test clips": _clips(testing),

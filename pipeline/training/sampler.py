@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .distributed import Ranks
+from .distributed import ProcessGroup
 
 
-class Portion(NamedTuple):
+class MicroBatch(NamedTuple):
     """What one process computes between two reads.
 
     number: of the batch within the epoch. clips: (b) int, this process's clips. picks: (b) int, their places within
@@ -26,7 +26,7 @@ class Portion(NamedTuple):
     steps: bool
 
 
-def portions(order: np.ndarray, batch: int, accumulate: int, ranks: Ranks) -> Iterator[Portion]:
+def portions(order: np.ndarray, batch: int, accumulate: int, ranks: ProcessGroup) -> Iterator[MicroBatch]:
     """The epoch's clips in `order`, `batch` at a time over all processes, a step every `accumulate` batches.
 
     Every clip weighs the same within its step, however the step is cut; the last step may have fewer. A process for
@@ -40,7 +40,7 @@ def portions(order: np.ndarray, batch: int, accumulate: int, ranks: Ranks) -> It
             picks = ranks.share(np.arange(len(whole)))
             weight = 1 / len(step) if len(picks) else 0.0
             picks = picks if len(picks) else np.zeros(1, int)
-            yield Portion(number, whole[picks], picks, len(whole), weight, begin + batch >= len(step))
+            yield MicroBatch(number, whole[picks], picks, len(whole), weight, begin + batch >= len(step))
             number += 1
 
 

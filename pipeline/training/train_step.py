@@ -20,17 +20,17 @@ from ..planning.selection import Selection
 from ..recipe import schema as settings
 from . import checkpoint
 from .dataset import Batch
-from .distributed import Ranks
+from .distributed import ProcessGroup
 from .feature_stats import length, moments
 from .losses import class_weights, targets
 from .model_factory import inputs
-from .optim import Average, make_optimizer, rate
+from .optim import WeightAverage, make_optimizer, rate
 from .precision import PRECISIONS, autocast, quickest_attention
-from .sampler import Portion
+from .sampler import MicroBatch
 from .transforms import augment, map_side, mixup
 
 
-class Learner:
+class TrainStep:
     """A network in training.
 
     arguments: of STARTransformer. labels: (clips,) int of the training clips, for class weights. steps: optimizer
@@ -39,7 +39,7 @@ class Learner:
     """
 
     def __init__(
-        self, recipe: settings.Recipe, arguments: dict[str, Any], labels: np.ndarray, steps: int, ranks: Ranks
+        self, recipe: settings.Recipe, arguments: dict[str, Any], labels: np.ndarray, steps: int, ranks: ProcessGroup
     ) -> None:
         self.asked, self.steps, self.ranks, self.side = recipe.train, steps, ranks, map_side(recipe)
         self.precision = compute_precision(self.asked.precision, ranks.device)
@@ -47,7 +47,7 @@ class Learner:
         self.network = STARTransformer(**arguments).to(ranks.device)
         self.model = ranks.wrap(_compiled(self.network, ranks) if self.asked.compile else self.network)
         self.optimizer = make_optimizer(self.network, self.asked)
-        self.average = Average(self.network, self.asked.ema) if self.asked.ema else None
+        self.average = WeightAverage(self.network, self.asked.ema) if self.asked.ema else None
         self.standardize = self.network.tokens.standardize
         self.classes: int = arguments["classes"]
         weighted = self.asked.class_weights
@@ -68,17 +68,17 @@ class Learner:
         if self.average:
             self.average.model.load_state_dict(self.network.state_dict())
 
-    def learn(self, portion: Portion, batch: Batch, epoch: int) -> Tensor:
+    def learn(self, micro_batch: MicroBatch, batch: Batch, epoch: int) -> Tensor:
         """Add the batch's gradient. Returns (2) float32: the sum of the clips' losses, how many were right."""
         self.network.train()
-        random = np.random.default_rng([self.asked.seed, epoch, portion.number])
+        random = np.random.default_rng([self.asked.seed, epoch, micro_batch.number])
         torch.manual_seed(int(random.integers(2**62)) + self.ranks.rank)
-        batch, wanted = self._prepare(batch, portion, random)
-        with contextlib.nullcontext() if portion.steps else self._alone():
+        batch, wanted = self._prepare(batch, micro_batch, random)
+        with contextlib.nullcontext() if micro_batch.steps else self._alone():
             with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
-                logits = self._model_for(len(portion.clips))(**inputs(batch)).float()
+                logits = self._model_for(len(micro_batch.clips))(**inputs(batch)).float()
             losses = cross_entropy(logits, wanted, self.weights, reduction="none")
-            (losses.sum() * (portion.weight * self.ranks.size)).backward()
+            (losses.sum() * (micro_batch.weight * self.ranks.size)).backward()
         right = (logits.argmax(1) == batch["label"]).sum()
         return torch.stack([losses.detach().sum(), right.float()])
 
@@ -87,10 +87,10 @@ class Learner:
         odd = self.asked.compile and self.ranks.size == 1 and clips != self.asked.batch
         return self.network if odd else self.model
 
-    def _prepare(self, batch: Batch, portion: Portion, random: np.random.Generator) -> tuple[Batch, Tensor]:
+    def _prepare(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> tuple[Batch, Tensor]:
         """The batch, augmented, and its targets (b, k)."""
         blank = self.standardize.mean if self.standardize else None
-        batch = augment(batch, self.asked.augment, self.side, random, portion.size, portion.picks, blank)
+        batch = augment(batch, self.asked.augment, self.side, random, micro_batch.size, micro_batch.picks, blank)
         dtype = PRECISIONS[self.precision]
         # bfloat16 has no room for the small differences between large values that standardising brings out
         kept = {"global_grid"} if self.standardize else set()
@@ -134,7 +134,7 @@ class Learner:
             checkpoint.put(self.average.model, checkpoint.under("average", tensors), where)
 
 
-def _compiled(network: nn.Module, ranks: Ranks) -> Any:
+def _compiled(network: nn.Module, ranks: ProcessGroup) -> Any:
     """The network compiled; on one GPU also recorded as CUDA graphs, since launching its kernels one by one takes the
     processor longer than they run. (DistributedDataParallel's hooks cannot be recorded.)"""
     device = ranks.device

@@ -23,17 +23,17 @@ from ..planning.inputs import arrays_for
 from ..planning.selection import Selection
 from ..recipe import schema as settings
 from ..utils.progress import Progress
-from ..utils.signals import Stop
+from ..utils.signals import StopSignal
 from . import checkpoint, metrics
-from .dataloader import Stream
+from .dataloader import FeatureLoader
 from .dataset import Batch, Features, keys_of, part_of, views_of_epoch
-from .distributed import Ranks, join
-from .loggers import Board
+from .distributed import ProcessGroup, join
+from .loggers import MetricLogger
 from .loggers import check as check_board
 from .model_factory import arguments
 from .run_dir import RunFolder, describe_features, describe_machine
-from .sampler import Portion, portions, steps_of
-from .train_step import Learner
+from .sampler import MicroBatch, portions, steps_of
+from .train_step import TrainStep
 from .transforms import check as check_augment
 from .validation import probabilities
 
@@ -93,7 +93,14 @@ class Training:
     """One run: its data, its learner, its folder, and where it stands."""
 
     def __init__(
-        self, recipe: settings.Recipe, training: Selection, testing: Selection, run: Path, ranks: Ranks, *, quiet: bool
+        self,
+        recipe: settings.Recipe,
+        training: Selection,
+        testing: Selection,
+        run: Path,
+        ranks: ProcessGroup,
+        *,
+        quiet: bool,
     ) -> None:
         check_augment(recipe)
         check_board(recipe)
@@ -107,7 +114,7 @@ class Training:
         self.training, self.testing = _used(training, recipe.train), testing.first_views()
         self.names = arrays_for(recipe.model, recipe.tokens.form)
         self.stream, self.test_stream = (
-            Stream(
+            FeatureLoader(
                 Features(part, self.names, preload=self.asked.preload, device=ranks.device), workers=self.asked.workers
             )
             for part in (self.training, self.testing)
@@ -116,14 +123,14 @@ class Training:
         self.shapes = self.stream.features.shapes
         self.arguments = arguments(recipe.model, self.shapes, len(training.classes))
         steps = self.asked.epochs * steps_of(len(self.videos), self.asked.batch, self.asked.accumulate)
-        self.learner = Learner(recipe, self.arguments, self.training.labels, steps, ranks)
+        self.learner = TrainStep(recipe, self.arguments, self.training.labels, steps, ranks)
         self.now = Counters()
 
     def go(self, *, resume: bool) -> dict[str, Any]:
         """Train until the last epoch, or until nothing has got better for `train.patience` epochs."""
         self._open(resume)
-        board = Board(self.folder.path, self.recipe, self.now.epoch + 1) if self.ranks.first else None
-        with contextlib.closing(board) if board else contextlib.nullcontext(), Stop() as stop, self._bar() as bar:
+        board = MetricLogger(self.folder.path, self.recipe, self.now.epoch + 1) if self.ranks.first else None
+        with contextlib.closing(board) if board else contextlib.nullcontext(), StopSignal() as stop, self._bar() as bar:
             while self.now.epoch < self.asked.epochs and not self._tired():
                 self._train_epoch(stop, bar)
                 row = self._finish_epoch()
@@ -167,62 +174,63 @@ class Training:
     def _tired(self) -> bool:
         return bool(self.asked.patience) and self.now.since_best >= self.asked.patience
 
-    def _train_epoch(self, stop: Stop, bar: Progress) -> None:
+    def _train_epoch(self, stop: StopSignal, bar: Progress) -> None:
         """The batches that are left of the next epoch. Raises Interrupted, with everything saved."""
         self.stream.features.load()  # once, and not within the time of an epoch
         order = views_of_epoch(self.training.clips_of, self.videos, self.asked.seed, self.now.epoch)
         plan = list(portions(order, self.asked.batch, self.asked.accumulate, self.ranks))[self.now.batch :]
-        before: tuple[Portion, Tensor] | None = None
-        for portion, batch in self._timed(plan):
-            found = self.learner.learn(portion, batch, self.now.epoch)
-            if portion.steps:
+        before: tuple[MicroBatch, Tensor] | None = None
+        for micro_batch, batch in self._timed(plan):
+            found = self.learner.learn(micro_batch, batch, self.now.epoch)
+            if micro_batch.steps:
                 self.now.rate = self.learner.update(self.now.step)
                 self.now.step += 1
             self.now.batch += 1
             self._count(before)  # one batch late: reading a result makes the host wait for the device
-            before = portion, found
-            bar.advance(portion.size)
-            if portion.steps and self._asked_to_stop(stop):
+            before = micro_batch, found
+            bar.advance(micro_batch.size)
+            if micro_batch.steps and self._asked_to_stop(stop):
                 self._count(before)
                 self._interrupt()
         self._count(before)
 
-    def _timed(self, plan: list[Portion]) -> Iterator[tuple[Portion, Batch]]:
+    def _timed(self, plan: list[MicroBatch]) -> Iterator[tuple[MicroBatch, Batch]]:
         """Each portion with its batch; counts the time that goes by, and of it the time spent waiting for data."""
         began = time.perf_counter()
-        with contextlib.closing(self.stream([portion.clips for portion in plan])) as batches:
-            for portion in plan:
+        with contextlib.closing(self.stream([micro_batch.clips for micro_batch in plan])) as batches:
+            for micro_batch in plan:
                 asked = time.perf_counter()
                 batch = next(batches)
                 self.now.waited += time.perf_counter() - asked
-                yield portion, batch
+                yield micro_batch, batch
                 self.now.busy += time.perf_counter() - began
                 began = time.perf_counter()
 
-    def _count(self, done: tuple[Portion, Tensor] | None) -> None:
+    def _count(self, done: tuple[MicroBatch, Tensor] | None) -> None:
         """Take a batch's result into account. Raises StarError where its loss is not finite."""
         if done is None:
             return
-        portion, found = done
+        micro_batch, found = done
         loss, right = found.tolist()
         if not math.isfinite(loss):
-            raise StarError(self._not_finite(portion, loss))
-        if portion.weight:
+            raise StarError(self._not_finite(micro_batch, loss))
+        if micro_batch.weight:
             self.now.loss += loss
             self.now.right += right
-            self.now.seen += len(portion.clips)
+            self.now.seen += len(micro_batch.clips)
 
-    def _not_finite(self, portion: Portion, loss: float) -> str:
+    def _not_finite(self, micro_batch: MicroBatch, loss: float) -> str:
         named = [
-            f"{self.training.videos[clip].id} (view {self.training.views[clip]})" for clip in portion.clips[:SHOWN]
+            f"{self.training.videos[clip].id} (view {self.training.views[clip]})" for clip in micro_batch.clips[:SHOWN]
         ]
-        more = f" and {len(portion.clips) - SHOWN} more" if len(portion.clips) > SHOWN else ""
+        more = f" and {len(micro_batch.clips) - SHOWN} more" if len(micro_batch.clips) > SHOWN else ""
         return (
-            f"train: the loss is {loss} in epoch {self.now.epoch + 1}, batch {portion.number + 1}: {', '.join(named)}"
+            f"train: the loss is {loss} in epoch {self.now.epoch + 1}, batch {micro_batch.number + 1}: "
+            f"{', '.join(named)}"
             f"{more}; lower train.learning_rate, set train.clip_norm, or check these clips with `star verify`"
         )
 
-    def _asked_to_stop(self, stop: Stop) -> bool:
+    def _asked_to_stop(self, stop: StopSignal) -> bool:
         agree = self.ranks.size == 1 or self.now.step % AGREE_EVERY == 0
         return agree and self.ranks.any(stop.asked)
 

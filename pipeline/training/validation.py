@@ -8,8 +8,8 @@ from torch import nn
 
 from ...stages.precision import float64_device
 from ..utils.progress import Progress
-from .dataloader import Stream
-from .distributed import Ranks
+from .dataloader import FeatureLoader
+from .distributed import ProcessGroup
 from .model_factory import inputs
 from .precision import autocast
 
@@ -17,12 +17,12 @@ from .precision import autocast
 @torch.no_grad()
 def probabilities(
     network: nn.Module,
-    stream: Stream,
+    stream: FeatureLoader,
     classes: int,
     batch: int,
     *,
     precision: str = "float32",
-    ranks: Ranks | None = None,
+    ranks: ProcessGroup | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """(clips, k) float64: the network's class probabilities for every clip of the stream's features, in their order.
@@ -30,7 +30,7 @@ def probabilities(
     precision: as in `autocast`.
     Each clip is computed once, by one rank, and padded by nothing; every rank gets all of them.
     """
-    ranks = ranks or Ranks(device=stream.features.device)
+    ranks = ranks or ProcessGroup(device=stream.features.device)
     network.eval()
     sums = float64_device(ranks.device)
     found = torch.zeros(len(stream.features), classes, dtype=torch.float64, device=sums)

@@ -12,7 +12,7 @@ from .progress import tell
 CAUGHT = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stop:
+class StopSignal:
     """Set while the block runs and a signal has come; a second signal acts as it did before the block.
 
     message: said when the first signal comes.
@@ -23,7 +23,7 @@ class Stop:
         self.message = message
         self.before: dict[int, Any] = {}
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
             self.before = {number: signal.signal(number, self._ask) for number in CAUGHT}
         return self

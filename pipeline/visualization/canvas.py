@@ -14,7 +14,7 @@ PAPER, INK, GREY, EMPTY = (255, 255, 255), "#111827", "#6b7280", (229, 231, 235)
 DPI = 100
 
 
-class Sheet:
+class Canvas:
     """A white page of (width, height) px; x to the right and y down, from the upper left corner."""
 
     def __init__(self, width: int, height: int) -> None:

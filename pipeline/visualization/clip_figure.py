@@ -11,7 +11,7 @@ from ..datasets.base import Video
 from ..planning.plan import Plan, plan
 from ..recipe.schema import Recipe
 from . import drawing
-from .canvas import GREY, Sheet
+from .canvas import GREY, Canvas
 from .clip_view import Arrays, Viewer, skeleton
 
 COLUMNS = 8  # frames shown, evenly over the clip
@@ -31,18 +31,18 @@ def inspect(recipe: Recipe, video: str, out: Path, view: int = 0) -> Path:
     if "frame_index" not in arrays:
         raise MissingFeatures(f"{found.id}: nothing of it is in {recipe.cache.root}; run `star extract` first")
     mirrored = ", mirrored" if arrays["flip"] else ""
-    title = f"{found.id}, view {view}{mirrored}: {planned.catalogue.classes[found.label]}"
+    title = f"{found.id}, view {view}{mirrored}: {planned.manifest.classes[found.label]}"
     _draw(Viewer(planned, found, view, arrays), title).save(out)
     return out
 
 
 def _named(planned: Plan, name: str) -> Video:
-    videos, path = planned.catalogue.videos, Path(name).absolute()
+    videos, path = planned.manifest.videos, Path(name).absolute()
     exact = [video for video in videos if video.id == name or video.media.absolute() == path]
     found = exact or [video for video in videos if video.id.endswith(f"/{name}")]
     if not found:
         raise UsageError(
-            f"{name}: no such video in {planned.catalogue.name}; ids are paths below {planned.recipe.dataset.root}"
+            f"{name}: no such video in {planned.manifest.name}; ids are paths below {planned.recipe.dataset.root}"
         )
     if len(found) > 1 and not exact:
         raise UsageError(f"{name}: {len(found)} videos end so; name one of them, like {found[0].id}")
@@ -56,7 +56,7 @@ def cached(planned: Plan, video: str, view: int) -> Arrays:
         place = stage.places.get((video, view))
         if place is not None:
             for array in planned.graph[name].arrays:
-                arrays[array] = stage.shelf.read([place], array)[0]
+                arrays[array] = stage.stage_store.read([place], array)[0]
     return arrays
 
 
@@ -71,7 +71,7 @@ def frame_height(size: np.ndarray) -> int:
     return max(1, round(height * min(CELL / width, CELL / height)))
 
 
-def _draw(viewer: Viewer, title: str) -> Sheet:
+def _draw(viewer: Viewer, title: str) -> Canvas:
     arrays = viewer.arrays
     count = len(arrays["frame_index"])
     steps = np.linspace(0, count - 1, min(COLUMNS, count)).round().astype(int).tolist()
@@ -79,7 +79,7 @@ def _draw(viewer: Viewer, title: str) -> Sheet:
     first = frame_height(arrays["frame_size"])
     maps = {name: _energies(arrays[name]) for name in ("local_map", "global_grid") if name in arrays}
     rows = [top, *(top + first + GAP + number * (CELL + GAP) for number in range(1 + len(maps)))]
-    sheet = Sheet(left + len(steps) * (CELL + GAP) + GAP, rows[-1] + CELL + GAP)
+    sheet = Canvas(left + len(steps) * (CELL + GAP) + GAP, rows[-1] + CELL + GAP)
     _words(sheet, viewer, title, rows, list(maps))
     frames = viewer.frames(steps)
     for column, t in enumerate(steps):
@@ -109,7 +109,7 @@ def _top(values: np.ndarray) -> float:
     return float(np.where(np.isfinite(values), values, 0).max())
 
 
-def _words(sheet: Sheet, viewer: Viewer, title: str, rows: list[int], maps: list[str]) -> None:
+def _words(sheet: Canvas, viewer: Viewer, title: str, rows: list[int], maps: list[str]) -> None:
     """Title, legend and the names of the rows."""
     sheet.write(title, ORIGIN[0], 10, fontsize=11, fontweight="bold")
     words = [("left joints", drawing.LEFT), ("right joints", drawing.RIGHT), ("crop", drawing.REGION)]

@@ -95,6 +95,6 @@ class Viewer:
 
 def skeleton(planned: Plan) -> Mapping[str, Any]:
     """Names, pairs and limbs of the cached joints, as the segments themselves say; empty without any."""
-    shelf = planned.stages["pose"].shelf if "pose" in planned.stages else None
-    names = shelf.segments() if shelf else []
-    return shelf.segment(names[0]).provenance.get("skeleton", {}) if shelf and names else {}
+    stage_store = planned.stages["pose"].stage_store if "pose" in planned.stages else None
+    names = stage_store.segments() if stage_store else []
+    return stage_store.segment(names[0]).provenance.get("skeleton", {}) if stage_store and names else {}

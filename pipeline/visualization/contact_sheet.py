@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import UsageError
-from ..checks.outliers import Doubtful, worst
+from ..checks.outliers import Outlier, worst
 from ..planning.plan import Plan, plan
 from ..recipe.schema import Recipe
-from .canvas import GREY, Sheet
+from .canvas import GREY, Canvas
 from .clip_figure import cached, inspect
 from .clip_view import Viewer
 
@@ -37,11 +37,11 @@ def look(recipe: Recipe, video: str | None, out: Path, *, count: int | None, qui
     return {"picture": str(out), "worst": [_document(planned, clip) for clip in clips]}
 
 
-def draw(planned: Plan, clips: list[Doubtful]) -> Sheet:
+def draw(planned: Plan, clips: list[Outlier]) -> Canvas:
     """The sheet: of each clip the middle frame with joints and crop, what the network saw with heat maps, and why."""
     rows, width = -(-len(clips) // COLUMNS), min(COLUMNS, max(2, len(clips)))
-    sheet = Sheet(2 * EDGE + width * CELL[0], TOP + rows * CELL[1] + EDGE)
-    title = f"{planned.catalogue.name}: {len(clips)} clips to look at, their middle frames"
+    sheet = Canvas(2 * EDGE + width * CELL[0], TOP + rows * CELL[1] + EDGE)
+    title = f"{planned.manifest.name}: {len(clips)} clips to look at, their middle frames"
     sheet.write(title, EDGE, 12, fontsize=11, fontweight="bold")
     for number, clip in enumerate(clips):
         row, column = divmod(number, COLUMNS)
@@ -49,7 +49,7 @@ def draw(planned: Plan, clips: list[Doubtful]) -> Sheet:
     return sheet
 
 
-def _draw_clip(sheet: Sheet, planned: Plan, clip: Doubtful, x: int, y: int) -> None:
+def _draw_clip(sheet: Canvas, planned: Plan, clip: Outlier, x: int, y: int) -> None:
     arrays = cached(planned, clip.video.id, 0)
     frame = seen = None
     if "frame_index" in arrays:
@@ -63,17 +63,17 @@ def _draw_clip(sheet: Sheet, planned: Plan, clip: Doubtful, x: int, y: int) -> N
         sheet.blank(x, y, WIDE, SIDE, "the video is not at hand")
     if seen is not None:
         sheet.paste(seen, x + WIDE + GAP, y)
-    named = f"{clip.video.id}: {planned.catalogue.classes[clip.video.label]}, {clip.video.split}"
+    named = f"{clip.video.id}: {planned.manifest.classes[clip.video.label]}, {clip.video.split}"
     sheet.write(textwrap.shorten(named, 60, placeholder=" …"), x, y + SIDE + 5, fontweight="bold", fontsize=7.5)
     reasons = [line for reason in clip.reasons for line in textwrap.wrap(reason, 66)]
     sheet.write("\n".join(reasons[:4]), x, y + SIDE + 20, color=GREY, fontsize=7)
 
 
-def _document(planned: Plan, clip: Doubtful) -> dict[str, Any]:
+def _document(planned: Plan, clip: Outlier) -> dict[str, Any]:
     figures = {
         name: round(float(value), 5) if np.isfinite(value) else None for name, value in vars(clip.figures).items()
     }
-    name = planned.catalogue.classes[clip.video.label]
+    name = planned.manifest.classes[clip.video.label]
     return {"video": clip.video.id, "class": name, "split": clip.video.split, "reasons": clip.reasons, **figures}
 
 

@@ -17,7 +17,7 @@ ROWS, COLUMNS, HEIGHT = 2, 4, 120  # pictures of a strip, and the height of each
 LIMB, JOINT = (80, 255, 80), (255, 60, 60)
 
 
-class Strips:
+class Thumbnails:
     """video id -> JPEG of one of its clips, None where the video or the cache is not at hand.
 
     run: folder of the run whose recipe says which data set and which frames.
@@ -37,7 +37,7 @@ class Strips:
     def __call__(self, video: str) -> bytes | None:
         """The strip of a video's first view."""
         planned = self.planned
-        found = next((known for known in planned.catalogue.videos if known.id == video), None) if planned else None
+        found = next((known for known in planned.manifest.videos if known.id == video), None) if planned else None
         if planned is None or found is None or not found.media.exists():
             return None
         try:

@@ -20,14 +20,14 @@ STEP = 0.5  # the share of its last step that a person is expected to go on by
 GAP = 4  # frames in a row in which a person may be missed; who comes later is somebody new
 
 
-class Sighting(NamedTuple):
+class Detection(NamedTuple):
     """A person in one frame: box (4,) x0 y0 x1 y1 px, score in 0 .. 1."""
 
     box: np.ndarray
     score: float
 
 
-Track = dict[int, Sighting]  # frame -> where the person is
+Track = dict[int, Detection]  # frame -> where the person is
 
 
 def build_tracks(found: Sequence[Detections]) -> list[Track]:
@@ -42,9 +42,9 @@ def build_tracks(found: Sequence[Detections]) -> list[Track]:
         followed = match_boxes(alive, frame, np.asarray(boxes, np.float64).reshape(-1, 4))
         for number, (box, score) in enumerate(zip(boxes, scores, strict=True)):
             if number in followed:
-                alive[followed[number]][frame] = Sighting(box, float(score))
+                alive[followed[number]][frame] = Detection(box, float(score))
             else:
-                known.append({frame: Sighting(box, float(score))})
+                known.append({frame: Detection(box, float(score))})
     return known
 
 

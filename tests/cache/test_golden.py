@@ -22,7 +22,7 @@ from star.cache.checksum import Row
 from star.cache.digest import FORMAT_VERSION, READABLE
 from star.cache.keys import stage_key
 from star.cache.segment import Segment
-from star.cache.store import Shelf, Store
+from star.cache.store import StageStore, Store
 from star.cache.verify import check_description, check_segment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,12 +58,12 @@ def arrays(compression: str) -> dict[str, np.ndarray]:
 
 def make(folder: Path) -> None:
     """Write the golden files and what is expected of them."""
-    shelf = Store(folder).shelf("pose", stage_key("pose", 1, SETTINGS, UPSTREAM))
-    shelf.describe({"version": 1, "settings": SETTINGS, "upstream": UPSTREAM})
-    expected: dict[str, object] = {"key": shelf.key}
+    stage_store = Store(folder).stage_store("pose", stage_key("pose", 1, SETTINGS, UPSTREAM))
+    stage_store.describe({"version": 1, "settings": SETTINGS, "upstream": UPSTREAM})
+    expected: dict[str, object] = {"key": stage_store.key}
     for compression, rows in SEGMENTS.items():
         made = arrays(compression)
-        path = shelf.write(rows, made, ATTRIBUTES, {"h5py": h5py.__version__}, compression)  # type: ignore[arg-type]
+        path = stage_store.write(rows, made, ATTRIBUTES, {"h5py": h5py.__version__}, compression)  # type: ignore[arg-type]
         values = {name: [array.dtype.name, list(array.shape), digest(array)] for name, array in made.items()}
         small = {name: made[name].tolist() for name in ("map", "time", "frame_count", "flip")}
         expected[path.stem] = {"rows": rows, "arrays": values, "values": small, "compression": compression}
@@ -85,26 +85,26 @@ def expected(version) -> dict:
 
 
 @pytest.fixture
-def shelf(tmp_path, version, expected) -> Shelf:
+def stage_store(tmp_path, version, expected) -> StageStore:
     """A copy, so that no index is written beside the golden files."""
     shutil.copytree(GOLDEN[version], tmp_path / "cache")
-    return Store(tmp_path / "cache").shelf("pose", expected["key"])
+    return Store(tmp_path / "cache").stage_store("pose", expected["key"])
 
 
-def test_golden_files_are_whole(shelf, version, expected):
+def test_golden_files_are_whole(stage_store, version, expected):
     """Their bytes are those of their names, their checksums hold, their description makes their key."""
-    assert shelf.segments() == sorted(set(expected) - {"key"}) and len(shelf.segments()) == 3
-    for name in shelf.segments():
-        assert shelf.segment(name).head.version == version
-        assert check_segment(shelf.file(name), "pose", expected["key"]) == []
-    assert check_description(shelf) == []
+    assert stage_store.segments() == sorted(set(expected) - {"key"}) and len(stage_store.segments()) == 3
+    for name in stage_store.segments():
+        assert stage_store.segment(name).head.version == version
+        assert check_segment(stage_store.file(name), "pose", expected["key"]) == []
+    assert check_description(stage_store) == []
     assert stage_key("pose", 1, SETTINGS, UPSTREAM) == expected["key"]
 
 
-def test_golden_values_are_read(shelf, expected):
+def test_golden_values_are_read(stage_store, expected):
     """Every row, type, shape and value of every golden segment, compressed or not."""
-    for name in shelf.segments():
-        segment, wanted = shelf.segment(name), expected[name]
+    for name in stage_store.segments():
+        segment, wanted = stage_store.segment(name), expected[name]
         assert segment.rows == [Row(*row) for row in wanted["rows"]]
         assert list(segment.names) == sorted(wanted["arrays"])
         assert {n: {"axes": a["axes"], "units": a["units"], "about": a["about"]} for n, a in
@@ -116,24 +116,24 @@ def test_golden_values_are_read(shelf, expected):
             assert segment.read(array).tolist() == values
 
 
-def test_golden_rows_are_found(shelf, expected):
+def test_golden_rows_are_found(stage_store, expected):
     """The index over golden segments finds each row where it is."""
-    index = shelf.index()
+    index = stage_store.index()
     assert len(index) == 6
-    for name in shelf.segments():
+    for name in stage_store.segments():
         for number, row in enumerate(expected[name]["rows"]):
             assert index.find(Row(*row)) == (name, number)
 
 
 @pytest.mark.parametrize("version", [1], indirect=True)
-def test_a_shelf_holds_segments_of_both_versions(shelf, expected):
+def test_a_shelf_holds_segments_of_both_versions(stage_store, expected):
     """A cache that an older star made goes on: new rows lie beside the old ones, and all of them are proved."""
     row, made = Row("new.mp4", "d" * 32, 0), {name: array[:1] for name, array in arrays("none").items()}
-    path = shelf.write([row], made, ATTRIBUTES, {}, "none")
-    versions = {shelf.segment(name).head.version for name in shelf.segments()}
-    assert versions == {1, 2} and len(shelf.index()) == 7
-    assert [problem for name in shelf.segments() for problem in check_segment(shelf.file(name))] == []
-    assert shelf.index().find(row) == (path.stem, 0)
+    path = stage_store.write([row], made, ATTRIBUTES, {}, "none")
+    versions = {stage_store.segment(name).head.version for name in stage_store.segments()}
+    assert versions == {1, 2} and len(stage_store.index()) == 7
+    assert [problem for name in stage_store.segments() for problem in check_segment(stage_store.file(name))] == []
+    assert stage_store.index().find(row) == (path.stem, 0)
 
 
 def test_golden_files_are_read_without_star(version, expected):
@@ -152,11 +152,11 @@ def test_golden_files_are_read_without_star(version, expected):
 
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION], indirect=True)
-def test_star_still_writes_the_same_values(tmp_path, shelf, expected):
+def test_star_still_writes_the_same_values(tmp_path, stage_store, expected):
     """Written anew today, the same rows give the same checksums, types and texts as in the golden files."""
-    for name in shelf.segments():
-        golden, compression = shelf.segment(name), expected[name]["compression"]
-        fresh = Store(tmp_path / "fresh").shelf("pose", expected["key"])
+    for name in stage_store.segments():
+        golden, compression = stage_store.segment(name), expected[name]["compression"]
+        fresh = Store(tmp_path / "fresh").stage_store("pose", expected["key"])
         path = fresh.write(SEGMENTS[compression], arrays(compression), ATTRIBUTES, {}, compression)
         written = Segment(path)
         assert np.array_equal(written.read("checksum"), golden.read("checksum"))

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from star.cache.header import read_head
+from star.cache.header import read_header
 from star.errors import CorruptSegment
 
 VERIFY = "`star verify RECIPE --repair` moves it aside"
@@ -18,7 +18,7 @@ VERIFY = "`star verify RECIPE --repair` moves it aside"
 @pytest.fixture
 def changed(forge):
     """A function: change of a whole segment -> what reading its head raises, without the path."""
-    return partial(forge, read=read_head)
+    return partial(forge, read=read_header)
 
 
 def test_another_format_version(changed):
@@ -39,7 +39,7 @@ def test_files_of_others(changed, tmp_path):
     text = tmp_path / "text.h5"
     text.write_text("no HDF5")
     with pytest.raises(CorruptSegment) as caught:
-        read_head(text)
+        read_header(text)
     assert str(caught.value) == f"{text}: not a segment of star's: it does not begin like an HDF5 file; {VERIFY}"
 
 
@@ -92,7 +92,7 @@ def test_a_broken_file_in_one_line(tmp_path, clips, write):
     content = path.read_bytes()
     path.write_bytes(content[:5000])
     with pytest.raises(CorruptSegment) as caught:
-        read_head(path)
+        read_header(path)
     assert str(caught.value).startswith(
         f"{path}: HDF5 cannot read it (Unable to synchronously open file (truncated file"
     )
@@ -106,4 +106,4 @@ def test_file_locks_are_not_asked_for(tmp_path, clips, write):
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError):
             h5py.File(path, "r", locking=True)
-        assert read_head(path).stage == "pose"
+        assert read_header(path).stage == "pose"

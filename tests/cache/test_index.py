@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from star.cache.checksum import Row
-from star.cache.index import Index, Place, row_keys
+from star.cache.index import Index, RowLocation, row_keys
 from star.cache.index_file import load_index, segment_names
 from star.cache.segment import Segment
 from star.errors import FormatError
@@ -19,12 +19,12 @@ from star.errors import FormatError
 KEY = "0123456789abcdef" * 2
 
 
-def by_hand(folder) -> dict[Row, Place]:
+def by_hand(folder) -> dict[Row, RowLocation]:
     """Every row of every segment; of equal rows the one in the smallest segment."""
-    places: dict[Row, Place] = {}
+    places: dict[Row, RowLocation] = {}
     for name in sorted(path.stem for path in folder.glob("*.h5")):
         for number, row in enumerate(Segment(folder / f"{name}.h5").rows):
-            places.setdefault(row, Place(name, number))
+            places.setdefault(row, RowLocation(name, number))
     return places
 
 
@@ -60,9 +60,9 @@ def test_a_row_of_a_vanished_winner_is_found_in_the_other(tmp_path, clips, write
     """Two segments hold the same row: the first by name counts; when it goes, the other does, without a rebuild."""
     paths = sorted([write(tmp_path, clips(3)), write(tmp_path, clips(2))])
     row = clips(1).rows[0]
-    assert check(tmp_path).find(row) == Place(paths[0].stem, 0)
+    assert check(tmp_path).find(row) == RowLocation(paths[0].stem, 0)
     paths[0].unlink()
-    assert check(tmp_path).find(row) == Place(paths[1].stem, 0)
+    assert check(tmp_path).find(row) == RowLocation(paths[1].stem, 0)
 
 
 def test_known_segments_are_not_opened(tmp_path, clips, write):
@@ -72,7 +72,7 @@ def test_known_segments_are_not_opened(tmp_path, clips, write):
     os.truncate(path, 0)
     after = load_index(tmp_path, "pose", KEY)
     assert after.segments == before.segments and np.array_equal(after.keys, before.keys)
-    assert after.find(clips(1).rows[0]) == Place(path.stem, 0)
+    assert after.find(clips(1).rows[0]) == RowLocation(path.stem, 0)
 
 
 def test_any_damage_to_the_index_only_costs_a_rebuild(tmp_path, clips, write):

@@ -132,19 +132,19 @@ def test_descriptions_are_proved(tmp_path):
     """The settings in stage.json must make the key of the folder; no description is a problem too."""
     about = {"version": 2, "settings": {"sigma": 1.5}, "upstream": {"pose": KEY}}
     key = stage_key("heatmaps", 2, about["settings"], about["upstream"])
-    shelf = Store(tmp_path).shelf("heatmaps", key)
-    path = shelf.path / "stage.json"
-    assert [problem.message for problem in check_description(shelf)] == [
+    stage_store = Store(tmp_path).stage_store("heatmaps", key)
+    path = stage_store.path / "stage.json"
+    assert [problem.message for problem in check_description(stage_store)] == [
         f"{path}: is not there; `star extract` writes it anew"
     ]
-    shelf.describe(about)
-    assert check_description(shelf) == []
+    stage_store.describe(about)
+    assert check_description(stage_store) == []
     path.write_text(path.read_text().replace("1.5", "2.5"))
     expected = f"{path}: its settings are not those of this key; remove it"
-    assert [problem.message for problem in check_description(shelf)] == [expected]
+    assert [problem.message for problem in check_description(stage_store)] == [expected]
     for broken in ("{}", path.read_text().replace("2.5", "NaN"), path.read_text().replace('"settings"', '"x"')):
         path.write_text(broken)
-        assert [problem.kind for problem in check_description(shelf)] == ["description"]
+        assert [problem.kind for problem in check_description(stage_store)] == ["description"]
 
 
 def everything(path: Path) -> list[object]:

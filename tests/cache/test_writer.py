@@ -212,12 +212,12 @@ import numpy as np
 from star.cache.checksum import Row
 from star.cache.store import Store
 
-shelf = Store(sys.argv[1]).shelf("pose", "0" * 32)
+stage_store = Store(sys.argv[1]).stage_store("pose", "0" * 32)
 values = np.arange(4 * 5000, dtype=np.float32).reshape(4, 5000) + int(sys.argv[2])
 print("ready", flush=True)
 for number in range(int(sys.argv[2]), 10**9, 4):
     rows = [Row(f"{number + row}.mp4", "", 0) for row in range(4)]
-    shelf.write(rows, {"x": values + number}, {}, {})
+    stage_store.write(rows, {"x": values + number}, {}, {})
 """
 
 
@@ -225,7 +225,7 @@ def kill_writers(folder, kills: int, how: signal.Signals, seed: int) -> int:
     """Kill writers at random moments, look after each; returns how many partial files the killed left."""
     random_ = random.Random(seed)
     store, left = Store(folder), 0
-    shelf = store.shelf("pose", "0" * 32)
+    stage_store = store.stage_store("pose", "0" * 32)
     for number in range(kills):
         command = [sys.executable, "-c", WRITER, str(folder), str(number * 1000)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
@@ -236,14 +236,14 @@ def kill_writers(folder, kills: int, how: signal.Signals, seed: int) -> int:
                 assert process.wait(120) == -how
             finally:
                 process.kill()
-        partials = list(shelf.path.glob("*.partial")) if shelf.path.is_dir() else []
+        partials = list(stage_store.path.glob("*.partial")) if stage_store.path.is_dir() else []
         assert len(partials) <= 1
         left += len(partials)
         store.prepare()
         assert not list(folder.rglob("*.partial"))
-    for name in shelf.segments():
-        assert check_segment(shelf.file(name)) == []
-    assert len(shelf.index()) == 4 * len(shelf.segments())
+    for name in stage_store.segments():
+        assert check_segment(stage_store.file(name)) == []
+    assert len(stage_store.index()) == 4 * len(stage_store.segments())
     return left
 
 

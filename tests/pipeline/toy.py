@@ -63,21 +63,23 @@ def build(root, *, views=(2, 1), per_class=8, segment=20, compression="none"):
     store, found = Store(root), []
     for split, count in zip(("train", "test"), views, strict=True):
         clips = [(video, view) for video in videos(split, per_class) for view in range(count)]
-        shelves = {stage: store.shelf(stage, key) for stage, key in KEYS.items()}
-        places = {stage: _places(shelf, clips, segment, compression) for stage, shelf in shelves.items()}
+        stage_stores = {stage: store.stage_store(stage, key) for stage, key in KEYS.items()}
+        places = {
+            stage: _places(stage_store, clips, segment, compression) for stage, stage_store in stage_stores.items()
+        }
         own = [video for video, _ in clips]
-        found.append(Selection(own, [view for _, view in clips], places, shelves, [], CLASSES, SKELETON))
+        found.append(Selection(own, [view for _, view in clips], places, stage_stores, [], CLASSES, SKELETON))
     return tuple(found)
 
 
-def _places(shelf, clips, segment, compression):
+def _places(stage_store, clips, segment, compression):
     rows = [Row(video.id, "0" * 32, view) for video, view in clips]
-    if any(shelf.index().find(row) is None for row in rows):
+    if any(stage_store.index().find(row) is None for row in rows):
         for start in range(0, len(rows), segment):
             part = clips[start : start + segment]
-            arrays = {n: np.stack([clip(*c, shape) for c in part]) for n, shape in SHAPES[shelf.stage].items()}
-            shelf.write(rows[start : start + segment], arrays, {}, {}, compression)
-    index = shelf.index()
+            arrays = {n: np.stack([clip(*c, shape) for c in part]) for n, shape in SHAPES[stage_store.stage].items()}
+            stage_store.write(rows[start : start + segment], arrays, {}, {}, compression)
+    index = stage_store.index()
     return [index.find(row) for row in rows]
 
 

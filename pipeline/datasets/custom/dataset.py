@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from ....errors import AnnotationError, DatasetError
 from ....stages.skeletons import Skeleton
-from ..base import Annotation, Catalogue, Video, official_only, open_root
+from ..base import Annotation, Manifest, Video, official_only, open_root
 from ..folder_names import VIDEO_SUFFIXES, ending
 from .class_folders import Listing, class_folders
 from .csv_list import Entry, read_csv
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ...recipe.schema import DatasetSettings
 
 
-def load(settings: DatasetSettings) -> Catalogue:
+def load(settings: DatasetSettings) -> Manifest:
     """The videos of ROOT's CSV or class folders; a listed video need not exist, extraction says what it cannot open.
 
     Where no split is given, a hash of the id (or of its group, `dataset.split_by`) decides, so that adding videos moves
@@ -57,7 +57,7 @@ def load(settings: DatasetSettings) -> Catalogue:
         for entry, side in zip(entries, split, strict=True)
     ]
     skeleton = _skeleton(videos, entries)
-    return Catalogue(settings.name or root.name, classes, videos, skeleton, sorted(listing.left_out))
+    return Manifest(settings.name or root.name, classes, videos, skeleton, sorted(listing.left_out))
 
 
 def read_annotation(path: Path) -> Annotation:

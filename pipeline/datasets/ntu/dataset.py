@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ....errors import DatasetError
 from ....stages.skeletons import NTU
-from ..base import Annotation, Catalogue, Video, files_below, open_root
+from ..base import Annotation, Manifest, Video, files_below, open_root
 from ..folder_names import VIDEO_SUFFIXES
 from .classes import CLASSES
 from .missing import SAMPLE, missing_samples
@@ -31,7 +31,7 @@ TRAIN_CAMERAS = frozenset((2, 3))
 PROTOCOLS = {60: ("xsub", "xview"), 120: ("xsub", "xset")}
 
 
-def load(settings: DatasetSettings) -> Catalogue:
+def load(settings: DatasetSettings) -> Manifest:
     """All clips below ROOT with the split of `dataset.split`; the samples that `dataset.missing` lists are left out.
 
     A clip without a .skeleton file stays, without annotation: a pose estimator can serve it. Raises DatasetError for
@@ -60,7 +60,7 @@ def load(settings: DatasetSettings) -> Catalogue:
             left_out.append((name, reason))
         else:
             videos.append(_video(name, sample, settings, skeletons.get(sample)))
-    return Catalogue(settings.name or root.name, CLASSES[:version], videos, NTU, left_out)
+    return Manifest(settings.name or root.name, CLASSES[:version], videos, NTU, left_out)
 
 
 def _video(name: str, sample: str, settings: DatasetSettings, skeleton: Path | None) -> Video:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ....errors import AnnotationError
-from ....stages.pose.tracking import Sighting, Track, match_boxes
+from ....stages.pose.tracking import Detection, Track, match_boxes
 from ....stages.skeletons import NTU
 
 JOINTS = len(NTU.joints)
@@ -147,7 +147,7 @@ def _track(frames: list[int], joints: np.ndarray) -> Track:
     high = np.where(seen, joints[..., :2], -np.inf).max(1)
     boxes = np.concatenate([low, high], 1)
     enough = np.count_nonzero(seen, (1, 2)) >= 2
-    return {frame: Sighting(box, 1.0) for frame, box, use in zip(frames, boxes, enough, strict=True) if use}
+    return {frame: Detection(box, 1.0) for frame, box, use in zip(frames, boxes, enough, strict=True) if use}
 
 
 def _motion(joints: np.ndarray) -> float:

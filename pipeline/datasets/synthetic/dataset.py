@@ -27,27 +27,27 @@ import numpy as np
 
 from ....errors import AnnotationError, DatasetError, MachineError, StorageError
 from ....stages.skeletons import PENN_ACTION
-from ..base import Annotation, Catalogue, official_only, open_root
+from ..base import Annotation, Manifest, official_only, open_root
 from ..custom import dataset as videos
 from .motion import ACTIONS
 
 if TYPE_CHECKING:
     from ...recipe.schema import DatasetSettings
-    from .render import Clip
+    from .render import DrawnClip
 
 VERSION = 1  # raised whenever the same settings give other pictures or joints
 Progress = Callable[[int, int], None]
 
 
-def load(settings: DatasetSettings) -> Catalogue:
+def load(settings: DatasetSettings) -> Manifest:
     """The clips that `draw` listed, with their joints; raises DatasetError where ROOT was not drawn to its end."""
     official_only(settings.split, settings.kind)
     root = open_root(settings.root)
     if not (root / "drawn.json").is_file() or not (root / "clips.csv").is_file():
         raise DatasetError(f"dataset.root: {root} holds no drawn data set; `star demo DIR` draws one in DIR/data")
-    catalogue = videos.load(settings.model_copy(update={"classes": tuple(ACTIONS)}))
-    joined = [replace(video, annotation=_joints(video.media)) for video in catalogue.videos]
-    return replace(catalogue, videos=joined, skeleton=PENN_ACTION)
+    manifest = videos.load(settings.model_copy(update={"classes": tuple(ACTIONS)}))
+    joined = [replace(video, annotation=_joints(video.media)) for video in manifest.videos]
+    return replace(manifest, videos=joined, skeleton=PENN_ACTION)
 
 
 def read_annotation(path: Path) -> Annotation:
@@ -92,17 +92,17 @@ def draw(
     return len(todo)
 
 
-def _clips(clips_per_class: int, seed: int, frames: tuple[int, int], size: tuple[int, int]) -> Iterator[Clip]:
+def _clips(clips_per_class: int, seed: int, frames: tuple[int, int], size: tuple[int, int]) -> Iterator[DrawnClip]:
     """Every third clip of an action is for testing; a figure appears twice in training, or once in testing."""
-    from .render import Clip
+    from .render import DrawnClip
 
     for action in ACTIONS:
         for number in range(clips_per_class):
             split = "test" if number % 3 == 1 else "train"
-            yield Clip(action, number, split, f"{split}-{number // 3}", seed, frames, size)
+            yield DrawnClip(action, number, split, f"{split}-{number // 3}", seed, frames, size)
 
 
-def _prepare(root: Path, clips: Sequence[Clip], settings: dict[str, Any]) -> list[Clip]:
+def _prepare(root: Path, clips: Sequence[DrawnClip], settings: dict[str, Any]) -> list[DrawnClip]:
     """Make the folders, forget clips of other settings, and say which are to be drawn."""
     for folder in ("videos", "joints"):
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _description(root: Path) -> Any:
         return None
 
 
-def _video(clip: Clip) -> str:
+def _video(clip: DrawnClip) -> str:
     return f"videos/{clip.action}_{clip.number:03d}.mp4"
 
 
@@ -128,7 +128,7 @@ def _joints(video: Path) -> Path:
     return video.parents[1] / "joints" / f"{video.stem}.npy"
 
 
-def _run(root: Path, clips: Sequence[Clip], workers: int) -> Iterator[None]:
+def _run(root: Path, clips: Sequence[DrawnClip], workers: int) -> Iterator[None]:
     """Draw clips here, or in processes of their own where that is worth their start."""
     if workers <= 1 or len(clips) < 16:
         yield from map(partial(draw_clip, root), clips)
@@ -150,7 +150,7 @@ def _settle() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def draw_clip(root: Path, clip: Clip) -> None:
+def draw_clip(root: Path, clip: DrawnClip) -> None:
     """Draw one clip; joints first, so that a video that is there has them."""
     from .render import encode, shoot
 

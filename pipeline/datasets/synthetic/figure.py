@@ -27,7 +27,7 @@ HAND, FACE, CHIN, CROWN, NAPE, EYE = 16, 18, 19, 20, 21, 22  # points that are a
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """Colours in red, green, blue 0..255, and what is short or long."""
 
     shirt: Colour
@@ -40,7 +40,7 @@ class Look:
     long_hair: bool
 
     @classmethod
-    def drawn(cls, split: str, rng: np.random.Generator) -> Look:
+    def drawn(cls, split: str, rng: np.random.Generator) -> Appearance:
         """Clothes of the hues that this split has for itself."""
         hues, shoes = CLOTHES[split], float(rng.choice((35.0, 225.0)))
         return cls(
@@ -75,7 +75,7 @@ class Figure:
     def __init__(
         self,
         body: Body,
-        look: Look,
+        look: Appearance,
         points: np.ndarray,
         depth: np.ndarray,
         scale: np.ndarray,
@@ -150,7 +150,7 @@ class Figure:
         cv2.addWeighted(dark, 0.45, patch, 0.55, 0, patch)
 
 
-def _limbs(look: Look, body: Body) -> list[Limb]:
+def _limbs(look: Appearance, body: Body) -> list[Limb]:
     """The limbs of a figure; within a layer, later ones lie over earlier ones."""
     shin = look.skin if look.shorts else look.trousers
     sleeve = look.shirt if look.sleeves else look.skin

@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 
 from ....errors import MissingPackage
-from .figure import Figure, Look
+from .figure import Appearance, Figure
 from .motion import ACTIONS, Body, perform
 from .scene import BACKDROPS, backdrop, film, project
 
 RATE = 25  # frames per second
 
 
-class Clip(NamedTuple):
+class DrawnClip(NamedTuple):
     """Everything that a clip is made from; equal clips give equal pixels.
 
     number: of the clip among its action's. figure: who is in it; a name that no clip of the other split has.
@@ -34,7 +34,7 @@ class Clip(NamedTuple):
     size: tuple[int, int]
 
 
-def shoot(clip: Clip) -> tuple[Iterator[np.ndarray], np.ndarray]:
+def shoot(clip: DrawnClip) -> tuple[Iterator[np.ndarray], np.ndarray]:
     """The frames, (h, w, 3) uint8 RGB one by one, and the joints (F, 1, 13, 3) float32: x px, y px, score."""
     action = ACTIONS[clip.action]
     body = Body.drawn(_random(clip.seed, "figure", clip.figure))
@@ -50,7 +50,7 @@ def shoot(clip: Clip) -> tuple[Iterator[np.ndarray], np.ndarray]:
     looks = _random(clip.seed, "look", clip.action, clip.number)
     scene = backdrop(clip.size, BACKDROPS[clip.split], looks)
     flag = _flag_hand(pixels) if action.flag else None
-    figure = Figure(body, Look.drawn(clip.split, looks), pixels, depth, scale, shot.yaw, flag)
+    figure = Figure(body, Appearance.drawn(clip.split, looks), pixels, depth, scale, shot.yaw, flag)
     return _frames(scene, moves, figure, clip.size), _joints(pixels[:, :13], clip.size)
 
 

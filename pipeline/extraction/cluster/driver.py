@@ -27,11 +27,11 @@ from ...utils.hardware import cores
 from ...utils.process_settings import MALLOC_ENVIRONMENT
 from ...utils.progress import Progress, tell
 from ...utils.text import counted
-from ..engine import Done, reads_videos
-from ..execution import Where
-from ..profile import Crew
-from .scheduler import DEATHS, Cluster, Desk, Job
-from .worker import Stations, Task, Unfit, unfit
+from ..engine import WrittenUnit, reads_videos
+from ..execution import ExecutionConfig
+from ..profile import WorkerCounts
+from .scheduler import DEATHS, Cluster, Job, UnitScheduler
+from .worker import Task, Unfit, WorkerRegistry, unfit
 
 TICK_S = 0.5  # how often the driver looks who came and who went
 PATIENCE_S = 10.0  # for a scheduler to answer
@@ -40,10 +40,10 @@ LOADING_S = 300.0  # on top of the lease for a worker's first unit: it imports t
 VISIBLE_S = 30.0  # network file systems may show a new file late
 LOST = (CancelledError, OSError, TimeoutError)  # what Dask raises while its scheduler is away
 
-_stations = Stations()
+_workers = WorkerRegistry()
 
 
-def work_on(task: Task) -> tuple[Done, Crew] | Unfit | None:
+def work_on(task: Task) -> tuple[WrittenUnit, WorkerCounts] | Unfit | None:
     """One unit on a worker: decoded, computed, written. None where it was taken away before its turn.
 
     The task leaves Dask's thread pool at once, so that the worker takes in the next unit while this one is computed.
@@ -62,8 +62,8 @@ def work_on(task: Task) -> tuple[Done, Crew] | Unfit | None:
 
     sign(0, begun=False)
     with unfit() as why:
-        station = _stations.get(task)
-        computing = station.enter(task.unit, unwanted, sign)
+        extraction_worker = _workers.get(task)
+        computing = extraction_worker.submit(task.unit, unwanted, sign)
     if why:
         return Unfit(why[0])
     try:
@@ -72,36 +72,36 @@ def work_on(task: Task) -> tuple[Done, Crew] | Unfit | None:
             computed = computing.result()
         if why:
             return Unfit(why[0])
-        return None if computed is None else (station.write(computed), station.crew)
+        return None if computed is None else (extraction_worker.write(computed), extraction_worker.counts)
     finally:
-        station.leave()
+        extraction_worker.leave()
 
 
 def on_cluster(
     planned: Plan,
     work: list[Unit],
-    where: Where,
+    execution: ExecutionConfig,
     stopped: Callable[[], bool],
     bar: Progress,
     found: Cluster,
-) -> Iterator[tuple[Unit, Done]]:
+) -> Iterator[tuple[Unit, WrittenUnit]]:
     """Run units on Dask workers and yield what became of them as they are done.
 
     found: told where the scheduler is, and who worked. Raises MachineError where the scheduler is lost or no
     worker is fit for the work, and what a worker's own error was.
     """
-    with cluster(where.scheduler, where.devices) as client:
+    with cluster(execution.scheduler, execution.devices) as client:
         found.address, found.dashboard = client.scheduler.address, client.dashboard_link
         if not bar.quiet:
             tell(f"dask: scheduler {found.address}, dashboard {found.dashboard}")
-        driver = Driver(client, planned, work, where, bar, found)
+        driver = Driver(client, planned, work, execution, bar, found)
         try:
             yield from driver.run(stopped)
         finally:
             driver.close()
 
 
-class Lane(NamedTuple):
+class WorkerSlot(NamedTuple):
     """A worker: its machine, its number among those of that machine, and how many those were when it came."""
 
     host: str
@@ -113,27 +113,27 @@ class Driver:
     """Gives units to the workers of a Dask client, and looks after both."""
 
     def __init__(
-        self, client: Any, planned: Plan, work: list[Unit], where: Where, bar: Progress, found: Cluster
+        self, client: Any, planned: Plan, work: list[Unit], execution: ExecutionConfig, bar: Progress, found: Cluster
     ) -> None:
-        self.client, self.planned, self.where, self.bar, self.found = client, planned, where, bar, found
-        self.desk = Desk.of(work)
-        self.lanes: dict[str, Lane] = {}
+        self.client, self.planned, self.execution, self.bar, self.found = client, planned, execution, bar, found
+        self.scheduler = UnitScheduler.of(work)
+        self.worker_slots: dict[str, WorkerSlot] = {}
         self.heard: dict[str, float] = {}
         self.banned: set[str] = set()  # those given up, as long as they are silent
         self.useless: set[str] = set()
         self.tasks: dict[str, tuple[Job, Any]] = {}
-        self.ready: deque[tuple[Unit, Done]] = deque()
+        self.ready: deque[tuple[Unit, WrittenUnit]] = deque()
         self.events: SimpleQueue[tuple[str, dict[str, Any] | None]] = SimpleQueue()
         self.recipe = recipes.dump(planned.recipe)
         self.keys = {name: planned.graph[name].key for name in planned.graph.names}
         self.topic = f"star-{uuid.uuid4().hex}"
         self.looked, self.alone_since = -TICK_S, time.monotonic()
-        self.lease = where.lease + planned.recipe.decode.timeout
+        self.lease = execution.lease + planned.recipe.decode.timeout
         client.subscribe_topic(self.topic, lambda event: self.events.put((event[1]["key"], event[1])))
 
-    def run(self, stopped: Callable[[], bool]) -> Iterator[tuple[Unit, Done]]:
+    def run(self, stopped: Callable[[], bool]) -> Iterator[tuple[Unit, WrittenUnit]]:
         """Everything, until it is done or somebody says stop; then only what was begun is finished."""
-        while self.desk.busy:
+        while self.scheduler.busy:
             if stopped():
                 self._only_begun()
             self._look()
@@ -155,16 +155,16 @@ class Driver:
             return
         self.looked = now
         there = self._there()
-        for worker in self.lanes.keys() - there:
+        for worker in self.worker_slots.keys() - there:
             self._lost(worker, "died", VideoError)
-        self._arrive(there - self.lanes.keys() - self.banned - self.useless)
-        for worker in [name for name, jobs in self.desk.hands.items() if jobs]:
-            loading = 0.0 if worker in self.found.crews else LOADING_S
+        self._arrive(there - self.worker_slots.keys() - self.banned - self.useless)
+        for worker in [name for name, jobs in self.scheduler.assigned.items() if jobs]:
+            loading = 0.0 if worker in self.found.counts_by_worker else LOADING_S
             if now - self.heard[worker] > self.lease + loading:
                 self._lost(worker, f"gave no sign of life for {self.lease:g} s", VideoTimeout)
                 self.banned.add(worker)
                 Thread(target=self._restart, args=(worker,), daemon=True).start()
-        if self.lanes:
+        if self.worker_slots:
             self.alone_since = now
         elif self.client.status == "running" and now - self.alone_since > PATIENCE_S:
             self.alone_since = float("inf")
@@ -180,7 +180,7 @@ class Driver:
         if self.client.status == "running":
             with self._unless_away():
                 return set(self.client.nthreads())
-        for worker in list(self.lanes):
+        for worker in list(self.worker_slots):
             self._leave(worker)
         return set()
 
@@ -193,27 +193,31 @@ class Driver:
         for worker in sorted(workers & usable):
             host = about[worker]["host"]
             peers = sum(about[other]["host"] == host for other in usable)
-            taken = {lane.slot for lane in self.lanes.values() if lane.host == host}
+            taken = {lane.slot for lane in self.worker_slots.values() if lane.host == host}
             slot = next(number for number in range(len(taken) + 1) if number not in taken)
-            self.lanes[worker] = Lane(host, slot, peers)
-            self.desk.hands[worker] = []
-        self._tell(f"dask: {counted(len(self.lanes), 'worker')} at {self._address()}")
+            self.worker_slots[worker] = WorkerSlot(host, slot, peers)
+            self.scheduler.assigned[worker] = []
+        self._tell(f"dask: {counted(len(self.worker_slots), 'worker')} at {self._address()}")
 
     def _give(self) -> None:
         """Hand out what the workers have room for."""
-        for worker in list(self.lanes):
-            while self.client.status == "running" and (job := self.desk.next(worker)):
+        for worker in list(self.worker_slots):
+            while self.client.status == "running" and (job := self.scheduler.next(worker)):
                 self._submit(worker, job)
 
     def _submit(self, worker: str, job: Job) -> None:
         key = f"extract-{uuid.uuid4().hex}"
-        if len(self.desk.hands[worker]) == 1:
+        if len(self.scheduler.assigned[worker]) == 1:
             self.heard[worker] = time.monotonic()
-        _, slot, peers = self.lanes[worker]
-        children = self.where.workers if self.where.scheduler else -(-self.where.workers // len(self.where.devices))
+        _, slot, peers = self.worker_slots[worker]
+        children = (
+            self.execution.workers
+            if self.execution.scheduler
+            else -(-self.execution.workers // len(self.execution.devices))
+        )
         task = Task(
-            job.unit, self.recipe, self.planned.catalogue.skeleton, self.keys, self.topic,
-            self.where.devices, slot, peers, children,
+            job.unit, self.recipe, self.planned.manifest.skeleton, self.keys, self.topic,
+            self.execution.devices, slot, peers, children,
         )  # fmt: skip
         with self._unless_away():
             future = self.client.submit(work_on, task, key=key, workers=[worker], pure=False)
@@ -232,7 +236,7 @@ class Driver:
                 key, said = self.events.get_nowait()
 
     def _sign(self, job: Job, said: dict[str, Any]) -> None:
-        worker = self.desk.holder(job)
+        worker = self.scheduler.holder(job)
         if worker is not None:
             self.heard[worker] = time.monotonic()
         job.begun = job.begun or said["begun"]
@@ -245,7 +249,7 @@ class Driver:
         from dask.distributed import KilledWorker
 
         job, future = self.tasks.pop(key)
-        worker = self.desk.holder(job)
+        worker = self.scheduler.holder(job)
         if worker is None:
             return
         self.heard[worker] = time.monotonic()
@@ -253,7 +257,7 @@ class Driver:
             answer = future.result(timeout=PATIENCE_S)
         except KilledWorker:  # by Dask's own count: the worker came back under its old address
             self._unshow(job)
-            if self.desk.blame(job):
+            if self.scheduler.blame(job):
                 self._give_up(job)
         except LOST:
             self._taken(worker, job, None)
@@ -262,28 +266,28 @@ class Driver:
         else:
             self._taken(worker, job, answer)
 
-    def _taken(self, worker: str, job: Job, answer: tuple[Done, Crew] | Unfit | None) -> None:
+    def _taken(self, worker: str, job: Job, answer: tuple[WrittenUnit, WorkerCounts] | Unfit | None) -> None:
         """A worker's answer about a job."""
         if isinstance(answer, Unfit):
             self._unfit(worker, answer)
         elif answer is None:
-            self.desk.back(job)
+            self.scheduler.back(job)
             self._unshow(job)
         else:
-            done, self.found.crews[worker] = answer
+            done, self.found.counts_by_worker[worker] = answer
             self._done(job, done)
 
-    def _done(self, job: Job, done: Done) -> None:
-        self.desk.done(job)
+    def _done(self, job: Job, done: WrittenUnit) -> None:
+        self.scheduler.done(job)
         self._find(done)
         self.bar.advance(len(job.unit.clips) - job.shown)
         self.ready.append((job.unit, done))
 
-    def _find(self, done: Done) -> None:
+    def _find(self, done: WrittenUnit) -> None:
         """What a worker wrote must be seen here, or the folder is not the same on both machines."""
         until = time.monotonic() + VISIBLE_S
         for stage, segment in done.segments.items():
-            path = self.planned.stages[stage].shelf.file(segment)
+            path = self.planned.stages[stage].stage_store.file(segment)
             while not path.exists():
                 if time.monotonic() > until:
                     raise MachineError(
@@ -294,29 +298,29 @@ class Driver:
 
     def _lost(self, worker: str, how: str, error: type[VideoError]) -> None:
         """A worker is gone with units in its hands; those of one video that cost too many are given up."""
-        jobs = self.desk.hands[worker]
+        jobs = self.scheduler.assigned[worker]
         self._tell(f"worker {worker} {how}; others take its {counted(len(jobs), 'unit')}")
         for job in jobs:
             job.error = error
         self._forget(worker, jobs)
-        for job in self.desk.lost(worker):
+        for job in self.scheduler.lost(worker):
             self._give_up(job)
 
     def _unfit(self, worker: str, answer: Unfit) -> None:
         """A worker cannot do the work; others may. Raises MachineError where it was the last."""
         self.useless.add(worker)
         self._leave(worker)
-        if not self.lanes:
+        if not self.worker_slots:
             raise MachineError(f"worker {worker}: {answer.why}")
         self._tell(f"warning: worker {worker} is left out: {answer.why}")
 
     def _leave(self, worker: str) -> None:
-        self._forget(worker, self.desk.hands[worker])
-        self.desk.leave(worker)
+        self._forget(worker, self.scheduler.assigned[worker])
+        self.scheduler.leave(worker)
 
     def _forget(self, worker: str, jobs: list[Job]) -> None:
         """Let go of a worker and of what was sent to it."""
-        del self.lanes[worker]
+        del self.worker_slots[worker]
         for key, (job, future) in list(self.tasks.items()):
             if job in jobs:
                 del self.tasks[key]
@@ -338,7 +342,7 @@ class Driver:
             kind, what = "crashed", "died, perhaps for want of memory"
         stage = "decode" if reads_videos(job.unit) else job.unit.stages[0]
         message = f"{name}: {DEATHS} workers that had it in hand {what}"
-        self.ready.append((job.unit, Done(0, {}, {}, [(name, stage, kind, message)], Counter())))
+        self.ready.append((job.unit, WrittenUnit(0, {}, {}, [(name, stage, kind, message)], Counter())))
 
     def _restart(self, worker: str) -> None:
         """Have a worker that stands still killed by its nanny, which starts another; without one it stays banned."""
@@ -348,12 +352,12 @@ class Driver:
 
     def _only_begun(self) -> None:
         """Finish the units that are in the networks; forget the others."""
-        self.desk.fresh.clear()
-        self.desk.suspects.clear()
+        self.scheduler.fresh.clear()
+        self.scheduler.suspects.clear()
         for key, (job, future) in list(self.tasks.items()):
             if not job.begun:
                 del self.tasks[key]
-                self.desk.done(job)
+                self.scheduler.done(job)
                 with self._unless_away():
                     future.cancel()
 
@@ -369,7 +373,7 @@ class Driver:
                 raise
 
     def _address(self) -> str:
-        return self.where.scheduler or self.client.scheduler.address
+        return self.execution.scheduler or self.client.scheduler.address
 
     def _tell(self, line: str) -> None:
         if not self.bar.quiet:

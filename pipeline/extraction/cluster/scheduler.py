@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ....errors import VideoError
 from ...planning.work_units import Unit, split
-from ..profile import Crew
+from ..profile import WorkerCounts
 
 AHEAD = 4  # units in a worker's hands: two being written, one in the network, one being decoded
 PARTS = 8  # a unit that seems to kill workers is cut into so many
@@ -27,24 +27,24 @@ class Cluster:
 
     address: str = ""
     dashboard: str = ""
-    crews: dict[str, Crew] = field(default_factory=dict)
+    counts_by_worker: dict[str, WorkerCounts] = field(default_factory=dict)
 
     @property
-    def crew(self) -> Crew:
+    def counts(self) -> WorkerCounts:
         """All workers as one."""
-        crews = list(self.crews.values())
-        return Crew(
-            children=sum(crew.children for crew in crews),
-            lanes=sum(crew.lanes for crew in crews),
-            finishers=sum(crew.finishers for crew in crews),
-            device=crews[0].device,
-            cores=sum(crew.cores for crew in crews),
-            feeders=len(crews),
+        counts_by_worker = list(self.counts_by_worker.values())
+        return WorkerCounts(
+            children=sum(counts.children for counts in counts_by_worker),
+            inference_threads=sum(counts.inference_threads for counts in counts_by_worker),
+            writer_threads=sum(counts.writer_threads for counts in counts_by_worker),
+            device=counts_by_worker[0].device,
+            cores=sum(counts.cores for counts in counts_by_worker),
+            feeders=len(counts_by_worker),
         )
 
     def document(self) -> Mapping[str, str | int]:
         """What `--json` says of it."""
-        return {"scheduler": self.address, "dashboard": self.dashboard, "workers": len(self.crews)}
+        return {"scheduler": self.address, "dashboard": self.dashboard, "workers": len(self.counts_by_worker)}
 
 
 @dataclass(eq=False)
@@ -63,7 +63,7 @@ class Job:
 
 
 @dataclass
-class Desk:
+class UnitScheduler:
     """Work, and the workers' hands.
 
     fresh: not given out yet. suspects: to be given out alone. hands: worker -> its jobs, oldest first.
@@ -71,58 +71,58 @@ class Desk:
 
     fresh: deque[Job]
     suspects: deque[Job] = field(default_factory=deque)
-    hands: dict[str, list[Job]] = field(default_factory=dict)
+    assigned: dict[str, list[Job]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, units: Iterable[Unit]) -> Desk:
+    def of(cls, units: Iterable[Unit]) -> UnitScheduler:
         """A desk with all of its work before it."""
         return cls(deque(Job(unit) for unit in units))
 
     @property
     def busy(self) -> bool:
         """Whether there is anything left to do."""
-        return bool(self.fresh or self.suspects or any(self.hands.values()))
+        return bool(self.fresh or self.suspects or any(self.assigned.values()))
 
     def next(self, worker: str) -> Job | None:
         """The next job for a worker; None where it has enough, or must be empty-handed first."""
-        hands = self.hands[worker]
-        if any(job.deaths for job in hands):
+        assigned = self.assigned[worker]
+        if any(job.deaths for job in assigned):
             return None
         if self.suspects and worker in self._emptying():
-            return None if hands else self._give(worker, self.suspects.popleft())
-        if not self.fresh or len(hands) >= self._share():
+            return None if assigned else self._give(worker, self.suspects.popleft())
+        if not self.fresh or len(assigned) >= self._share():
             return None
         job = self.fresh.popleft()
-        if len(self.fresh) + 1 < len(self.hands) and len(job.unit.clips) >= 2 * SMALLEST:
+        if len(self.fresh) + 1 < len(self.assigned) and len(job.unit.clips) >= 2 * SMALLEST:
             first, *others = split(job.unit, 2)
             self.fresh.extendleft(Job(unit) for unit in reversed(others))
             job = Job(first)
         return self._give(worker, job)
 
     def _give(self, worker: str, job: Job) -> Job:
-        self.hands[worker].append(job)
+        self.assigned[worker].append(job)
         job.begun = False
         return job
 
     def _emptying(self) -> list[str]:
         """The workers that get no more before they take a suspect: those with the least in hand."""
-        free = [worker for worker, jobs in self.hands.items() if not any(job.deaths for job in jobs)]
-        return sorted(free, key=lambda worker: len(self.hands[worker]))[: len(self.suspects)]
+        free = [worker for worker, jobs in self.assigned.items() if not any(job.deaths for job in jobs)]
+        return sorted(free, key=lambda worker: len(self.assigned[worker]))[: len(self.suspects)]
 
     def _share(self) -> int:
         """How many units one worker may hold: fewer near the end, so that none waits behind another's."""
-        left = len(self.fresh) + sum(map(len, self.hands.values()))
-        return max(1, min(AHEAD, -(-left // len(self.hands))))
+        left = len(self.fresh) + sum(map(len, self.assigned.values()))
+        return max(1, min(AHEAD, -(-left // len(self.assigned))))
 
     def holder(self, job: Job) -> str | None:
         """Who has a job in hand; None where it was taken away in the meantime."""
-        return next((worker for worker, jobs in self.hands.items() if job in jobs), None)
+        return next((worker for worker, jobs in self.assigned.items() if job in jobs), None)
 
     def done(self, job: Job) -> None:
         """A job is finished."""
         worker = self.holder(job)
         if worker is not None:
-            self.hands[worker].remove(job)
+            self.assigned[worker].remove(job)
 
     def back(self, job: Job) -> None:
         """A job is taken from its worker through no fault of its own, to be given out next."""
@@ -131,14 +131,14 @@ class Desk:
 
     def leave(self, worker: str) -> list[Job]:
         """A worker went away in peace, or is of no use; its jobs are given out again. Returns them."""
-        jobs = self.hands.pop(worker)
+        jobs = self.assigned.pop(worker)
         for job in reversed(jobs):
             (self.suspects if job.deaths else self.fresh).appendleft(job)
         return jobs
 
     def lost(self, worker: str) -> list[Job]:
         """A worker died or stood still with its jobs in hand. Returns those that are given up: one video each."""
-        return [job for job in self.hands.pop(worker) if self.blame(job)]
+        return [job for job in self.assigned.pop(worker) if self.blame(job)]
 
     def blame(self, job: Job) -> bool:
         """One more death for a job, which waits for another worker, in parts if need be; True if it is given up."""

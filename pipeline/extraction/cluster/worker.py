@@ -25,11 +25,11 @@ from ...recipe import schema as recipes
 from ...utils import process_settings
 from ...utils.hardware import best_device, cores
 from ..decode_pool import Job, Result
-from ..engine import Computed, Done, Engine, reads_videos
+from ..engine import ComputedUnit, Engine, WrittenUnit, reads_videos
 from ..prefetch import AHEAD, decoding
-from ..profile import Crew
-from ..video_task import Read, Reading, lend, read
-from ..writer_threads import alone, finishers
+from ..profile import WorkerCounts
+from ..video_task import VideoResult, VideoTask, lend, read
+from ..writer_threads import use_single_torch_thread, writer_threads
 
 IDLE_S = 120.0  # a station that nobody asks for so long gives its memory and its children back
 
@@ -69,7 +69,7 @@ def unfit() -> Iterator[list[str]]:
         why.append(str(error))
 
 
-class Post(NamedTuple):
+class WorkerConfig(NamedTuple):
     """What a station is made for: a recipe's text, the device, how many children decode, threads on a CPU."""
 
     recipe: str
@@ -78,7 +78,7 @@ class Post(NamedTuple):
     threads: int
 
 
-def post(task: Task) -> Post:
+def worker_config(task: Task) -> WorkerConfig:
     """The post that a worker has for a task.
 
     "auto" is a GPU of this machine, or the CPU where there is none: the driver may be another kind of machine.
@@ -90,7 +90,7 @@ def post(task: Task) -> Post:
         device = f"cuda:{task.slot % count}" if count else best_device()
     elif device.startswith("cuda") and int(device.partition(":")[2] or 0) >= count:
         raise MachineError(f"--device {device}: there are {count} GPUs on this machine")
-    return Post(task.recipe, device, task.children or max(1, share - 1), share)
+    return WorkerConfig(task.recipe, device, task.children or max(1, share - 1), share)
 
 
 def _gpus() -> int:
@@ -106,7 +106,7 @@ class _Entry(Generic[Job, Result]):
 
 
 @dataclass
-class Feed(Generic[Job, Result]):
+class PrefetchQueue(Generic[Job, Result]):
     """Jobs of several units, started in order, never more than `depth` that were not taken: across units, too.
 
     start: starts a job, and may return another in its place. gone: told of started jobs that nobody took, at their end.
@@ -119,13 +119,13 @@ class Feed(Generic[Job, Result]):
     under_way: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, jobs: Iterable[Job]) -> Share[Job, Result]:
+    def add(self, jobs: Iterable[Job]) -> UnitJobs[Job, Result]:
         """Queue a unit's jobs; they are to be taken after those of the units before it."""
         entries = deque(_Entry[Job, Result](job) for job in jobs)
         with self.lock:
             self.waiting.extend(entries)
             self._fill()
-        return Share(self, entries)
+        return UnitJobs(self, entries)
 
     def take(self, entries: deque[_Entry[Job, Result]]) -> tuple[Job, Future[Result]]:
         """The next of a unit's jobs, and its future."""
@@ -158,10 +158,10 @@ class Feed(Generic[Job, Result]):
             self.under_way += 1
 
 
-class Share(Generic[Job, Result]):
+class UnitJobs(Generic[Job, Result]):
     """A unit's jobs with their futures, in order."""
 
-    def __init__(self, feed: Feed[Job, Result], entries: deque[_Entry[Job, Result]]) -> None:
+    def __init__(self, feed: PrefetchQueue[Job, Result], entries: deque[_Entry[Job, Result]]) -> None:
         self.feed, self.entries = feed, entries
 
     def __iter__(self) -> Iterator[tuple[Job, Future[Result]]]:
@@ -177,30 +177,32 @@ class Share(Generic[Job, Result]):
         self.feed.give_up(self.entries)
 
 
-class Station:
+class ExtractionWorker:
     """The engine of one post. Units go through it in the order in which they `enter`."""
 
-    def __init__(self, post: Post, skeleton: Any) -> None:
-        _keep_memory(post)
-        _settle(post)
-        recipe = recipes.parse(post.recipe)
+    def __init__(self, worker_config: WorkerConfig, skeleton: Any) -> None:
+        _keep_memory(worker_config)
+        _settle(worker_config)
+        recipe = recipes.parse(worker_config.recipe)
         self.graph = graph(recipe)
-        self.children = decoding(recipe, post.children, post.device)
-        self.engine = Engine(recipe, self.graph, post.device, self.children, skeleton)
-        self.feed = Feed[Reading, Read](self._start, self._gone, AHEAD * post.children)
-        self.network = ThreadPoolExecutor(1, "star-network", _settle, (post,))
-        self.writers = ThreadPoolExecutor(finishers(post.threads), "star-writer", alone)
+        self.children = decoding(recipe, worker_config.children, worker_config.device)
+        self.engine = Engine(recipe, self.graph, worker_config.device, self.children, skeleton)
+        self.feed = PrefetchQueue[VideoTask, VideoResult](self._start, self._gone, AHEAD * worker_config.children)
+        self.network = ThreadPoolExecutor(1, "star-network", _settle, (worker_config,))
+        self.writers = ThreadPoolExecutor(writer_threads(worker_config.threads), "star-writer", use_single_torch_thread)
         self.lock = threading.Lock()
         self.busy, self.used = 0, time.monotonic()
         self.processor = time.process_time()
-        lanes, writers = self.engine.lanes.count, finishers(post.threads)
-        self.crew = Crew(post.children, lanes, writers, post.device, post.threads)
+        inference_threads, writers = self.engine.inference_threads.count, writer_threads(worker_config.threads)
+        self.counts = WorkerCounts(
+            worker_config.children, inference_threads, writers, worker_config.device, worker_config.threads
+        )
 
-    def _start(self, reading: Reading) -> tuple[Reading, Future[Read]]:
+    def _start(self, reading: VideoTask) -> tuple[VideoTask, Future[VideoResult]]:
         lent = lend(self.children.slots, reading)
         return lent, self.children.submit(read, lent)
 
-    def _gone(self, reading: Reading) -> None:
+    def _gone(self, reading: VideoTask) -> None:
         self.children.slots.give_back(reading.slots.values())
 
     def check(self, task: Task) -> None:
@@ -215,7 +217,9 @@ class Station:
             if not root.exists():
                 raise MachineError(f"{name}: {root} is not there; mount it under the same path as on the driver")
 
-    def enter(self, unit: Unit, stopped: Callable[[], bool], count: Callable[[int], None]) -> Future[Computed | None]:
+    def submit(
+        self, unit: Unit, stopped: Callable[[], bool], count: Callable[[int], None]
+    ) -> Future[ComputedUnit | None]:
         """Decode a unit as soon as the ones before it leave room; it is computed in its turn.
 
         stopped: asked before and between batches; where it is so before the first, None comes back.
@@ -229,17 +233,17 @@ class Station:
     def _compute(
         self,
         unit: Unit,
-        outcomes: Share[Reading, Read],
+        outcomes: UnitJobs[VideoTask, VideoResult],
         stopped: Callable[[], bool],
         count: Callable[[int], None],
-    ) -> Computed | None:
+    ) -> ComputedUnit | None:
         try:
             count(0)
             return None if stopped() else self.engine.compute(unit, outcomes, stopped, count)
         finally:
             outcomes.close()
 
-    def write(self, computed: Computed) -> Done:
+    def write(self, computed: ComputedUnit) -> WrittenUnit:
         """Put a unit's clips into segments, while the next unit is computed."""
         done = self.writers.submit(self.engine.write, computed).result()
         with self.lock:
@@ -262,50 +266,50 @@ class Station:
         self.children.close()
 
 
-def _settle(post: Post) -> None:
+def _settle(worker_config: WorkerConfig) -> None:
     """Dask tells its workers to use one thread; a network on the CPU gets the worker's share of the cores."""
-    if post.device == "cpu":
+    if worker_config.device == "cpu":
         import torch
 
-        torch.set_num_threads(post.threads)
+        torch.set_num_threads(worker_config.threads)
 
 
-def _keep_memory(post: Post) -> None:
+def _keep_memory(worker_config: WorkerConfig) -> None:
     """Dask tells its workers to give back all memory; a network on the CPU keeps it. Children keep what they hold."""
     for name in process_settings.MALLOC_ENVIRONMENT:
         os.environ.pop(name, None)
-    if post.device == "cpu":
+    if worker_config.device == "cpu":
         process_settings.reuse_freed_memory()
 
 
-class Stations:
+class WorkerRegistry:
     """The stations of this process. One is kept until another is asked for, or nobody has asked for a while."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.open: dict[Post, Station] = {}
+        self.open: dict[WorkerConfig, ExtractionWorker] = {}
 
-    def get(self, task: Task) -> Station:
+    def get(self, task: Task) -> ExtractionWorker:
         """The station for a task, made if need be. Raises MachineError where this machine cannot do the work."""
         with self.lock:
-            wanted = post(task)
+            wanted = worker_config(task)
             if wanted not in self.open:
                 self._close(0.0)
-                self.open[wanted] = Station(wanted, task.skeleton)
+                self.open[wanted] = ExtractionWorker(wanted, task.skeleton)
                 threading.Thread(target=self._tidy, args=(wanted,), daemon=True).start()
-            station = self.open[wanted]
-            station.used = time.monotonic()
-            station.check(task)
-            return station
+            extraction_worker = self.open[wanted]
+            extraction_worker.used = time.monotonic()
+            extraction_worker.check(task)
+            return extraction_worker
 
-    def _tidy(self, post: Post) -> None:
-        while post in self.open:
+    def _tidy(self, worker_config: WorkerConfig) -> None:
+        while worker_config in self.open:
             time.sleep(IDLE_S / 10)
             with self.lock:
                 self._close(IDLE_S)
 
     def _close(self, idle: float) -> None:
-        for post, station in list(self.open.items()):
-            if not station.busy and time.monotonic() - station.used >= idle:
-                del self.open[post]
-                station.close()
+        for worker_config, extraction_worker in list(self.open.items()):
+            if not extraction_worker.busy and time.monotonic() - extraction_worker.used >= idle:
+                del self.open[worker_config]
+                extraction_worker.close()

@@ -23,15 +23,15 @@ from star.pipeline.visualization.clip_figure import cached
 def change(recipe: Path, stage: str, array: str, video: str, by: Callable[[np.ndarray], object]) -> None:
     """Write the segment that holds a clip again, with one of its arrays changed in place."""
     planned = plan(recipes.load(recipe))
-    shelf, place = planned.stages[stage].shelf, planned.stages[stage].places[video, 0]
-    segment = shelf.segment(place.segment)
+    stage_store, place = planned.stages[stage].stage_store, planned.stages[stage].places[video, 0]
+    segment = stage_store.segment(place.segment)
     arrays = {name: segment.read(name) for name in segment.names}
     by(arrays[array][place.row])
     about = planned.graph[stage].stage.arrays
     attributes = {name: about[name].attributes() for name in arrays}
     rows, provenance = segment.rows, segment.provenance
-    shelf.file(place.segment).unlink()
-    shelf.write(rows, arrays, attributes, provenance)
+    stage_store.file(place.segment).unlink()
+    stage_store.write(rows, arrays, attributes, provenance)
 
 
 def weaken(keypoints: np.ndarray) -> None:

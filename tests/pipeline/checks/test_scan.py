@@ -21,7 +21,7 @@ from star.pipeline.checks import scan as module
 from star.pipeline.checks.scan import Scan, leaks, scan, sides, unbalanced
 from star.pipeline.checks.scan_report import document, lines
 from star.pipeline.checks.scan_task import Look
-from star.pipeline.datasets.base import Catalogue, Video
+from star.pipeline.datasets.base import Manifest, Video
 from star.pipeline.planning.plan import plan
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.visualization.clip_figure import cached
@@ -165,14 +165,14 @@ def test_folders_are_duplicates_by_all_their_bytes(tmp_path: Path) -> None:
     ]
 
 
-def videos(rows: str) -> Catalogue:
+def videos(rows: str) -> Manifest:
     """A catalogue of "label split subject" triples, without files."""
     found = [line.split() for line in rows.strip().splitlines()]
     listed = [
         Video(f"{number}.mp4", int(label), split, Path("gone"), groups=(("subject", subject), ("camera", "C1")))
         for number, (label, split, subject) in enumerate(found)
     ]
-    return Catalogue("made", ("bow", "wave"), listed)
+    return Manifest("made", ("bow", "wave"), listed)
 
 
 def test_groups_that_should_be_apart_and_are_not() -> None:

@@ -13,13 +13,13 @@ from star.cli import main
 from star.errors import MissingFeatures
 from star.pipeline.checks.verify import verify
 from star.pipeline.extraction.audit import audit
-from star.pipeline.extraction.execution import Where
+from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
 from star.pipeline.planning.plan import plan
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.visualization.clip_figure import inspect
 
-HERE = Where(workers=1)
+HERE = ExecutionConfig(workers=1)
 
 
 def test_a_sound_cache_is_sound(small: Path) -> None:
@@ -31,10 +31,10 @@ def test_a_sound_cache_is_sound(small: Path) -> None:
 def test_a_flipped_bit_is_found_named_and_repaired(small: Path) -> None:
     """One bit in one segment: its videos are named, moved aside, and exactly they are made again, to the bit."""
     recipe = recipes.load(small)
-    shelf = plan(recipe).stages["backbone"].shelf
-    name = shelf.segments()[0]
-    rows = shelf.segment(name).rows
-    path = shelf.file(name)
+    stage_store = plan(recipe).stages["backbone"].stage_store
+    name = stage_store.segments()[0]
+    rows = stage_store.segment(name).rows
+    path = stage_store.file(name)
     whole = path.read_bytes()
     spoiled = bytearray(whole)
     spoiled[len(whole) // 2] ^= 4
@@ -44,18 +44,18 @@ def test_a_flipped_bit_is_found_named_and_repaired(small: Path) -> None:
     assert {video for problem in found["problems"] for video in problem["videos"]} == {row.video_id for row in rows}
     assert CliRunner().invoke(main, ["verify", str(small), "-q"]).exit_code == 4
     assert len(verify(recipe, repair=True, quiet=True)["moved"]) == 1
-    _, outcome = extract(recipe, where=HERE, quiet=True)
+    _, outcome = extract(recipe, execution=HERE, quiet=True)
     assert outcome.rows == {"backbone": len(rows)}
     assert verify(recipe, quiet=True)["problems"] == []
-    assert audit(recipe, 2, where=HERE, quiet=True).is_good
+    assert audit(recipe, 2, execution=HERE, quiet=True).is_good
 
 
 def test_rows_of_other_frames_are_found(small: Path) -> None:
     """Sound segments whose rows do not belong to their settings: frames are a function of seed, id and view."""
     recipe = recipes.load(small)
     stage = plan(recipe).stages["decode"]
-    name = stage.shelf.segments()[0]
-    segment = stage.shelf.segment(name)
+    name = stage.stage_store.segments()[0]
+    segment = stage.stage_store.segment(name)
     arrays = {
         array: segment.read(array) for array in segment.names if array not in ("video_id", "source", "view", "checksum")
     }
@@ -63,8 +63,8 @@ def test_rows_of_other_frames_are_found(small: Path) -> None:
     about = {array: {"axes": "clip t", "units": "1", "about": "test"} for array in arrays}
     about |= {array: {"axes": "clip", "units": "1", "about": "test"} for array in ("frame_count", "flip")}
     rows = segment.rows
-    stage.shelf.file(name).unlink()
-    stage.shelf.write(rows, arrays, about, {})
+    stage.stage_store.file(name).unlink()
+    stage.stage_store.write(rows, arrays, about, {})
     problems = verify(recipe, quiet=True)["problems"]
     assert {problem["kind"] for problem in problems} == {"misaligned"}
     assert {problem["videos"][0] for problem in problems} == {row.video_id for row in rows}
@@ -73,18 +73,18 @@ def test_rows_of_other_frames_are_found(small: Path) -> None:
 def test_an_audit_finds_features_that_are_not_its_own(small: Path) -> None:
     """Recomputed clips equal cached ones to the bit; rows that another recipe computed are beyond the tolerance."""
     recipe = recipes.load(small)
-    found = audit(recipe, 3, where=HERE, quiet=True)
+    found = audit(recipe, 3, execution=HERE, quiet=True)
     assert (found.clips, found.is_good, set(found.cached_in)) == (3, True, {found.computed_in})
     assert {(entry.equal, entry.within, entry.largest) for entry in found.arrays.values()} == {(3, 3, 0.0)}
     stage = plan(recipe).stages["backbone"]
-    for segment_name in stage.shelf.segments():
-        segment = stage.shelf.segment(segment_name)
+    for segment_name in stage.stage_store.segments():
+        segment = stage.stage_store.segment(segment_name)
         arrays = {array: segment.read(array) for array in segment.names}
         about = {name: array.attributes() for name, array in plan(recipe).graph["backbone"].stage.arrays.items()}
         arrays["local_map"] = np.roll(arrays["local_map"], 1, axis=2)
         rows, provenance = segment.rows, segment.provenance
-        stage.shelf.file(segment_name).unlink()
-        stage.shelf.write(rows, arrays, about, provenance)
+        stage.stage_store.file(segment_name).unlink()
+        stage.stage_store.write(rows, arrays, about, provenance)
     result = CliRunner().invoke(main, ["extract", str(small), "--audit", "3", "-q", "--json"])
     assert result.stdout, result.stderr + str(result.exception)
     arrays = json.loads(result.stdout)["arrays"]
@@ -94,7 +94,7 @@ def test_an_audit_finds_features_that_are_not_its_own(small: Path) -> None:
 def test_inspect_draws_what_is_cached(small: Path, tmp_path: Path) -> None:
     """A picture of a clip; a line where there is none."""
     recipe = recipes.load(small)
-    video = plan(recipe).catalogue.videos[0].id
+    video = plan(recipe).manifest.videos[0].id
     assert inspect(recipe, video, tmp_path / "new" / "clip.png").read_bytes().startswith(b"\x89PNG")
     empty = recipes.load(small, (f"cache.root={tmp_path / 'empty'}",))
     with pytest.raises(MissingFeatures, match=rf"^{video}: nothing of it is in .*; run `star extract` first$"):

@@ -65,8 +65,8 @@ def test_a_folder_with_joints_goes_from_init_to_features(own: Path) -> None:
     assert result.exit_code == 0, result.output
     assert set(json.loads(result.stdout)["computed"].values()) == {6}
     found = plan(recipes.load(path, small))
-    assert {video.split for video in found.catalogue.videos} == {"train", "test"}
-    for video in found.catalogue.videos:
+    assert {video.split for video in found.manifest.videos} == {"train", "test"}
+    for video in found.manifest.videos:
         arrays = cached(found, video.id, 0)
         truth = np.load(video.annotation)["keypoints"][arrays["frame_index"]]
         np.testing.assert_array_equal(arrays["keypoints"][:, 0], truth)
@@ -206,9 +206,9 @@ def test_a_split_is_written_down_and_read_again(tmp_path: Path) -> None:
     again = star("split", path, "-o", tmp_path / "split.csv")
     assert (again.exit_code, again.stdout) == (2, "")
     assert again.stderr == f"star: -o {tmp_path}/split.csv: exists already; give another name, or remove it\n"
-    first = plan(recipes.load(path)).catalogue
+    first = plan(recipes.load(path)).manifest
     other = ("dataset.split_by=null", "dataset.split_seed=9", "dataset.test_share=0.9", "dataset.list=split.csv")
-    assert plan(recipes.load(path, other)).catalogue == first
+    assert plan(recipes.load(path, other)).manifest == first
     assert {video.split for video in first.videos} == {"train", "test"}
     lone = star("split", path, "--set", "dataset.test_share=0", "--json")
     assert json.loads(lone.stdout)["warnings"] == ["no test video of 2 of 2 classes (a, b, a, w)"]

@@ -35,8 +35,8 @@ def refused(kind: str, root: Path, **settings) -> str:
     return str(error.value)
 
 
-def table(catalogue) -> list[tuple[str, str, str]]:
-    return [(video.id, catalogue.classes[video.label], video.split) for video in catalogue.videos]
+def table(manifest) -> list[tuple[str, str, str]]:
+    return [(video.id, manifest.classes[video.label], video.split) for video in manifest.videos]
 
 
 @pytest.fixture
@@ -68,18 +68,18 @@ def ucf(tmp_path):
 
 def test_ucf101_as_published(ucf):
     """Labels in the order of classInd.txt, the split of the lists, the name's group; what is unlisted is left out."""
-    catalogue = load("ucf101", ucf)
+    manifest = load("ucf101", ucf)
     hands = "UCF-101/HandstandPushups/v_HandStandPushups_g{}.avi"
-    assert table(catalogue) == [
+    assert table(manifest) == [
         ("UCF-101/Archery/v_Archery_g01_c01.avi", "Archery", "test"),
         ("UCF-101/Archery/v_Archery_g02_c01.avi", "Archery", "train"),
         (hands.format("01_c01"), "HandstandPushups", "test"),
         (hands.format("08_c02"), "HandstandPushups", "train"),
     ]
-    assert catalogue.classes == ("Archery", "HandstandPushups")
-    assert catalogue.videos[1].groups == (("group", "g02"),)
-    assert catalogue.videos[1].media.is_file()
-    assert catalogue.left_out == [("UCF-101/Archery/v_Archery_g03_c01.avi", "not in the lists of split 1")]
+    assert manifest.classes == ("Archery", "HandstandPushups")
+    assert manifest.videos[1].groups == (("group", "g02"),)
+    assert manifest.videos[1].media.is_file()
+    assert manifest.left_out == [("UCF-101/Archery/v_Archery_g03_c01.avi", "not in the lists of split 1")]
     assert [video.split for video in load("ucf101", ucf, fold=2).videos] == ["test", "train", "train", "test"]
 
 
@@ -88,12 +88,12 @@ def test_ucf101_spelled_otherwise_and_in_other_places(ucf, tmp_path, folder):
     """Copies of the data set spell the handstand otherwise, keep the lists elsewhere, and hold .mp4 files."""
     films = tmp_path / "videos" / folder
     touch(films, "v_HandstandPushups_g01_c01.mp4", "v_handstandpushups_g08_c02.mkv")
-    catalogue = load("ucf101", tmp_path / "videos", lists=ucf / "ucfTrainTestlist")
-    assert table(catalogue) == [
+    manifest = load("ucf101", tmp_path / "videos", lists=ucf / "ucfTrainTestlist")
+    assert table(manifest) == [
         (f"{folder}/v_HandstandPushups_g01_c01.mp4", "HandstandPushups", "test"),
         (f"{folder}/v_handstandpushups_g08_c02.mkv", "HandstandPushups", "train"),
     ]
-    assert catalogue.left_out == [
+    assert manifest.left_out == [
         ("Archery/v_Archery_g01_c01", "testlist01.txt, line 1: no such file"),
         ("Archery/v_Archery_g02_c01", "trainlist01.txt, line 1: no such file"),
     ]
@@ -114,12 +114,12 @@ def test_ucf101_as_folders_of_frames(ucf, tmp_path, layout):
     root = tmp_path / "frames"
     touch(root, *(layout.format(k) for k in (1, 2, 3)), "plots/loss.png", "readme.png")
     touch(root, "flow/Archery/v_Archery_g01_c01/1.jpg", "a_flow/u/v_Archery_g01_c01/frame000001.jpg")
-    catalogue = load("ucf101", root, lists=ucf / "ucfTrainTestlist")
+    manifest = load("ucf101", root, lists=ucf / "ucfTrainTestlist")
     folder = layout.rpartition("/")[0]
-    assert table(catalogue) == [(folder.format(1), "Archery", "test"), (folder.format(2), "Archery", "train")]
-    assert catalogue.videos[0].media == root / folder.format(1)
+    assert table(manifest) == [(folder.format(1), "Archery", "test"), (folder.format(2), "Archery", "train")]
+    assert manifest.videos[0].media == root / folder.format(1)
     unlisted = [] if "jpegs_256" in layout else [(folder.format(3), "not in the lists of split 1")]
-    assert catalogue.left_out == sorted(
+    assert manifest.left_out == sorted(
         [
             ("HandstandPushups/v_HandStandPushups_g01_c01", "testlist01.txt, line 2: no such file"),
             ("HandstandPushups/v_HandStandPushups_g08_c02", "trainlist01.txt, line 2: no such file"),
@@ -176,15 +176,15 @@ def test_hmdb51_as_published(tmp_path):
     )
     write(tmp_path, lists.format("clap", 1), f"{odd} 2 \n")
     write(tmp_path, lists.format("clap", 2), f"{odd} 1 \n")
-    catalogue = load("hmdb51", tmp_path)
+    manifest = load("hmdb51", tmp_path)
     hair = f"hmdb51_org/brush_hair/{HMDB}"
-    assert table(catalogue) == [
+    assert table(manifest) == [
         (hair.format(0), "brush_hair", "train"),
         (hair.format(2), "brush_hair", "test"),
         (f"hmdb51_org/clap/{odd}", "clap", "test"),
     ]
-    assert catalogue.videos[2].groups == (("camera", "cm"), ("view", "fr"), ("quality", "med"))
-    assert catalogue.left_out == [
+    assert manifest.videos[2].groups == (("camera", "cm"), ("view", "fr"), ("quality", "med"))
+    assert manifest.left_out == [
         (f"brush_hair/{HMDB.format(3)}", "brush_hair_test_split1.txt, line 4: no such file"),
         (hair.format(1), "not used by split 1"),
     ]
@@ -206,13 +206,13 @@ def test_kinetics_as_published(tmp_path):
     write(tmp_path, "train.csv", f'{KINETICS}playing chess,-3B32lodO2M,59,69,train\n"abseiling",gone,0.0,10.0,train\n')
     write(tmp_path, "validate.csv", f"{KINETICS}playing_chess,_dbcJuKJQNs,40,50,validate\n")
     write(tmp_path, "test.csv", "youtube_id,time_start,time_end,split\nabc,1,11,test\n")
-    catalogue = load("kinetics", tmp_path)
-    assert catalogue.classes == ("abseiling", "playing chess")
-    assert table(catalogue) == [
+    manifest = load("kinetics", tmp_path)
+    assert manifest.classes == ("abseiling", "playing chess")
+    assert table(manifest) == [
         ("train/playing_chess/-3B32lodO2M_000059_000069.mp4", "playing chess", "train"),
         ("val/_dbcJuKJQNs_000040_000050.mkv", "playing chess", "test"),
     ]
-    assert catalogue.left_out == [("gone_000000_000010.mp4", "train.csv, row 3: was not downloaded")]
+    assert manifest.left_out == [("gone_000000_000010.mp4", "train.csv, row 3: was not downloaded")]
     few = load("kinetics", tmp_path, classes=("abseiling", "playing chess", "yoga"))
     assert (few.classes[2], [video.label for video in few.videos]) == ("yoga", [1, 1])
 
@@ -233,9 +233,9 @@ def test_hmdb51_and_kinetics_as_folders_of_frames(tmp_path):
     touch(root, *(f"{clip}/img_00001.jpg" for clip in clips), "flow/c_000001_000011/x_00001.jpg")
     rows = "arranging flowers,a,1,11,train\narranging flowers,b,1,11,val\narranging flowers,c,1,11,val\n"
     write(root, "all.csv", KINETICS + rows)
-    catalogue = load("kinetics", root)
-    assert [(video.id, video.split) for video in catalogue.videos] == [(clips[0], "train"), (clips[1], "test")]
-    assert catalogue.left_out == [("c_000001_000011.mp4", "all.csv, row 4: was not downloaded")]
+    manifest = load("kinetics", root)
+    assert [(video.id, video.split) for video in manifest.videos] == [(clips[0], "train"), (clips[1], "test")]
+    assert manifest.left_out == [("c_000001_000011.mp4", "all.csv, row 4: was not downloaded")]
 
 
 def test_kinetics_in_one_list_and_with_some_classes(tmp_path):
@@ -243,9 +243,9 @@ def test_kinetics_in_one_list_and_with_some_classes(tmp_path):
     touch(tmp_path, "a_000001_000011.mp4", "b_000001_000011.mp4", "c_000001_000011.mp4")
     rows = "yoga,a,1,11,train\nyoga,b,1,11,val\nchess,a,1,11,train\nchess,c,1,11,test\nchess,c,1,11,train\n"
     write(tmp_path, "lists/all.csv", f"{KINETICS.strip()},is_cc\n".replace("\n", "\r\n") + rows.replace("\n", ",0\r\n"))
-    catalogue = load("kinetics", tmp_path, classes=("yoga",))
-    assert table(catalogue) == [("a_000001_000011.mp4", "yoga", "train"), ("b_000001_000011.mp4", "yoga", "test")]
-    assert catalogue.left_out == [
+    manifest = load("kinetics", tmp_path, classes=("yoga",))
+    assert table(manifest) == [("a_000001_000011.mp4", "yoga", "train"), ("b_000001_000011.mp4", "yoga", "test")]
+    assert manifest.left_out == [
         ("a_000001_000011.mp4", "all.csv, row 4: all.csv, row 2 has the same clip as 'yoga'"),
         ("c_000001_000011.mp4", "all.csv, row 6: 'chess' is not in dataset.classes"),
     ]

@@ -55,12 +55,12 @@ def label(root, name="0001", frames=True, **fields):
 
 def test_the_real_labels_give_the_official_split_and_classes(real):
     """All 2,326 sequences are there: 1,258 for training, 1,068 for testing, 15 classes with the known counts."""
-    catalogue = load(real, name="Penn")
-    assert catalogue.name == "Penn"
-    assert Counter(video.split for video in catalogue.videos) == {"train": 1258, "test": 1068}
-    assert Counter(catalogue.classes[video.label] for video in catalogue.videos) == COUNTS
-    assert catalogue.left_out == []
-    assert catalogue.skeleton.joints[5] == "left_wrist"
+    manifest = load(real, name="Penn")
+    assert manifest.name == "Penn"
+    assert Counter(video.split for video in manifest.videos) == {"train": 1258, "test": 1068}
+    assert Counter(manifest.classes[video.label] for video in manifest.videos) == COUNTS
+    assert manifest.left_out == []
+    assert manifest.skeleton.joints[5] == "left_wrist"
 
 
 def test_a_sequence_knows_its_frames_label_and_viewpoint(real):
@@ -143,16 +143,16 @@ def test_sequences_that_lack_a_half_or_make_no_sense_are_left_out_with_a_reason(
     label(tmp_path, "0005", train=None)
     label(tmp_path, "0006").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
     (tmp_path / "labels/.DS_Store").touch()
-    catalogue = load(tmp_path)
-    assert [video.id for video in catalogue.videos] == ["frames/0001"]
-    assert catalogue.left_out[:4] == [
+    manifest = load(tmp_path)
+    assert [video.id for video in manifest.videos] == ["frames/0001"]
+    assert manifest.left_out[:4] == [
         ("frames/0002", "labels/0002.mat has no folder frames/0002"),
         ("frames/0003", "frames/0003 has no labels/0003.mat"),
         ("frames/0004", "labels/0004.mat: action 'juggling' and train 1 are not Penn Action's"),
         ("frames/0005", "labels/0005.mat: action, train or pose is missing"),
     ]
-    assert catalogue.left_out[4][0] == "frames/0006"
-    assert "0006.mat: not a MATLAB file" in catalogue.left_out[4][1]
+    assert manifest.left_out[4][0] == "frames/0006"
+    assert "0006.mat: not a MATLAB file" in manifest.left_out[4][1]
 
 
 def test_a_root_that_is_not_penn_action_is_refused(tmp_path):

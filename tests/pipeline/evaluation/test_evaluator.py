@@ -105,7 +105,9 @@ def test_frames_looked_at_are_shares(runs):
 def test_other_classes_are_refused(toy, runs):
     """A run judges only the classes it was trained on."""
     run, testing, recipe = runs
-    other = type(testing)(testing.videos, testing.views, testing.places, testing.shelves, [], ("bow", "jump", "sit"))
+    other = type(testing)(
+        testing.videos, testing.views, testing.places, testing.stage_stores, [], ("bow", "jump", "sit")
+    )
     with pytest.raises(UsageError) as error:
         evaluate(recipe, other, run, device="cpu", progress=False)
     assert str(error.value) == (f"{run}: was trained on 3 other classes (the data set has sit); take its own recipe")
@@ -114,9 +116,9 @@ def test_other_classes_are_refused(toy, runs):
 def test_other_features_are_refused(toy, runs):
     """Features made with other settings are not what the network knows."""
     run, testing, recipe = runs
-    own = testing.shelves["tokens"]
-    shelves = testing.shelves | {"tokens": type(own)(own.path, "tokens", "d" * 32)}
-    other = type(testing)(testing.videos, testing.views, testing.places, shelves, [], testing.classes)
+    own = testing.stage_stores["tokens"]
+    stage_stores = testing.stage_stores | {"tokens": type(own)(own.path, "tokens", "d" * 32)}
+    other = type(testing)(testing.videos, testing.views, testing.places, stage_stores, [], testing.classes)
     with pytest.raises(UsageError) as error:
         evaluate(recipe, other, run, device="cpu", progress=False)
     assert str(error.value) == (

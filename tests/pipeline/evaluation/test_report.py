@@ -139,7 +139,7 @@ def test_strips_of_frames_with_joints(small, tmp_path):
     from click.testing import CliRunner
 
     from star.cli import main
-    from star.pipeline.visualization.thumbnails import COLUMNS, HEIGHT, ROWS, Strips
+    from star.pipeline.visualization.thumbnails import COLUMNS, HEIGHT, ROWS, Thumbnails
 
     run, page = tmp_path / "run", tmp_path / "page.html"
     recipe = [str(small), "--run", str(run), "--device", "cpu", "-q"]
@@ -148,13 +148,13 @@ def test_strips_of_frames_with_joints(small, tmp_path):
     scores = json.loads((run / "test" / "metrics.json").read_text())
     shown = len(scores["worst"][:6]) + len(scores["surest"])
     assert page.read_text().count("data:image/jpeg") == shown > 0
-    strip = Strips(run)(scores["surest"][0]["video"])
+    strip = Thumbnails(run)(scores["surest"][0]["video"])
     picture = plt.imread(io.BytesIO(strip), format="jpeg")
     assert picture.shape == (ROWS * HEIGHT, COLUMNS * round(96 * HEIGHT / 80), 3)
-    assert Strips(run)("videos/nobody.mp4") is None
+    assert Thumbnails(run)("videos/nobody.mp4") is None
     gone = settings.load(run / "recipe.yaml", (f"dataset.root={tmp_path}/gone",))
     (run / "recipe.yaml").write_text(settings.dump(gone))
-    assert Strips(run)(scores["surest"][0]["video"]) is None
+    assert Thumbnails(run)(scores["surest"][0]["video"]) is None
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -18,7 +18,7 @@ from star.pipeline import datasets
 from star.pipeline.checks import scan as scans
 from star.pipeline.checks import scan_task
 from star.pipeline.extraction import engine, runner, video_task
-from star.pipeline.extraction.execution import Where
+from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.planning import manifest
 from star.pipeline.planning.plan import plan
 from star.pipeline.recipe import schema as recipes
@@ -117,8 +117,8 @@ def test_extract_makes_a_row_of_it(
     before = plan(recipes.load(recipe))
     assert before.missing == 20
     failing(monkeypatch, *place, error)
-    planned, outcome = runner.extract(recipes.load(recipe), where=Where(workers=1), quiet=True)
-    kept = set(planned.catalogue.videos) and {video for video, _ in plan(recipes.load(recipe)).stages["tokens"].places}
+    planned, outcome = runner.extract(recipes.load(recipe), execution=ExecutionConfig(workers=1), quiet=True)
+    kept = set(planned.manifest.videos) and {video for video, _ in plan(recipes.load(recipe)).stages["tokens"].places}
     rows = {failure.video for failure in planned.ledger.load()}
     assert kept == {"bow/a.mp4", "bow/bad.mp4", "wave/c.mp4", "wave/d.mp4"} - rows
     assert rows <= {"bow/bad.mp4"}

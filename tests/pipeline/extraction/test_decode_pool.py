@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from star.errors import MissingPackage, UnreadableVideo, VideoCrash, VideoError, VideoTimeout
-from star.pipeline.extraction.decode_pool import Children, ahead
+from star.pipeline.extraction.decode_pool import DecodePool, ahead
 
 
 def work(what: str) -> str:
@@ -50,8 +50,8 @@ ERRORS: dict[str, BaseException] = {
 
 
 @pytest.fixture(scope="module")
-def children() -> Iterator[Children]:
-    pool = Children(1, timeout=3)
+def children() -> Iterator[DecodePool]:
+    pool = DecodePool(1, timeout=3)
     yield pool
     pool.close()
 
@@ -67,7 +67,7 @@ def children() -> Iterator[Children]:
     ],
 )
 def test_a_bad_video_is_one_error_and_the_next_goes_on(
-    children: Children, what: str, kind: type[VideoError], message: str
+    children: DecodePool, what: str, kind: type[VideoError], message: str
 ) -> None:
     """Whatever a child does, the driver gets one line, and the pool works on."""
     found = children.outcome(children.submit(work, what), "a.mp4")
@@ -77,7 +77,7 @@ def test_a_bad_video_is_one_error_and_the_next_goes_on(
 
 
 @pytest.mark.parametrize("what", [*ERRORS, "unpicklable error"])
-def test_any_error_of_a_child_is_one_error_of_its_video(children: Children, what: str) -> None:
+def test_any_error_of_a_child_is_one_error_of_its_video(children: DecodePool, what: str) -> None:
     """Of whatever type, also one that ends programs or that no pipe carries; the next video goes on."""
     found = children.outcome(children.submit(work, what), "a.mp4")
     assert type(found) is VideoError
@@ -89,7 +89,7 @@ def test_any_error_of_a_child_is_one_error_of_its_video(children: Children, what
     assert children.outcome(children.submit(work, "next"), "b.mp4") == "next done"
 
 
-def test_what_is_not_about_the_video_ends_the_run(children: Children) -> None:
+def test_what_is_not_about_the_video_ends_the_run(children: DecodePool) -> None:
     """A package that is missing is missing for all videos."""
     with pytest.raises(MissingPackage, match="av is not installed"):
         children.outcome(children.submit(lacking, "a.mp4"), "a.mp4")
@@ -100,7 +100,7 @@ def lacking(_what: str) -> None:
     raise MissingPackage("av is not installed")
 
 
-def test_ahead_keeps_order_and_bounds_what_is_under_way(children: Children) -> None:
+def test_ahead_keeps_order_and_bounds_what_is_under_way(children: DecodePool) -> None:
     """Results come in the order of the jobs, and never more than `depth` are started but not taken."""
     started: list[str] = []
 

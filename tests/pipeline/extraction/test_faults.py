@@ -57,7 +57,7 @@ def contents(path: Path) -> dict[tuple[str, str, str, int], bytes]:
     """Every cached value of a recipe: (stage, array, video, view) -> bytes."""
     found = plan(recipes.load(path))
     return {
-        (name, array, video, view): stage.shelf.read([place], array).tobytes()
+        (name, array, video, view): stage.stage_store.read([place], array).tobytes()
         for name, stage in found.stages.items()
         for (video, view), place in stage.places.items()
         for array in found.graph[name].stage.arrays

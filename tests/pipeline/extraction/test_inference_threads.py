@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 import pytest
 import torch
 
-from star.pipeline.extraction.inference_threads import Lanes, shares
+from star.pipeline.extraction.inference_threads import InferenceThreads, shares
 
 
 @pytest.fixture
@@ -21,24 +21,29 @@ def two_cores():
 
 
 def test_each_lane_of_a_cpu_has_its_share_of_the_cores(two_cores: None) -> None:
-    """Two cores, two lanes of one thread; the caller's own number of threads stays what it was."""
+    """Two cores, two of them; the caller's own number of threads stays what it was."""
     assert shares("cpu") == (2, 1)
-    lanes = Lanes("cpu")
-    assert [lanes.submit(torch.get_num_threads).result() for _ in range(4)] == [1] * 4
+    inference_threads = InferenceThreads("cpu")
+    assert [inference_threads.submit(torch.get_num_threads).result() for _ in range(4)] == [1] * 4
     assert torch.get_num_threads() == 2
-    lanes.close()
+    inference_threads.close()
 
 
-def test_lanes_run_at_the_same_time_and_no_more_than_one_call_waits(two_cores: None) -> None:
+def test_threads_run_at_the_same_time_and_no_more_than_one_call_waits(two_cores: None) -> None:
     """Two calls meet at a barrier; a fourth is not taken before the first is done."""
-    lanes, both, door, taken = Lanes("cpu"), threading.Barrier(2, timeout=60), threading.Event(), threading.Event()
-    first = [lanes.submit(both.wait) for _ in range(2)]
+    inference_threads, both, door, taken = (
+        InferenceThreads("cpu"),
+        threading.Barrier(2, timeout=60),
+        threading.Event(),
+        threading.Event(),
+    )
+    first = [inference_threads.submit(both.wait) for _ in range(2)]
     assert sorted(future.result() for future in first) == [0, 1]
     for _ in range(3):
-        lanes.submit(door.wait, 60)
+        inference_threads.submit(door.wait, 60)
 
     def fourth() -> None:
-        lanes.submit(int)
+        inference_threads.submit(int)
         taken.set()
 
     thread = threading.Thread(target=fourth)
@@ -47,32 +52,32 @@ def test_lanes_run_at_the_same_time_and_no_more_than_one_call_waits(two_cores: N
     door.set()
     thread.join(60)
     assert taken.is_set()
-    lanes.close()
+    inference_threads.close()
 
 
 def test_an_error_in_a_lane_reaches_whoever_goes_on(two_cores: None) -> None:
     """A later call raises what an earlier one did, so that a run ends soon."""
-    lanes = Lanes("cpu")
-    lanes.submit(int, "no number")
+    inference_threads = InferenceThreads("cpu")
+    inference_threads.submit(int, "no number")
     with pytest.raises(ValueError, match="no number"):
         for _ in range(10):
-            lanes.submit(int)
-    lanes.close()
+            inference_threads.submit(int)
+    inference_threads.close()
 
 
 def test_closing_drops_what_waits(two_cores: None) -> None:
     """Calls in hand are finished, the one behind them is not begun."""
-    lanes, door, inside = Lanes("cpu"), threading.Event(), threading.Barrier(3, timeout=60)
+    inference_threads, door, inside = InferenceThreads("cpu"), threading.Event(), threading.Barrier(3, timeout=60)
 
     def busy() -> str:
         inside.wait()
         door.wait(60)
         return "done"
 
-    futures = [lanes.submit(busy) for _ in range(3)]
+    futures = [inference_threads.submit(busy) for _ in range(3)]
     inside.wait()
     threading.Timer(0.1, door.set).start()
-    lanes.close()
+    inference_threads.close()
     assert [future.result() for future in futures[:2]] == ["done"] * 2
     with pytest.raises(CancelledError):
         futures[2].result()

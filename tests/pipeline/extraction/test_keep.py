@@ -8,7 +8,7 @@ import pytest
 
 from star.errors import RecipeError
 from star.pipeline.checks.verify import verify
-from star.pipeline.extraction.execution import Where
+from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
 from star.pipeline.planning.cost import clip_bytes
 from star.pipeline.planning.plan import Plan, plan
@@ -23,13 +23,13 @@ CLIPS = 24
 
 def extracted(path: Path, *overrides: str) -> Plan:
     """The plan of a recipe after its extraction."""
-    extract(recipes.load(path, overrides), where=Where(workers=1), quiet=True)
+    extract(recipes.load(path, overrides), execution=ExecutionConfig(workers=1), quiet=True)
     return plan(recipes.load(path, overrides))
 
 
 def rows(planned: Plan, stage: str, array: str) -> dict[tuple[str, int], bytes]:
     found = planned.stages[stage]
-    return {clip: found.shelf.read([place], array).tobytes() for clip, place in found.places.items()}
+    return {clip: found.stage_store.read([place], array).tobytes() for clip, place in found.places.items()}
 
 
 def test_the_grid_alone_is_stored_and_tokens_are_shared(small: Path) -> None:
@@ -41,10 +41,12 @@ def test_the_grid_alone_is_stored_and_tokens_are_shared(small: Path) -> None:
     after = extracted(small, GRID)
     assert after.missing == 0
     assert rows(after, "backbone", "global_grid") == rows(whole, "backbone", "global_grid")
-    shelf = after.stages["backbone"].shelf
-    assert {name for segment in shelf.segments() for name in shelf.segment(segment).head.datasets} >= {"global_grid"}
-    assert not any("local_map" in shelf.segment(segment).head.datasets for segment in shelf.segments())
-    assert shelf.bytes() == pytest.approx(CLIPS * clip_bytes(after, "backbone"), rel=0.2)
+    stage_store = after.stages["backbone"].stage_store
+    assert {name for segment in stage_store.segments() for name in stage_store.segment(segment).head.datasets} >= {
+        "global_grid"
+    }
+    assert not any("local_map" in stage_store.segment(segment).head.datasets for segment in stage_store.segments())
+    assert stage_store.bytes() == pytest.approx(CLIPS * clip_bytes(after, "backbone"), rel=0.2)
     assert clip_bytes(whole, "backbone") - clip_bytes(after, "backbone") == 2 * 16 * 128 * 8 * 8
     assert not verify(recipes.load(small, (GRID,)), quiet=True)["problems"]
 
@@ -70,10 +72,10 @@ def test_other_heat_maps_need_the_videos_again_and_status_says_so(small: Path) -
     work = units(before)
     assert {unit.again for unit in work} == {("backbone",)}
     assert {tuple(unit.inputs) for unit in work} == {("decode", "pose")}
-    segments = before.stages["backbone"].shelf.segments()
+    segments = before.stages["backbone"].stage_store.segments()
     after = extracted(small, *overrides)
     assert after.missing == 0
-    assert after.stages["backbone"].shelf.segments() == segments
+    assert after.stages["backbone"].stage_store.segments() == segments
     assert rows(after, "tokens", "joint_map") == rows(extracted(small, SIGMA), "tokens", "joint_map")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from star.pipeline.extraction.execution import Where
+from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
 from star.pipeline.planning.plan import plan
 from star.pipeline.recipe import schema as recipes
@@ -36,15 +36,15 @@ def test_joints_of_detected_people_are_those_of_mmpose(
         f"pose: {{source: mmpose, model: {MODEL}, detector: {MOBILE}, detector_weights: {everyone}, people: 2}}\n"
     )
     recipe = recipes.load(path)
-    extract(recipe, only=("pose",), where=Where(workers=1), quiet=True)
+    extract(recipe, only=("pose",), execution=ExecutionConfig(workers=1), quiet=True)
     stages = plan(recipe).stages
     places = stages["pose"].places
     assert len(places) == 2
     infer = mmpose_compat.import_module("mmpose.apis").inference_topdown
     detector = Detector(MOBILE, everyone)
     for clip, place in places.items():
-        [joints] = stages["pose"].shelf.read([place], "keypoints")
-        [index] = stages["decode"].shelf.read([stages["decode"].places[clip]], "frame_index")
+        [joints] = stages["pose"].stage_store.read([place], "keypoints")
+        [index] = stages["decode"].stage_store.read([stages["decode"].places[clip]], "frame_index")
         with open_video(tmp_path / "films" / clip[0]) as video:
             frames = dict(video.frames(sorted(set(index.tolist()))))
         seen = np.stack([frames[number] for number in index.tolist()])

@@ -6,16 +6,18 @@ from collections import Counter
 
 import pytest
 
-from star.pipeline.extraction.profile import Crew, Times, spent
+from star.pipeline.extraction.profile import Profile, WorkerCounts, spent
 
-CPU = Crew(children=1, lanes=2, finishers=1, device="cpu", cores=2)
-GPU = Crew(children=15, lanes=3, finishers=6, device="cuda", cores=16)
+CPU = WorkerCounts(children=1, inference_threads=2, writer_threads=1, device="cpu", cores=2)
+GPU = WorkerCounts(children=15, inference_threads=3, writer_threads=6, device="cuda", cores=16)
 
 
-def times(crew: Crew, waiting: float, networks: float, writers: float, busy: float, wall: float = 100.0) -> Times:
+def times(
+    counts: WorkerCounts, waiting: float, networks: float, writers: float, busy: float, wall: float = 100.0
+) -> Profile:
     """A run in which the feeding thread waited so many seconds for each, and `busy` of the processor was used."""
     seconds = {"waiting": waiting, "networks full": networks, "writers full": writers}
-    return Times(seconds, wall, busy * wall * crew.cores, crew)
+    return Profile(seconds, wall, busy * wall * counts.cores, counts)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def times(crew: Crew, waiting: float, networks: float, writers: float, busy: flo
         (times(GPU, 1, 2, 3, busy=0.5, wall=9), "unknown", "the run was too short to tell what its limit is"),
     ],
 )
-def test_the_limit_is_what_was_waited_for_longest(found: Times, limit: str, line: str) -> None:
+def test_the_limit_is_what_was_waited_for_longest(found: Profile, limit: str, line: str) -> None:
     """The same name and the same line on the terminal and in the document."""
     assert (found.limit, found.line()) == (limit, line)
     assert (found.document()["limit"], found.document()["said"]) == (limit, line)
@@ -60,14 +62,14 @@ def test_the_limit_is_what_was_waited_for_longest(found: Times, limit: str, line
 
 def test_shares_of_several_feeding_processes() -> None:
     """Two processes that each waited half the time waited half the time, not all of it."""
-    crew = Crew(children=2, lanes=1, finishers=1, device="cpu", cores=4, feeders=2)
-    assert times(crew, 100, 0, 0, busy=0.5).share("waiting") == 0.5
+    counts = WorkerCounts(children=2, inference_threads=1, writer_threads=1, device="cpu", cores=4, feeders=2)
+    assert times(counts, 100, 0, 0, busy=0.5).share("waiting") == 0.5
 
 
 def test_the_table_says_who_worked_and_how_busy_they_were() -> None:
     """Busy is a share of the time that all of them together had."""
     seconds = {"decode": 60.0, "pose": 20.0, "backbone": 140.0, "heatmaps": 1.0, "tokens": 2.0, "write": 7.0}
-    assert Times(seconds, 100.0, 190.0, CPU).rows()[1:] == [
+    assert Profile(seconds, 100.0, 190.0, CPU).rows()[1:] == [
         ("decode", "1 process", "60%", ""),
         ("networks", "2 threads on cpu", "80%", "pose 20 s, backbone 2 min 20 s"),
         ("finish", "1 thread", "10%", "heatmaps 1 s, tokens 2 s, write 7 s"),

@@ -16,12 +16,12 @@ from scipy.io import savemat
 from star.cache.store import Store
 from star.errors import CacheError, DatasetError, VideoError
 from star.pipeline.commands.extract import run_extract
-from star.pipeline.extraction.decode_pool import Children
+from star.pipeline.extraction.decode_pool import DecodePool
 from star.pipeline.extraction.engine import Engine
-from star.pipeline.extraction.execution import Where
+from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.prefetch import computing
-from star.pipeline.extraction.runner import Outcome, extract
-from star.pipeline.extraction.shared_frames import Slots
+from star.pipeline.extraction.runner import ExtractionResult, extract
+from star.pipeline.extraction.shared_frames import SharedFrames
 from star.pipeline.planning.plan import plan
 from star.pipeline.planning.work_units import units
 from star.pipeline.recipe import schema as recipes
@@ -37,10 +37,10 @@ ARRAYS = {
 CLIPS = 24
 
 
-def again(path: Path, *overrides: str, **options) -> tuple[Recipe, Outcome]:
+def again(path: Path, *overrides: str, **options) -> tuple[Recipe, ExtractionResult]:
     """Extract with a recipe, in this process, with one decoding child."""
     recipe = recipes.load(path, overrides)
-    _, outcome = extract(recipe, where=Where(workers=1), quiet=True, **options)
+    _, outcome = extract(recipe, execution=ExecutionConfig(workers=1), quiet=True, **options)
     return recipe, outcome
 
 
@@ -48,7 +48,7 @@ def contents(path: Path, *overrides: str) -> dict[tuple[str, str, str, int], byt
     """Every cached value of a recipe: (stage, array, video, view) -> bytes."""
     found = plan(recipes.load(path, overrides))
     return {
-        (name, array, video, view): stage.shelf.read([place], array).tobytes()
+        (name, array, video, view): stage.stage_store.read([place], array).tobytes()
         for name, stage in found.stages.items()
         for (video, view), place in stage.places.items()
         for array in found.graph[name].stage.arrays
@@ -77,7 +77,7 @@ def test_joints_that_are_not_seen_count_where_the_recipe_says_so(tmp_path: Path)
     for over, count in (((), 12), (("pose.occluded=true",), 13)):
         recipe, _ = again(path, *over, only=("heatmaps",))
         stage = plan(recipe).stages["heatmaps"]
-        (heat,) = stage.shelf.read(list(stage.places.values()), "joint_heatmap")
+        (heat,) = stage.stage_store.read(list(stage.places.values()), "joint_heatmap")
         there = heat.any(axis=(0, 2, 3))
         assert there.sum() == count
         assert there[5] == bool(over)
@@ -88,7 +88,7 @@ def test_all_stages_are_cached_with_their_arrays(extracted: Path) -> None:
     found = plan(recipes.load(extracted))
     assert {name: set(node.stage.arrays) for name, node in found.graph.nodes.items()} == ARRAYS
     assert all(len(stage.places) == CLIPS and not stage.missing for stage in found.stages.values())
-    shapes = {name: stage.shelf.segment(stage.shelf.segments()[0]) for name, stage in found.stages.items()}
+    shapes = {name: stage.stage_store.segment(stage.stage_store.segments()[0]) for name, stage in found.stages.items()}
     assert shapes["backbone"].read("global_grid").shape[1:] == (16, 512, 2, 2)
     assert shapes["backbone"].read("local_map").shape[1:] == (16, 128, 8, 8)
     assert shapes["pose"].read("keypoints").shape[1:] == (16, 1, 13, 3)
@@ -99,13 +99,13 @@ def test_all_stages_are_cached_with_their_arrays(extracted: Path) -> None:
 def test_heat_maps_lie_where_the_joints_are(extracted: Path) -> None:
     """Joints are in the cache as they were drawn, and no visible one has lost its map."""
     found = plan(recipes.load(extracted))
-    video = found.catalogue.videos[0]
+    video = found.manifest.videos[0]
     place = {name: stage.places[video.id, 0] for name, stage in found.stages.items()}
-    index = found.stages["decode"].shelf.read([place["decode"]], "frame_index")[0]
-    keypoints = found.stages["pose"].shelf.read([place["pose"]], "keypoints")[0]
+    index = found.stages["decode"].stage_store.read([place["decode"]], "frame_index")[0]
+    keypoints = found.stages["pose"].stage_store.read([place["pose"]], "keypoints")[0]
     truth = np.load(video.annotation)[index]
     np.testing.assert_array_equal(keypoints, truth)
-    heat = found.stages["heatmaps"].shelf.read([place["heatmaps"]], "joint_heatmap")[0]
+    heat = found.stages["heatmaps"].stage_store.read([place["heatmaps"]], "joint_heatmap")[0]
     seen = truth[:, 0, :, 2] > 0
     assert seen.any()
     assert (heat.max((-1, -2))[seen] > 0.5).mean() > 0.9
@@ -189,7 +189,7 @@ def test_force_computes_again_and_keeps_one_copy(small: Path) -> None:
     _, outcome = again(small, only=("heatmaps",), force=True)
     assert outcome.rows == {"heatmaps": CLIPS}
     found = plan(recipes.load(small)).stages["heatmaps"]
-    assert sum(len(found.shelf.segment(name)) for name in found.shelf.segments()) == CLIPS
+    assert sum(len(found.stage_store.segment(name)) for name in found.stage_store.segments()) == CLIPS
     assert contents(small) == before
 
 
@@ -258,18 +258,18 @@ def test_a_bad_video_is_one_row_of_the_ledger(small: Path, drawn: Path, tmp_path
     victim = spoil(root, drawn, lambda path: path.write_bytes(b"not a video at all"))
     overrides = (f"dataset.root={root}", f"cache.root={tmp_path / 'other'}")
     recipe = recipes.load(small, overrides)
-    result = run_extract(recipe, quiet=True, where=Where(workers=1))
+    result = run_extract(recipe, quiet=True, execution=ExecutionConfig(workers=1))
     assert result.exit_code == 3
     assert result.document["computed"] == dict.fromkeys(ARRAYS, CLIPS - 1)
     (row,) = [json.loads(line) for line in (tmp_path / "other" / "failures.jsonl").read_text().splitlines()]
     assert (row["video"], row["stage"], row["kind"], row["attempts"]) == (victim, "decode", "unreadable", 1)
     second = run_extract(recipe, quiet=True)
     assert (second.exit_code, second.document["computed"]) == (3, {})
-    run_extract(recipe, quiet=True, retry_failed=True, where=Where(workers=1))
+    run_extract(recipe, quiet=True, retry_failed=True, execution=ExecutionConfig(workers=1))
     (row,) = [json.loads(line) for line in (tmp_path / "other" / "failures.jsonl").read_text().splitlines()]
     assert row["attempts"] == 2
     (root / victim).write_bytes((drawn / victim).read_bytes())
-    third = run_extract(recipe, quiet=True, where=Where(workers=1))
+    third = run_extract(recipe, quiet=True, execution=ExecutionConfig(workers=1))
     assert (third.exit_code, third.document["clips"]) == (0, 1)
 
 
@@ -280,8 +280,8 @@ def test_shared_memory_comes_back_and_changes_nothing(small: Path, drawn: Path, 
     recipe = recipes.load(small, (f"dataset.root={root}", f"cache.root={tmp_path / 'other'}"))
     planned, found = plan(recipe), []
     for slots in (100, 3, 0):
-        children = Children(1, 60, Slots(slots, (16, 32, 32, 3)))
-        engine = Engine(recipe, planned.graph, "cpu", children, planned.catalogue.skeleton)
+        children = DecodePool(1, 60, SharedFrames(slots, (16, 32, 32, 3)))
+        engine = Engine(recipe, planned.graph, "cpu", children, planned.manifest.skeleton)
         done = [
             engine.finish(one) for _, one in computing(engine, units(planned), 1, lambda: False, lambda count: None)
         ]
@@ -297,7 +297,7 @@ def test_shared_memory_comes_back_and_changes_nothing(small: Path, drawn: Path, 
 def test_the_document_says_where_the_time_went(small: Path, tmp_path: Path) -> None:
     """Seconds of all that worked and of all waits, in whole runs and not in those that had nothing to do."""
     recipe = recipes.load(small, (f"cache.root={tmp_path / 'other'}",))
-    document = run_extract(recipe, quiet=True, where=Where(device="cpu", workers=1)).document
+    document = run_extract(recipe, quiet=True, execution=ExecutionConfig(device="cpu", workers=1)).document
     seconds = document["time"]["seconds"]
     work, waits = {"decode", "pose", "backbone", "heatmaps", "tokens", "write"}, {"waiting", "networks_full"}
     assert set(seconds) == work | waits | {"writers_full"}
@@ -319,7 +319,7 @@ def test_too_many_failures_end_the_run(small: Path, drawn: Path, tmp_path: Path)
 def test_a_cache_of_another_format_version_is_refused(small: Path) -> None:
     """It is neither read nor overwritten."""
     store = Store(small.parent / "cache")
-    path = store.shelves()[0].path / "stage.json"
+    path = store.stage_stores()[0].path / "stage.json"
     path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 7'))
     with pytest.raises(CacheError, match=r"format version 7; this star reads 1"):
         again(small)
@@ -333,7 +333,7 @@ def test_two_dask_workers_write_what_one_process_writes(small: Path, tmp_path: P
     before = dict(os.environ)
     overrides = ("cache.root=" + str(tmp_path / "other"),)
     recipe = recipes.load(small, overrides)
-    _, outcome = extract(recipe, where=Where(device="cpu,cpu", workers=2), quiet=True)
+    _, outcome = extract(recipe, execution=ExecutionConfig(device="cpu,cpu", workers=2), quiet=True)
     assert outcome.rows == dict.fromkeys(ARRAYS, CLIPS)
     assert contents(small, *overrides) == contents(small)
     assert dict(os.environ) == before

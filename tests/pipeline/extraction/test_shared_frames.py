@@ -9,8 +9,8 @@ import time
 import numpy as np
 
 from star.errors import VideoCrash, VideoTimeout
-from star.pipeline.extraction.decode_pool import Children
-from star.pipeline.extraction.shared_frames import Slots, attached
+from star.pipeline.extraction.decode_pool import DecodePool
+from star.pipeline.extraction.shared_frames import SharedFrames, attached
 
 SHAPE = (2, 4, 4, 3)
 
@@ -35,8 +35,8 @@ def has_slots(_job: None) -> bool:
 
 def test_what_a_child_writes_the_parent_reads() -> None:
     """Also after a child died or hung with a slot in its hands: the next one gets the same memory."""
-    slots = Slots(2, SHAPE)
-    children = Children(1, 4, slots)
+    slots = SharedFrames(2, SHAPE)
+    children = DecodePool(1, 4, slots)
     first, second = slots.take(2)
     assert children.outcome(children.submit(fill, (first, 7, "")), "a") == "written"
     assert type(children.outcome(children.submit(fill, (second, 8, "die")), "b")) is VideoCrash
@@ -52,7 +52,7 @@ def test_what_a_child_writes_the_parent_reads() -> None:
 
 def test_slots_are_lent_whole_or_not_at_all() -> None:
     """A task that needs three gets none of two; what was given back is lent again."""
-    slots = Slots(2, SHAPE)
+    slots = SharedFrames(2, SHAPE)
     assert slots.take(3) == ()
     assert len(slots) == 2
     taken = slots.take(2)
@@ -64,13 +64,13 @@ def test_slots_are_lent_whole_or_not_at_all() -> None:
 
 def test_no_memory_is_no_slot() -> None:
     """More than any disk holds, or none asked for: nothing is lent, and nothing is wrong."""
-    assert len(Slots(1 << 22, (1 << 40,))) == 0
-    assert len(Slots(0, SHAPE)) == 0
+    assert len(SharedFrames(1 << 22, (1 << 40,))) == 0
+    assert len(SharedFrames(0, SHAPE)) == 0
 
 
 def test_children_without_slots() -> None:
     """A pool whose tasks send nothing large has no shared memory."""
-    children = Children(1, 30)
+    children = DecodePool(1, 30)
     assert children.outcome(children.submit(has_slots, None), "a") is False
     assert len(children.slots) == 0
     children.close()

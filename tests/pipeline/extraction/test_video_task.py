@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from star.pipeline.datasets.base import Video
-from star.pipeline.extraction.video_task import Reading, read
+from star.pipeline.extraction.video_task import VideoTask, read
 from star.pipeline.planning.graph import graph
 from star.pipeline.recipe import schema as recipes
 from star.stages.cropping import Crop, crop_frame
@@ -19,7 +19,7 @@ SIZE, VIEWS = 32, (0, 1, 2)
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Reading:
+def job(tmp_path_factory: pytest.TempPathFactory) -> VideoTask:
     """The task of a folder of 20 smooth frames of 321 × 245, three views, people at three sizes."""
     folder = tmp_path_factory.mktemp("frames")
     y, x = np.mgrid[:245, :321]
@@ -31,10 +31,10 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Reading:
         keypoints[view][..., 0] = np.linspace(10, 10 + side, 13)
         keypoints[view][..., 1] = np.linspace(12, 12 + side, 13)
     video = Video("a", 0, "train", folder)
-    return Reading(video, "videos", VIEWS, DecodeStage(), Crop("person"), SIZE, keypoints=keypoints)
+    return VideoTask(video, "videos", VIEWS, DecodeStage(), Crop("person"), SIZE, keypoints=keypoints)
 
 
-def test_exact_frames_are_opencvs(job: Reading) -> None:
+def test_exact_frames_are_opencvs(job: VideoTask) -> None:
     """By default every frame is decoded in full and cut: bit for bit what `crop_frame` makes of it."""
     found = read(job)
     for view in VIEWS:
@@ -47,7 +47,7 @@ def test_exact_frames_are_opencvs(job: Reading) -> None:
             assert np.array_equal(found.frames[view][step], expected)
 
 
-def test_scaled_frames_are_nearly_the_exact_ones(job: Reading) -> None:
+def test_scaled_frames_are_nearly_the_exact_ones(job: VideoTask) -> None:
     """The same frames, regions and mirroring; the smallest person needs every pixel and stays exact."""
     exact, scaled = read(job), read(replace(job, jpeg="scaled"))
     assert np.array_equal(scaled.frames[0], exact.frames[0])
@@ -58,12 +58,12 @@ def test_scaled_frames_are_nearly_the_exact_ones(job: Reading) -> None:
         assert np.median(difference) <= 1
 
 
-def test_a_view_does_not_depend_on_the_others(job: Reading) -> None:
+def test_a_view_does_not_depend_on_the_others(job: VideoTask) -> None:
     """Each view chooses its own size of frame: read alone, it gives the same picture."""
     together = read(replace(job, jpeg="scaled"))
     for view in VIEWS:
-        alone = read(replace(job, jpeg="scaled", views=(view,)))
-        assert np.array_equal(alone.frames[view], together.frames[view])
+        use_single_torch_thread = read(replace(job, jpeg="scaled", views=(view,)))
+        assert np.array_equal(use_single_torch_thread.frames[view], together.frames[view])
 
 
 def test_exact_is_in_no_key() -> None:

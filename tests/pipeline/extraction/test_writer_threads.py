@@ -8,14 +8,14 @@ from collections import Counter
 import pytest
 
 from star.errors import StorageError
-from star.pipeline.extraction.engine import Computed, Done
-from star.pipeline.extraction.writer_threads import Finishing, finishers
+from star.pipeline.extraction.engine import ComputedUnit, WrittenUnit
+from star.pipeline.extraction.writer_threads import WriterThreads, writer_threads
 from star.pipeline.planning.work_units import Unit
 
 
-def unit(number: int) -> Computed:
+def unit(number: int) -> ComputedUnit:
     """A unit without clips, known by a stage's name."""
-    return Computed(Unit((str(number),), (), {}, {}))
+    return ComputedUnit(Unit((str(number),), (), {}, {}))
 
 
 class Writer:
@@ -24,7 +24,7 @@ class Writer:
     def __init__(self, bad: str = "") -> None:
         self.bad, self.door, self.most, self.inside, self.lock = bad, threading.Event(), 0, 0, threading.Lock()
 
-    def write(self, computed: Computed) -> Done:
+    def write(self, computed: ComputedUnit) -> WrittenUnit:
         """As `Engine.write`."""
         with self.lock:
             self.inside += 1
@@ -34,7 +34,7 @@ class Writer:
             raise StorageError("the disk is full")
         with self.lock:
             self.inside -= 1
-        return Done(0, {}, {}, [], Counter())
+        return WrittenUnit(0, {}, {}, [], Counter())
 
 
 def test_every_unit_comes_back_once_and_no_more_are_in_hand_than_threads() -> None:
@@ -42,7 +42,7 @@ def test_every_unit_comes_back_once_and_no_more_are_in_hand_than_threads() -> No
     writer = Writer()
     found: list[str] = []
     waited = 0.0
-    with Finishing(writer, 2) as finishing:
+    with WriterThreads(writer, 2) as finishing:
         for number in range(2):
             found += [one.stages[0] for one, _ in finishing.add(unit(number))]
         assert found == []
@@ -62,7 +62,7 @@ def test_an_error_of_a_thread_ends_the_run() -> None:
     """It is raised where units are added, as if it had happened there."""
     writer = Writer(bad="1")
     writer.door.set()
-    with pytest.raises(StorageError, match="the disk is full"), Finishing(writer, 1) as finishing:
+    with pytest.raises(StorageError, match="the disk is full"), WriterThreads(writer, 1) as finishing:
         for number in range(9):
             list(finishing.add(unit(number)))
 
@@ -70,4 +70,4 @@ def test_an_error_of_a_thread_ends_the_run() -> None:
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (8, 6), (16, 12), (64, 16)])
 def test_the_number_of_threads_follows_the_cores(cores: int, threads: int) -> None:
     """One on a laptop, a few on a large machine."""
-    assert finishers(cores) == threads
+    assert writer_threads(cores) == threads

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from star.cli import main
 from star.errors import RecipeError, UsageError
-from star.pipeline.extraction.execution import Where
+from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
 from star.pipeline.planning.graph import graph
 from star.pipeline.planning.joint_layout import check, for_other_source
@@ -33,13 +33,13 @@ WITH, WITHOUT = "S001C001P001R001A001_rgb.mp4", "S001C001P001R001A002_rgb.mp4"  
 def keypoints(found: Plan) -> dict[tuple[str, int], np.ndarray]:
     """The cached joints (T, people, N, 3) of every clip."""
     stage = found.stages["pose"]
-    return {clip: stage.shelf.read([place], "keypoints")[0] for clip, place in stage.places.items()}
+    return {clip: stage.stage_store.read([place], "keypoints")[0] for clip, place in stage.places.items()}
 
 
 def skeleton_of(found: Plan) -> dict:
     """The layout as the segments themselves tell it."""
-    shelf = found.stages["pose"].shelf
-    return shelf.segment(shelf.segments()[0]).provenance["skeleton"]
+    stage_store = found.stages["pose"].stage_store
+    return stage_store.segment(stage_store.segments()[0]).provenance["skeleton"]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def poses(ntu: Path) -> dict[str, Plan]:
     found = {}
     for source in ("annotations", "mmpose", "auto"):
         recipe = recipes.load(ntu, ("pose.layout=ntu", "pose.people=2", *RTMPOSE, f"pose.source={source}"))
-        extract(recipe, only=("pose",), where=Where(workers=1), quiet=True)
+        extract(recipe, only=("pose",), execution=ExecutionConfig(workers=1), quiet=True)
         found[source] = plan(recipe)
     return found
 
@@ -98,14 +98,14 @@ def test_annotated_joints_in_another_layout(small: Path) -> None:
     poses = []
     for layout in ("own", "h36m"):
         recipe = recipes.load(small, (f"pose.layout={layout}", "decode.views.train=3"))
-        extract(recipe, only=("heatmaps",), where=Where(workers=1), quiet=True)
+        extract(recipe, only=("heatmaps",), execution=ExecutionConfig(workers=1), quiet=True)
         poses.append(plan(recipe, only=("heatmaps",)))
     own, converted = map(keypoints, poses)
     assert own.keys() == converted.keys()
     for clip, joints in converted.items():
         np.testing.assert_allclose(joints, convert_joints(own[clip], PENN_ACTION, H36M), atol=1e-3)
-    shelf = poses[1].stages["heatmaps"].shelf
-    assert shelf.segment(shelf.segments()[0]).read("joint_heatmap").shape[1:] == (16, 17, 8, 8)
+    stage_store = poses[1].stages["heatmaps"].stage_store
+    assert stage_store.segment(stage_store.segments()[0]).read("joint_heatmap").shape[1:] == (16, 17, 8, 8)
     assert skeleton_of(poses[1])["joints"] == list(H36M.joints)
     assert limbs(poses[1]) == list(H36M.limbs)
 
@@ -113,7 +113,7 @@ def test_annotated_joints_in_another_layout(small: Path) -> None:
 def test_segments_name_the_layout_of_estimated_joints(ntu: Path, poses: dict[str, Plan]) -> None:
     """mmpose's own 17 are told as COCO's, converted ones as what they were converted to."""
     recipe = recipes.load(ntu, (*RTMPOSE, "pose.source=mmpose", "pose.people=2"))
-    extract(recipe, only=("pose",), where=Where(workers=1), quiet=True)
+    extract(recipe, only=("pose",), execution=ExecutionConfig(workers=1), quiet=True)
     own = plan(recipe)
     assert (skeleton_of(own)["name"], skeleton_of(own)["joints"]) == ("coco", list(COCO.joints))
     assert (skeleton_of(poses["mmpose"])["name"], skeleton_of(poses["mmpose"])["joints"]) == ("ntu", list(NTU.joints))
@@ -161,7 +161,7 @@ def test_a_fully_annotated_data_set_needs_no_estimator(ntu: Path, tmp_path: Path
         shutil.copy(ntu.parent / name, tmp_path / name)
     words = ("pose.source=auto", "pose.layout=ntu", "pose.detector=frame", "pose.model=no-such")
     recipe = recipes.load(tmp_path / "star.yaml", words)
-    _, outcome = extract(recipe, only=("pose",), where=Where(workers=1), quiet=True)
+    _, outcome = extract(recipe, only=("pose",), execution=ExecutionConfig(workers=1), quiet=True)
     assert (outcome.rows["pose"], outcome.failures) == (3, [])
 
 
@@ -192,7 +192,7 @@ def test_an_estimator_of_something_else_is_refused_at_once(ntu: Path) -> None:
     model = "pose.model=td-hm_hrnetv2-w18_8xb64-210e_onehand10k-256x256"
     recipe = recipes.load(ntu, ("pose.source=mmpose", *RTMPOSE, model, "pose.layout=ntu", "cache.root=other"))
     with pytest.raises(RecipeError) as caught:
-        extract(recipe, only=("pose",), where=Where(workers=1), quiet=True)
+        extract(recipe, only=("pose",), execution=ExecutionConfig(workers=1), quiet=True)
     assert str(caught.value) == (
         "pose.layout: ntu: joints of onehand10k have no left_shoulder; set it to own, or choose another pose.model"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from star.errors import StorageError, UsageError
-from star.pipeline.commands import cache as shelves
+from star.pipeline.commands import cache as stage_stores
 from star.pipeline.planning.cost import check_space, clip_bytes
 from star.pipeline.planning.gpu_estimate import BACKBONE_FLOPS
 from star.pipeline.planning.plan import clips_of, plan, remember, select
@@ -24,7 +24,7 @@ def test_bytes_are_foretold_from_shapes(extracted: Path) -> None:
     found = plan(recipes.load(extracted))
     for name, stage in found.stages.items():
         if name in ("backbone", "heatmaps", "tokens"):
-            assert stage.shelf.bytes() == pytest.approx(24 * clip_bytes(found, name), rel=0.1)
+            assert stage.stage_store.bytes() == pytest.approx(24 * clip_bytes(found, name), rel=0.1)
 
 
 def test_a_disk_that_is_too_small_is_refused_before_the_start(extracted: Path, tmp_path: Path) -> None:
@@ -80,16 +80,16 @@ def test_units_keep_the_views_of_a_video_together(extracted: Path) -> None:
     planned = plan(recipes.load(extracted, ("decode.views.train=3", "decode.seed=1")))
     work = units(planned)
     views = [(video.id, view) for unit in work for video, view in unit.clips]
-    assert views == [(clip.video.id, clip.view) for clip in clips_of(planned.recipe, planned.catalogue)]
+    assert views == [(clip.video.id, clip.view) for clip in clips_of(planned.recipe, planned.manifest)]
     assert all(unit.stages == STAGES for unit in work)
 
 
 def test_a_selection_leaves_out_what_is_not_cached_and_says_so(small: Path) -> None:
     """Training on a cache with a hole goes on without those videos, by name and reason."""
     stage = plan(recipes.load(small)).stages["tokens"]
-    gone = stage.shelf.segments()[0]
-    lost = {row.video_id for row in stage.shelf.segment(gone).rows}
-    stage.shelf.file(gone).unlink()
+    gone = stage.stage_store.segments()[0]
+    lost = {row.video_id for row in stage.stage_store.segment(gone).rows}
+    stage.stage_store.file(gone).unlink()
     planned = plan(recipes.load(small))
     left_out = []
     for split in ("train", "test"):
@@ -129,11 +129,11 @@ def test_status_tells_of_videos_that_left_the_data_set(small: Path, drawn: Path,
 def test_a_broken_segment_is_told_and_its_clips_are_missing(small: Path) -> None:
     """Never an exception, and never silence: what cannot be read is named, with the remedy."""
     planned = plan(recipes.load(small))
-    shelf = planned.stages["heatmaps"].shelf
-    name = shelf.segments()[0]
-    rows = len(shelf.segment(name).rows)
-    (shelf.path / "index").unlink()
-    shelf.file(name).write_bytes(b"no HDF5")
+    stage_store = planned.stages["heatmaps"].stage_store
+    name = stage_store.segments()[0]
+    rows = len(stage_store.segment(name).rows)
+    (stage_store.path / "index").unlink()
+    stage_store.file(name).write_bytes(b"no HDF5")
     state = status(plan(recipes.load(small)))
     assert [stage["missing"] for stage in state["stages"]] == [0, 0, 0, rows, 0]
     assert name in state["warnings"][0]
@@ -144,19 +144,19 @@ def test_ls_and_gc_find_what_no_recipe_uses(small: Path) -> None:
     """gc deletes nothing without being told to, and then only what none of the recipes uses."""
     recipe = recipes.load(small)
     other = recipes.load(small, ("heatmaps.sigma=2",))
-    assert {row["stage"]: row["rows"] for row in shelves.ls(recipe.cache.root)} == dict.fromkeys(STAGES, 24)
-    assert [row["stage"] for row in shelves.gc([other])] == ["heatmaps", "tokens"]
-    assert len(shelves.ls(recipe.cache.root)) == 5
-    assert shelves.gc([other, recipe]) == []
-    shelves.gc([other], remove=True)
-    assert {row["stage"] for row in shelves.ls(recipe.cache.root)} == {"decode", "pose", "backbone"}
+    assert {row["stage"]: row["rows"] for row in stage_stores.ls(recipe.cache.root)} == dict.fromkeys(STAGES, 24)
+    assert [row["stage"] for row in stage_stores.gc([other])] == ["heatmaps", "tokens"]
+    assert len(stage_stores.ls(recipe.cache.root)) == 5
+    assert stage_stores.gc([other, recipe]) == []
+    stage_stores.gc([other], remove=True)
+    assert {row["stage"] for row in stage_stores.ls(recipe.cache.root)} == {"decode", "pose", "backbone"}
 
 
 def test_gc_of_two_caches_is_refused(small: Path, tmp_path: Path) -> None:
     """What one recipe does not use in another's cache is none of its business."""
     other = recipes.load(small, (f"cache.root={tmp_path / 'other'}",))
     with pytest.raises(UsageError, match=r"^cache gc: the recipes name 2 caches; give recipes of one cache$"):
-        shelves.gc([recipes.load(small), other])
+        stage_stores.gc([recipes.load(small), other])
 
 
 def test_diff_of_two_recipes(small: Path, tmp_path: Path) -> None:
@@ -164,8 +164,11 @@ def test_diff_of_two_recipes(small: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     shutil.copy(small, other)
     other.write_text(other.read_text().replace("epochs: 1", "epochs: 2") + "heatmaps: {sigma: 2}\n")
-    assert shelves.diff_lines(shelves.diff(small, other)) == ["heatmaps: sigma 1.0 → 2.0", "tokens: heatmaps changed"]
-    assert shelves.diff_lines(shelves.diff(small, small)) == ["no difference: both mean the same features"]
+    assert stage_stores.diff_lines(stage_stores.diff(small, other)) == [
+        "heatmaps: sigma 1.0 → 2.0",
+        "tokens: heatmaps changed",
+    ]
+    assert stage_stores.diff_lines(stage_stores.diff(small, small)) == ["no difference: both mean the same features"]
 
 
 def test_bare_heat_maps_need_no_backbone(extracted: Path) -> None:

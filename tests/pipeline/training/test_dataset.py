@@ -14,7 +14,7 @@ from star.errors import CorruptSegment, DatasetError, MissingFeatures
 from star.pipeline.planning.inputs import arrays_for
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.training import preload as memory
-from star.pipeline.training.dataloader import Stream
+from star.pipeline.training.dataloader import FeatureLoader
 from star.pipeline.training.dataset import Features, part_of, views_of_epoch
 
 ARRAYS = ("global_grid", "joint_map")
@@ -71,7 +71,7 @@ def test_stream_reads_in_worker_processes(toy, toys, context):
     """Workers give the same batches in the same order, under fork and spawn, again in the next epoch."""
     features = Features(toys[0], ARRAYS)
     features.__getitems__([0])  # a map that the parent opened must not disturb its children
-    stream = Stream(features, workers=2 if context == "fork" else 1, context=context)
+    stream = FeatureLoader(features, workers=2 if context == "fork" else 1, context=context)
     for batches in (BATCHES, BATCHES[::-1]):
         assert all(same(toy, toys[0], got, clips) for got, clips in zip(stream(batches), batches, strict=True))
 
@@ -79,7 +79,7 @@ def test_stream_reads_in_worker_processes(toy, toys, context):
 @pytest.mark.parametrize("preload", ["none", "memory"])
 def test_stream_reads_ahead_in_order(toy, toys, preload):
     """Without workers a thread reads ahead, and a stream left early can be used again."""
-    stream = Stream(Features(toys[0], ARRAYS, preload=preload))
+    stream = FeatureLoader(Features(toys[0], ARRAYS, preload=preload))
     unfinished = stream(BATCHES)
     assert same(toy, toys[0], next(unfinished), BATCHES[0])
     unfinished.close()
@@ -152,7 +152,7 @@ def test_empty_selection_is_refused(toys):
 def test_unlabelled_video_is_refused(toy, toys):
     """Training needs labels."""
     videos = [toy.Video("a/b.mp4", -1, "train", toys[0].videos[0].media), *toys[0].videos[1:]]
-    selection = toy.Selection(videos, toys[0].views, toys[0].places, toys[0].shelves, [], toy.CLASSES)
+    selection = toy.Selection(videos, toys[0].views, toys[0].places, toys[0].stage_stores, [], toy.CLASSES)
     with pytest.raises(DatasetError) as error:
         Features(selection, ARRAYS)
     assert str(error.value) == "a/b.mp4: has no label; give it one, or leave it out of the split"
@@ -161,7 +161,7 @@ def test_unlabelled_video_is_refused(toy, toys):
 def test_missing_array_is_named(toys):
     """A shelf without the array that the network takes."""
     selection = toys[0]
-    wrong = selection.shelves | {"tokens": selection.shelves["heatmaps"]}
+    wrong = selection.stage_stores | {"tokens": selection.stage_stores["heatmaps"]}
     places = selection.places | {"tokens": selection.places["heatmaps"]}
     made = type(selection)(selection.videos, selection.views, places, wrong, [], selection.classes)
     first = sorted(wrong["heatmaps"].segments())[0]
@@ -173,11 +173,13 @@ def test_missing_array_is_named(toys):
 def test_segment_of_another_shape_is_refused(toy, tmp_path):
     """All segments of a shelf hold clips of one shape; one that does not is named."""
     selection = toy.build(tmp_path)[0]
-    shelf = selection.shelves["tokens"]
-    shelf.write([Row("odd", "0" * 32, 0)], {"joint_map": np.zeros((1, 4, 3, 9), np.float16)}, {}, {})
-    odd = shelf.index().find(Row("odd", "0" * 32, 0))
+    stage_store = selection.stage_stores["tokens"]
+    stage_store.write([Row("odd", "0" * 32, 0)], {"joint_map": np.zeros((1, 4, 3, 9), np.float16)}, {}, {})
+    odd = stage_store.index().find(Row("odd", "0" * 32, 0))
     places = [*selection.places["tokens"][:2], odd]
-    made = type(selection)(selection.videos[:3], [0] * 3, {"tokens": places}, selection.shelves, [], selection.classes)
+    made = type(selection)(
+        selection.videos[:3], [0] * 3, {"tokens": places}, selection.stage_stores, [], selection.classes
+    )
     features = Features(made, ("joint_map",))
     sizes = ["float16 (4, 3, 9)", "float16 (4, 3, 64)"]
     found, wanted = sizes if odd.segment != features.rows["joint_map"].segments[0] else sizes[::-1]
@@ -185,7 +187,8 @@ def test_segment_of_another_shape_is_refused(toy, tmp_path):
     with pytest.raises(CorruptSegment) as error:
         features.__getitems__([2, 0])
     assert str(error.value) == (
-        f"{shelf.file(bad)}: joint_map is {found}, elsewhere {wanted}; `star verify RECIPE --repair` moves it aside"
+        f"{stage_store.file(bad)}: joint_map is {found}, elsewhere {wanted}; "
+        "`star verify RECIPE --repair` moves it aside"
     )
 
 
@@ -199,13 +202,13 @@ from star.pipeline.datasets.base import Video
 from star.pipeline.training.dataset import Features
 from star.pipeline.planning.selection import Selection
 
-shelf, part = Store(sys.argv[1]).shelf("backbone", "b" * 32), 16
+stage_store, part = Store(sys.argv[1]).stage_store("backbone", "b" * 32), 16
 array = np.ones((part, 8, 256, 16, 16), np.float16)  # 1 MiB a clip
 videos = [Video(f"{number}.mp4", 0, "train", Path("gone.mp4")) for number in range(192)]
 for start in range(0, len(videos), part):
-    shelf.write([Row(video.id, "", 0) for video in videos[start : start + part]], {"local_map": array}, {}, {})
-places = shelf.index().find_many([video.id for video in videos], [0] * 192, [""] * 192)
-selection = Selection(videos, [0] * 192, {"backbone": places}, {"backbone": shelf}, [], ("a",), None)
+    stage_store.write([Row(video.id, "", 0) for video in videos[start : start + part]], {"local_map": array}, {}, {})
+places = stage_store.index().find_many([video.id for video in videos], [0] * 192, [""] * 192)
+selection = Selection(videos, [0] * 192, {"backbone": places}, {"backbone": stage_store}, [], ("a",), None)
 del array
 status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
 limit = (int(status["VmData"].split()[0]) << 10) + (64 << 20)

@@ -6,9 +6,9 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from star.pipeline.recipe import schema as recipes
-from star.pipeline.training.distributed import Ranks
+from star.pipeline.training.distributed import ProcessGroup
 from star.pipeline.training.losses import class_weights, targets
-from star.pipeline.training.optim import Average, decayed, make_optimizer, rate
+from star.pipeline.training.optim import WeightAverage, decayed, make_optimizer, rate
 from star.pipeline.training.sampler import portions, steps_of
 from star.stages.transformer import STARTransformer
 
@@ -78,7 +78,7 @@ def test_optimizer_has_the_recipes_numbers(kind):
 def test_average_is_the_recursion():
     """EMA: average = d · average + (1 - d) · weights, with d held low in the first steps."""
     model = network()
-    average = Average(model, 0.9)
+    average = WeightAverage(model, 0.9)
     expected = [p.detach().clone() for p in model.parameters()]
     for step in range(200):
         with torch.no_grad():
@@ -112,7 +112,7 @@ def test_class_weights_even_out_classes():
 def test_portions_share_out_every_clip_once(size, batch, accumulate):
     """Over all processes each clip counts once; a step's weights add up to 1; all processes step together."""
     order = np.random.default_rng(0).permutation(22)
-    by_rank = [list(portions(order, batch, accumulate, Ranks(rank, size))) for rank in range(size)]
+    by_rank = [list(portions(order, batch, accumulate, ProcessGroup(rank, size))) for rank in range(size)]
     assert len({tuple(p.steps for p in own) for own in by_rank}) == 1
     assert sum(p.steps for p in by_rank[0]) == steps_of(22, batch, accumulate)
     seen = [clip for own in by_rank for p in own if p.weight for clip in p.clips]

@@ -54,7 +54,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def cache_of(toys):
     """The cache's folder."""
-    return toys[0].shelves["tokens"].path.parents[1]
+    return toys[0].stage_stores["tokens"].path.parents[1]
 
 
 def start(toys, run, *words):

@@ -83,7 +83,7 @@ def test_heat_lies_over_the_crop_at_the_joints(clip: Path, tmp_path: Path) -> No
     """In the second row every joint is the hottest place around it, on what the network saw, in its colours."""
     star("inspect", clip, "frames/0001", "-o", tmp_path / "a.png")
     planned = plan(recipes.load(clip))
-    video = planned.catalogue.videos[0]
+    video = planned.manifest.videos[0]
     region = Viewer(planned, video, 0, module.cached(planned, video.id, 0)).region
     left, top = module.ORIGIN[0], module.ORIGIN[1] + 120 + module.GAP
     seen = read(tmp_path / "a.png")[top : top + module.CELL, left : left + module.CELL]

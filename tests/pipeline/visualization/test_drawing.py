@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from star.pipeline.visualization import drawing
-from star.pipeline.visualization.canvas import Sheet
+from star.pipeline.visualization.canvas import Canvas
 
 SKELETON = {"limbs": [(0, 1)], "flip_pairs": [(1, 2)]}
 PEOPLE = np.array([[[10, 20, 1], [30, 20, 1], [50, 40, 1], [5, 5, 0]]], np.float32)  # head, left, right, absent
@@ -99,7 +99,7 @@ def test_a_sheet_keeps_its_pixels(tmp_path) -> None:
     """What is pasted is in the PNG as it was, at its place, whatever is written beside it."""
     import cv2
 
-    sheet = Sheet(313, 207)
+    sheet = Canvas(313, 207)
     picture = np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)
     sheet.paste(picture, 101, 88)
     sheet.write("words with $ and _ and é", 3, 4)

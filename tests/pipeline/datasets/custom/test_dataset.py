@@ -35,25 +35,25 @@ def message(root, **settings):
 
 def test_a_list_gives_ids_labels_and_splits(tmp_path):
     """Classes are the labels found, sorted; videos come in the order of their ids."""
-    catalogue = load(listed(tmp_path, "b/x.mp4,wave,train", "a/x.mp4,bow,test"))
-    assert catalogue.name == tmp_path.name
-    assert catalogue.classes == ("bow", "wave")
-    assert [(video.id, video.label, video.split) for video in catalogue.videos] == [
+    manifest = load(listed(tmp_path, "b/x.mp4,wave,train", "a/x.mp4,bow,test"))
+    assert manifest.name == tmp_path.name
+    assert manifest.classes == ("bow", "wave")
+    assert [(video.id, video.label, video.split) for video in manifest.videos] == [
         ("a/x.mp4", 0, "test"),
         ("b/x.mp4", 1, "train"),
     ]
-    assert catalogue.videos[0].media == tmp_path / "a/x.mp4"
-    assert catalogue.videos[0].annotation is None
-    assert catalogue.skeleton is None
+    assert manifest.videos[0].media == tmp_path / "a/x.mp4"
+    assert manifest.videos[0].annotation is None
+    assert manifest.skeleton is None
 
 
 def test_the_real_samples_as_a_user_would_list_them(shared, tmp_path):
     """Six real files in a CSV, the broken one included: the catalogue lists them all, extraction judges them."""
     names = sorted(path.name for path in (shared / "data/videos").iterdir())
     (tmp_path / "clips").symlink_to(shared / "data/videos")
-    catalogue = load(listed(tmp_path, *(f"clips/{name},{'ab'[k % 2]}," for k, name in enumerate(names))))
-    assert [video.id for video in catalogue.videos] == [f"clips/{name}" for name in names]
-    assert all(video.media.is_file() for video in catalogue.videos)
+    manifest = load(listed(tmp_path, *(f"clips/{name},{'ab'[k % 2]}," for k, name in enumerate(names))))
+    assert [video.id for video in manifest.videos] == [f"clips/{name}" for name in names]
+    assert all(video.media.is_file() for video in manifest.videos)
 
 
 def test_a_listed_video_need_not_exist(tmp_path):
@@ -64,9 +64,9 @@ def test_a_listed_video_need_not_exist(tmp_path):
 
 def test_the_classes_setting_fixes_order_and_members(tmp_path):
     """Labels count in the order that the recipe gives, also those without a video."""
-    catalogue = load(listed(tmp_path, "a.mp4,wave,", "b.mp4,bow,"), classes=("wave", "squat", "bow"))
-    assert catalogue.classes == ("wave", "squat", "bow")
-    assert [video.label for video in catalogue.videos] == [0, 2]
+    manifest = load(listed(tmp_path, "a.mp4,wave,", "b.mp4,bow,"), classes=("wave", "squat", "bow"))
+    assert manifest.classes == ("wave", "squat", "bow")
+    assert [video.label for video in manifest.videos] == [0, 2]
 
 
 def test_a_label_that_is_not_in_the_list_is_refused(tmp_path):
@@ -83,9 +83,9 @@ def test_folders_name_the_classes(tmp_path):
     """Films and folders of frames in any depth; equal names in different folders stay apart; the rest is ignored."""
     touch(tmp_path, "wave/a.mp4", "wave/day 2/a.mp4", "bow/a.AVI", "bow/frames/000001.jpg", "bow/frames/000002.jpg")
     touch(tmp_path, "bow/notes.txt", "bow/._a.mp4", ".cache/x.mp4", "readme.txt", "bow/empty/.keep")
-    catalogue = load(tmp_path)
-    assert catalogue.classes == ("bow", "wave")
-    assert [(video.id, video.label) for video in catalogue.videos] == [
+    manifest = load(tmp_path)
+    assert manifest.classes == ("bow", "wave")
+    assert [(video.id, video.label) for video in manifest.videos] == [
         ("bow/a.AVI", 0), ("bow/frames", 0), ("wave/a.mp4", 1), ("wave/day 2/a.mp4", 1),
     ]  # fmt: skip
 
@@ -93,9 +93,9 @@ def test_folders_name_the_classes(tmp_path):
 def test_folders_train_and_test_give_the_split(tmp_path):
     """ROOT/train/CLASS and ROOT/test/CLASS; the same name in both is two videos."""
     touch(tmp_path, "train/wave/a.mp4", "train/bow/b.mp4", "test/wave/a.mp4")
-    catalogue = load(tmp_path)
-    assert catalogue.classes == ("bow", "wave")
-    assert [(video.id, video.label, video.split) for video in catalogue.videos] == [
+    manifest = load(tmp_path)
+    assert manifest.classes == ("bow", "wave")
+    assert [(video.id, video.label, video.split) for video in manifest.videos] == [
         ("test/wave/a.mp4", 1, "test"), ("train/bow/b.mp4", 0, "train"), ("train/wave/a.mp4", 1, "train"),
     ]  # fmt: skip
 
@@ -122,8 +122,8 @@ def test_without_a_split_the_id_decides_for_good(tmp_path):
 
 def test_a_given_split_stands_beside_open_ones(tmp_path):
     """Only the rows that leave it open are decided by the hash."""
-    catalogue = load(listed(tmp_path, "a.mp4,wave,test", "b.mp4,wave,"), test_share=0.0)
-    assert [video.split for video in catalogue.videos] == ["test", "train"]
+    manifest = load(listed(tmp_path, "a.mp4,wave,test", "b.mp4,wave,"), test_share=0.0)
+    assert [video.split for video in manifest.videos] == ["test", "train"]
 
 
 def test_roots_that_hold_no_list_or_two_are_refused(tmp_path):

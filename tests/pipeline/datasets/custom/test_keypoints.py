@@ -166,10 +166,10 @@ def test_the_list_and_the_folders_name_joints(written, tmp_path):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     np.savez(root / "wave/a.npz", skeleton="penn_action")
-    catalogue = datasets.load(DatasetSettings(kind="videos", root=root))
-    found = {video.id: video.annotation for video in catalogue.videos}
+    manifest = datasets.load(DatasetSettings(kind="videos", root=root))
+    found = {video.id: video.annotation for video in manifest.videos}
     assert found == {"wave/a.mp4": root / "wave/a.npz", "wave/b.mp4": None, "bow/c": root / "bow/c.npz"}
-    assert catalogue.skeleton == PENN_ACTION  # of the first file that can be read
+    assert manifest.skeleton == PENN_ACTION  # of the first file that can be read
 
 
 def test_joints_that_cannot_be_read_at_all_name_the_row(tmp_path):

@@ -101,9 +101,9 @@ def names(shared, tmp_path_factory):
 def test_every_protocol_counts_as_published(names, shared, version, split, train, test):
     """docs/method.md's counts, from 114,480 file names and the official list, through the walk over the folders."""
     file = {60: "NTU_RGBD_samples_with_missing_skeletons.txt", 120: "NTU_RGBD120_samples_with_missing_skeletons.txt"}
-    catalogue = load(names, split, version, missing=shared / "data/ntu" / file[version])
-    assert Counter(video.split for video in catalogue.videos) == {"train": train, "test": test}
-    assert len(catalogue.videos) + len(catalogue.left_out) == 114480
+    manifest = load(names, split, version, missing=shared / "data/ntu" / file[version])
+    assert Counter(video.split for video in manifest.videos) == {"train": train, "test": test}
+    assert len(manifest.videos) + len(manifest.left_out) == 114480
 
 
 def test_training_subjects_are_as_many_as_published():
@@ -132,13 +132,13 @@ def test_each_protocol_reads_its_own_part_of_the_name(sample, version, split, si
 
 def test_the_real_clip_is_found_and_described(shared):
     """The name alone gives label, split and groups; files that are no samples do not disturb."""
-    catalogue = load(shared / "data/videos", version=60, split="xsub")
-    assert len(catalogue.videos) == 1
-    video = catalogue.videos[0]
-    assert (video.id, catalogue.classes[video.label]) == ("S001C001P001R001A001_rgb.avi", "drink water")
+    manifest = load(shared / "data/videos", version=60, split="xsub")
+    assert len(manifest.videos) == 1
+    video = manifest.videos[0]
+    assert (video.id, manifest.classes[video.label]) == ("S001C001P001R001A001_rgb.avi", "drink water")
     assert (video.split, video.annotation) == ("train", None)
     assert video.groups == (("subject", "P001"), ("camera", "C001"), ("setup", "S001"))
-    assert (len(catalogue.classes), len(catalogue.skeleton.joints)) == (60, 25)
+    assert (len(manifest.classes), len(manifest.skeleton.joints)) == (60, 25)
 
 
 def test_any_folders_and_both_file_types_with_skeletons_beside_them(tmp_path):
@@ -181,9 +181,9 @@ def test_what_cannot_be_used_is_left_out_with_a_reason(tmp_path):
     touch(tmp_path, "S001C002P005R002A008_rgb.avi", "S018C001P008R001A061_rgb.avi", "S001C001P001R001A001_rgb.avi")
     touch(tmp_path, "copy/S001C001P001R001A001_rgb.avi")
     (tmp_path / "missing.txt").write_text("302 samples are missing\n\nS001C002P005R002A008\r\n")
-    catalogue = load(tmp_path, missing=tmp_path / "missing.txt")
-    assert [video.id for video in catalogue.videos] == ["S001C001P001R001A001_rgb.avi"]
-    assert catalogue.left_out == [
+    manifest = load(tmp_path, missing=tmp_path / "missing.txt")
+    assert [video.id for video in manifest.videos] == ["S001C001P001R001A001_rgb.avi"]
+    assert manifest.left_out == [
         ("S001C002P005R002A008_rgb.avi", "on the list of missing skeletons"),
         ("S018C001P008R001A061_rgb.avi", "action 61 is not one of NTU RGB+D 60's 60"),
         ("copy/S001C001P001R001A001_rgb.avi", "the same sample as S001C001P001R001A001_rgb.avi"),

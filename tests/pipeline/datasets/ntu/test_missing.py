@@ -42,10 +42,10 @@ def home(server: tuple[str, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch) 
 
 def load(root: Path, **settings) -> list[str]:
     """What is left of the two clips."""
-    catalogue = datasets.load(DatasetSettings(kind="ntu", root=root, split="xsub", **settings))
-    left = {reason for _, reason in catalogue.left_out}
+    manifest = datasets.load(DatasetSettings(kind="ntu", root=root, split="xsub", **settings))
+    left = {reason for _, reason in manifest.left_out}
     assert left <= {"on the list of missing skeletons"}
-    return [video.id for video in catalogue.videos]
+    return [video.id for video in manifest.videos]
 
 
 ALL = ["S001C001P001R001A001_rgb.avi", "S001C002P001R002A003_rgb.avi"]

@@ -26,7 +26,7 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def catalogue(root):
+def manifest(root):
     return load(root)
 
 
@@ -44,17 +44,17 @@ def joints(root, name):
     return datasets.read_annotation("drawn", root / f"joints/{name}.npy").keypoints
 
 
-def test_every_action_has_its_clips_in_both_splits(catalogue):
+def test_every_action_has_its_clips_in_both_splits(manifest):
     """Eight actions in a fixed order; clip 1 of each is for testing; every clip has joints and a figure."""
-    assert catalogue.classes == tuple(ACTIONS)
+    assert manifest.classes == tuple(ACTIONS)
     assert len(ACTIONS) == 8
-    assert Counter((video.label, video.split) for video in catalogue.videos) == {
+    assert Counter((video.label, video.split) for video in manifest.videos) == {
         (label, split): 1 for label in range(8) for split in ("train", "test")
     }
-    assert all(video.media.is_file() and video.annotation.is_file() for video in catalogue.videos)
-    assert catalogue.videos[0].id == "videos/bow_000.mp4"
-    assert catalogue.videos[0].groups == (("figure", "train-0"),)
-    assert catalogue.skeleton.name == "penn_action"
+    assert all(video.media.is_file() and video.annotation.is_file() for video in manifest.videos)
+    assert manifest.videos[0].id == "videos/bow_000.mp4"
+    assert manifest.videos[0].groups == (("figure", "train-0"),)
+    assert manifest.skeleton.name == "penn_action"
 
 
 def test_a_third_of_the_clips_are_for_testing_and_share_no_figure(tmp_path, monkeypatch):
@@ -67,9 +67,9 @@ def test_a_third_of_the_clips_are_for_testing_and_share_no_figure(tmp_path, monk
     assert not figures["train"] & figures["test"]
 
 
-def test_files_are_real_h264_with_b_frames(catalogue):
+def test_files_are_real_h264_with_b_frames(manifest):
     """25 frames per second, 4:2:0, some frames that refer to later ones, exactly as many as there are joints."""
-    for video in catalogue.videos[:3]:
+    for video in manifest.videos[:3]:
         with av.open(str(video.media)) as container:
             stream = container.streams.video[0]
             assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
@@ -79,10 +79,10 @@ def test_files_are_real_h264_with_b_frames(catalogue):
         assert len(kinds) == len(datasets.read_annotation("drawn", video.annotation).keypoints)
 
 
-def test_joints_lie_in_the_frame_or_have_no_score(catalogue):
+def test_joints_lie_in_the_frame_or_have_no_score(manifest):
     """(F, 1, 13, 3) float32; outside the frame all three numbers are 0; most joints are inside."""
     seen = []
-    for video in catalogue.videos:
+    for video in manifest.videos:
         keypoints = datasets.read_annotation("drawn", video.annotation).keypoints
         assert keypoints.dtype == np.float32
         assert keypoints.shape[1:] == (1, 13, 3)
@@ -178,8 +178,8 @@ def test_processes_draw_what_one_process_draws(root, tmp_path):
 
 def test_it_is_also_a_data_set_of_plain_videos(root):
     """ROOT is what kind `videos` expects: a list and films."""
-    catalogue = datasets.load(DatasetSettings(kind="videos", root=root))
-    assert Counter(video.split for video in catalogue.videos) == {"train": 8, "test": 8}
+    manifest = datasets.load(DatasetSettings(kind="videos", root=root))
+    assert Counter(video.split for video in manifest.videos) == {"train": 8, "test": 8}
 
 
 def test_joints_that_are_none_are_an_annotation_error(tmp_path):

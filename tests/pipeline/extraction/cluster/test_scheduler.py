@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from star.pipeline.datasets.base import Video
-from star.pipeline.extraction.cluster.scheduler import AHEAD, DEATHS, Desk, Job
+from star.pipeline.extraction.cluster.scheduler import AHEAD, DEATHS, Job, UnitScheduler
 from star.pipeline.planning.manifest import Digests
 from star.pipeline.planning.plan import Clip
 from star.pipeline.planning.work_units import Unit, split
@@ -18,30 +18,30 @@ def unit(first: int, videos: int, views: int = 1) -> Unit:
     return Unit(("decode",), tuple(clips), {"pose": tuple(range(len(clips)))}, dict.fromkeys(names, Digests()))
 
 
-def desk(workers: str, *units: Unit) -> Desk:
+def scheduler(workers: str, *units: Unit) -> UnitScheduler:
     """A desk with a worker for every letter."""
-    made = Desk.of(units)
-    made.hands = {worker: [] for worker in workers}
+    made = UnitScheduler.of(units)
+    made.assigned = {worker: [] for worker in workers}
     return made
 
 
-def served(desk: Desk, kills: set[str]) -> tuple[set[str], set[str], int]:
+def served(scheduler: UnitScheduler, kills: set[str]) -> tuple[set[str], set[str], int]:
     """Work it off with workers that die of some videos: the videos done, those given up, and how many died."""
     done: set[str] = set()
     given_up: set[str] = set()
     deaths = number = 0
-    while desk.busy:
-        for worker in list(desk.hands):
-            while desk.next(worker):
+    while scheduler.busy:
+        for worker in list(scheduler.assigned):
+            while scheduler.next(worker):
                 pass
-        for worker, jobs in list(desk.hands.items()):
+        for worker, jobs in list(scheduler.assigned.items()):
             if any(kills & set(job.unit.videos) for job in jobs):
-                given_up |= {name for job in desk.lost(worker) for name in job.unit.videos}
+                given_up |= {name for job in scheduler.lost(worker) for name in job.unit.videos}
                 deaths, number = deaths + 1, number + 1
-                desk.hands[f"again {number}"] = []
+                scheduler.assigned[f"again {number}"] = []
             elif jobs:
                 done |= set(jobs[0].unit.videos)
-                desk.done(jobs[0])
+                scheduler.done(jobs[0])
     return done, given_up, deaths
 
 
@@ -58,11 +58,11 @@ def test_a_unit_is_cut_between_videos() -> None:
 
 def test_hands_are_filled_and_shared_evenly_near_the_end() -> None:
     """A worker holds a few units; when few are left, no worker holds what another could begin."""
-    many = desk("ab", *(unit(number, 1) for number in range(20)))
+    many = scheduler("ab", *(unit(number, 1) for number in range(20)))
     while many.next("a"):
         pass
-    assert len(many.hands["a"]) == AHEAD
-    few = desk("abc", *(unit(number, 1) for number in range(3)))
+    assert len(many.assigned["a"]) == AHEAD
+    few = scheduler("abc", *(unit(number, 1) for number in range(3)))
     assert few.next("a")
     assert few.next("a") is None
     assert few.next("b")
@@ -71,16 +71,16 @@ def test_hands_are_filled_and_shared_evenly_near_the_end() -> None:
 
 def test_the_last_units_are_halved_where_workers_would_idle() -> None:
     """One large unit and two workers: half each. Small ones are not worth it."""
-    large = desk("ab", unit(0, 64))
+    large = scheduler("ab", unit(0, 64))
     assert [len(large.next(worker).unit.clips) for worker in "ab"] == [32, 32]
-    small = desk("ab", unit(0, 20))
+    small = scheduler("ab", unit(0, 20))
     assert len(small.next("a").unit.clips) == 20
     assert small.next("b") is None
 
 
 def test_only_the_guilty_videos_are_given_up() -> None:
     """Two videos kill every worker that has them in hand; all others are computed, at the cost of few workers."""
-    done, given_up, deaths = served(desk("ab", *(unit(64 * number, 64) for number in range(8))), {"v70", "v300"})
+    done, given_up, deaths = served(scheduler("ab", *(unit(64 * number, 64) for number in range(8))), {"v70", "v300"})
     assert given_up == {"v70", "v300"}
     assert len(done) == 8 * 64 - 2
     assert deaths <= 2 * (DEATHS + 4)
@@ -88,7 +88,7 @@ def test_only_the_guilty_videos_are_given_up() -> None:
 
 def test_a_worker_that_dies_once_costs_nothing() -> None:
     """Its units are given out again, alone, and nobody is blamed."""
-    made = desk("ab", *(unit(number, 4) for number in range(0, 40, 4)))
+    made = scheduler("ab", *(unit(number, 4) for number in range(0, 40, 4)))
     while made.next("a"):
         pass
     assert made.lost("a") == []
@@ -103,20 +103,20 @@ def test_a_worker_that_dies_once_costs_nothing() -> None:
 
 def test_a_worker_with_work_is_emptied_before_it_gets_a_suspect() -> None:
     """No unit is blamed for a suspect's sake: the suspect waits until one worker's hands are empty."""
-    made = desk("ab", *(unit(number, 1) for number in range(30)))
+    made = scheduler("ab", *(unit(number, 1) for number in range(30)))
     for worker in "ab":
         while made.next(worker):
             pass
     made.lost("a")
     assert made.next("b") is None
-    for job in list(made.hands["b"]):
+    for job in list(made.assigned["b"]):
         made.done(job)
     assert made.next("b").deaths == 1
 
 
 def test_work_of_a_worker_that_leaves_in_peace_comes_next() -> None:
     """In its old order, without blame."""
-    made = desk("ab", *(unit(number, 1) for number in range(30)))
+    made = scheduler("ab", *(unit(number, 1) for number in range(30)))
     given = [made.next("a") for _ in range(3)]
     assert made.leave("a") == given
     assert [made.next("b") for _ in range(3)] == given

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
-from star.pipeline.extraction.cluster.worker import Feed
+from star.pipeline.extraction.cluster.worker import PrefetchQueue
 
 
 class Bench:
@@ -14,7 +14,7 @@ class Bench:
         self.started: list[str] = []
         self.gone: list[str] = []
         self.futures: dict[str, Future[str]] = {}
-        self.feed = Feed[str, str](self.start, self.gone.append, depth)
+        self.feed = PrefetchQueue[str, str](self.start, self.gone.append, depth)
 
     def start(self, job: str) -> tuple[str, Future[str]]:
         self.started.append(job)
