@@ -1,0 +1,148 @@
+"""star from Python: what `import star` offers, each the function behind the command of its name.
+
+Importing this costs torch only where torch is needed. docs/api.md shows every one of them at work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .cache.view import open_cache
+from .errors import StarError, UsageError
+from .pipeline.planning.plan import Plan, plan
+from .pipeline.recipe import schema
+from .pipeline.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from .pipeline.extraction.runner import ExtractionResult
+    from .pipeline.training.feature_dataset import FeatureDataset
+    from .stages.transformer import STARTransformer
+
+__all__ = [
+    "FeatureDataset", "Recipe", "STARTransformer", "StarError", "TrainedRun", "extract", "load_recipe", "load_run",
+    "open_cache", "plan", "predict", "test", "train",
+]  # fmt: skip
+
+
+def load_recipe(path: str | Path, **settings: Any) -> Recipe:
+    """Read a recipe (YAML). settings: laid over it, as `--set` does: `load_recipe(p, **{"heatmaps.sigma": 2})`.
+
+    Raises RecipeError with the setting that is wrong and what it may be.
+    """
+    overrides = (f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items())
+    return schema.load(Path(path), tuple(overrides))
+
+
+def extract(
+    recipe: Recipe,
+    *,
+    only: Sequence[str] = (),
+    device: str = "auto",
+    workers: int = 0,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
+    quiet: bool = True,
+) -> tuple[Plan, ExtractionResult]:
+    """Compute what the recipe asks for and the cache lacks: stage one, `star extract`.
+
+    only: some of the stages. device: torch's name, or several with commas. workers: processes that decode, 0 for one
+    less than there are cores. scheduler: address of a Dask scheduler. Returns the plan that was carried out, and
+    rows, bytes, seconds and failed videos. Called from a script, it belongs under `if __name__ == "__main__":`, since
+    videos are decoded in processes of their own. Raises StarError.
+    """
+    from .pipeline.extraction.execution import ExecutionConfig
+    from .pipeline.extraction.runner import extract as run
+
+    execution = ExecutionConfig(device, workers, scheduler)
+    return run(recipe, only=only, execution=execution, retry_failed=retry_failed, quiet=quiet)
+
+
+def train(
+    recipe: Recipe, run: str | Path, *, device: str = "auto", resume: bool = False, quiet: bool = True
+) -> dict[str, Any]:
+    """Train on the cached features into the folder `run`: stage two, `star train`.
+
+    Returns what `star train --json` prints: the best epoch with its accuracies, steps, seconds. Raises StarError.
+    """
+    from .pipeline.planning.selections import selections
+    from .pipeline.training.trainer import train as fit
+
+    training, testing = selections(recipe, ("train", "test"), quiet)
+    return fit(recipe, training, testing, Path(run), device=device, resume=resume, progress=not quiet)
+
+
+def test(recipe: Recipe, run: str | Path, *, device: str = "auto", quiet: bool = True) -> dict[str, Any]:
+    """Judge a trained run on the test videos, as `star test`; returns what stands in RUN/test/metrics.json."""
+    from .pipeline.evaluation.evaluator import evaluate
+    from .pipeline.planning.selections import selections
+
+    (testing,) = selections(recipe, ("test",), quiet)
+    return evaluate(recipe, testing, Path(run), device=device, progress=not quiet)
+
+
+def predict(
+    videos: Sequence[str | Path], run: str | Path, *, device: str = "auto", quiet: bool = True, **settings: Any
+) -> list[dict[str, Any]]:
+    """The five likeliest classes of each video, as `star predict`; nothing is cached.
+
+    Returns {"video", "top": [{"class", "probability"}, …]} for each, or {"video", "error"}. settings: laid over the
+    run's recipe, as `load_recipe` takes them. Raises StarError.
+    """
+    from .pipeline.evaluation.predictor import predict as run_network
+    from .pipeline.extraction.execution import ExecutionConfig
+
+    overrides = tuple(f"{name}={value}" for name, value in settings.items())
+    paths = [Path(video) for video in videos]
+    return run_network(paths, Path(run), overrides=overrides, execution=ExecutionConfig(device), quiet=quiet)
+
+
+class TrainedRun:
+    """A folder that `star train` filled: its recipe, its classes, its network.
+
+    Raises UsageError for a folder that is no run.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "recipe.yaml").is_file():
+            raise UsageError(f"{path}: holds no recipe.yaml; give the folder of a run of `star train`")
+        self.recipe = schema.load(self.path / "recipe.yaml")
+
+    def network(self, checkpoint: str | None = None, device: str = "cpu") -> STARTransformer:
+        """The network with the weights of "best" or "last" (by default what the recipe's test.checkpoint names)."""
+        return self._load(checkpoint, device)[0]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the network's outputs."""
+        return tuple(self._load(None, "cpu")[1]["classes"])
+
+    def predict(self, *videos: str | Path, device: str = "auto", **settings: Any) -> list[dict[str, Any]]:
+        """See `predict`."""
+        return predict(videos, self.path, device=device, **settings)
+
+    def _load(self, checkpoint: str | None, device: str) -> tuple[STARTransformer, dict[str, Any]]:
+        from .pipeline.training.model_factory import load
+
+        return load(self.path, checkpoint or self.recipe.test.checkpoint, device)
+
+
+def load_run(path: str | Path) -> TrainedRun:
+    """The run in a folder; see `TrainedRun`."""
+    return TrainedRun(path)
+
+
+def __getattr__(name: str) -> Any:
+    """The classes that need torch, when they are first asked for (PEP 562)."""
+    if name == "FeatureDataset":
+        from .pipeline.training.feature_dataset import FeatureDataset
+
+        return FeatureDataset
+    if name == "STARTransformer":
+        from .stages.transformer import STARTransformer
+
+        return STARTransformer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
