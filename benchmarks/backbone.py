@@ -1,5 +1,7 @@
 """Claim: star's backbone takes less than half the time of a plain float32 script, both features included.
 
+Where the processor has no units for bfloat16 it computes in float32, and is no slower than the script.
+
 Plain is what torchvision's documentation shows: `create_feature_extractor` on mc3_18, default memory layout, float32,
 the two layers moved to the CPU as float16. star's is `BackboneNetwork` as `star extract` calls it: bfloat16,
 channels_last_3d, uint8 frames in, float16 arrays out. Same clips, same batch, random weights, A B A B, medians.
@@ -20,6 +22,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.video import mc3_18
 
 from star.stages.backbone.network import PIXEL_DEVIATION, PIXEL_MEAN, BackboneNetwork, BackboneStage
+from star.stages.precision import compute_precision
 
 
 def plain(device: str) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
@@ -54,10 +57,11 @@ def main() -> None:
     for name, taken in seconds.items():
         rate, each = asked.batch / taken, taken / asked.batch * 1000
         print(f"{name:14s} {rate:8.2f} clips/s {each:8.1f} ms a clip   {reference / taken:5.2f} x plain")
-    for precision, goal in (("float32", None), ("bfloat16", (">", 2))):
+    fast = compute_precision("bfloat16", asked.device) == "bfloat16"
+    for precision, goal in (("float32", None), ("bfloat16", (">", 2) if fast else (">=", 1))):
         mine = seconds[f"star {precision}"]
         claim(
-            f"the backbone alone, {precision}",
+            f"the backbone alone, precision: {precision} (computed in {compute_precision(precision, asked.device)})",
             asked.batch / mine,
             "clips/s",
             against="torchvision's mc3_18 as documented, float32",

@@ -59,23 +59,38 @@ BENCHES = {
     "worst_memory": Bench("growth", "--clips 200 2000", "--clips 8 16 --count 2"),
     "cluster_overhead": Bench("cluster", "--clips 24 --rounds 2", "--clips 2 --rounds 1 --size 32"),
 }
+# Most processors have no units for bfloat16: what computes is measured as the processor is, and as it would be without.
+KINDS = {
+    "AVX512_CORE": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "ATEN_CPU_CAPABILITY": "avx512"},
+    "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
+}
+ON_EVERY_KIND = ("backbone", "backbone_engines", "train_step")
+BENCHES |= {f"{name}@{kind}": BENCHES[name] for kind in KINDS for name in ON_EVERY_KIND}
 AREAS = {name: bench.area for name, bench in BENCHES.items()}
 INPUTS = {"penn": "extract_penn", "videos": "decode"}  # option -> the benchmark that takes the path
 
 
-def measure(script: Path, words: list[str], where: dict[str, str], *, path: Path | None = None) -> dict[str, Any]:
-    """Run one benchmark: its name, command, machine, seconds, claims, and "" or how it ended without finishing."""
+def measure(
+    script: Path, words: list[str], where: dict[str, str], *, path: Path | None = None, kind: str = ""
+) -> dict[str, Any]:
+    """Run one benchmark: its name, command, machine, seconds, claims, and "" or how it ended without finishing.
+
+    kind: one of KINDS, to which the processor is held.
+    """
+    limits = KINDS.get(kind, {})
+    name = f"{script.stem}@{kind}" if kind else script.stem
+    settings = [f"{key}={value}" for key, value in limits.items()]
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "claims"
         command = [sys.executable, str(script), *([str(path)] if path else []), *words]
-        environment = {**os.environ, claims.FILE: str(file)}
+        environment = {**os.environ, **limits, claims.FILE: str(file)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         found = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     return {
-        "benchmark": script.stem,
-        "command": " ".join([f"python benchmarks/{script.name}", *(["PATH"] if path else []), *words]),
-        "machine": where,
+        "benchmark": name,
+        "command": " ".join([*settings, f"python benchmarks/{script.name}", *(["PATH"] if path else []), *words]),
+        "machine": {**where, "processor": f"{where['processor']}; held to {kind}"} if kind else where,
         "seconds": round(time.perf_counter() - began, 1),
         "claims": [json.loads(line) for line in found],
         "ended": _ended(done.returncode, done.stderr),
@@ -112,7 +127,8 @@ def bench(names: list[str], asked: argparse.Namespace, folder: Path) -> str:
     for number, name in enumerate(names, 1):
         print(f"[{number}/{len(names)}] {name}", end="", file=sys.stderr, flush=True)
         words = (BENCHES[name].quick if asked.quick else BENCHES[name].full).split()
-        result = measure(HERE / f"{name}.py", words, where, path=paths.get(name))
+        script, _, kind = name.partition("@")
+        result = measure(HERE / f"{script}.py", words, where, path=paths.get(script), kind=kind)
         text = keep(folder, result, quick=asked.quick)
         count = len(result["claims"])
         print(f"  {result['seconds']:.0f} s, {count} claims  {result['ended']}", file=sys.stderr, flush=True)

@@ -61,7 +61,7 @@ class Steps:
     def __init__(self, selection: Selection, device: torch.device, batch: int, *, compiled: bool) -> None:
         recipe = recipes.parse(RECIPE, overrides=(f"train.batch={batch}", f"train.compile={str(compiled).lower()}"))
         features = Features(selection, tuple(SHAPES), preload="device", device=device)
-        sizes = arguments(recipe.model, features.shapes, len(selection.classes))
+        sizes = arguments(recipe, features.shapes, len(selection.classes))
         self.learner = TrainStep(recipe, sizes, selection.labels, 10_000, ProcessGroup(device=device))
         self.order, self.batch = forever(len(selection), batch), batch
         self.batches = FeatureLoader(features)(self.order)

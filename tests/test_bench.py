@@ -62,6 +62,18 @@ def test_what_fails_or_cannot_run_is_a_row_that_says_so(rows: dict[str, list[str
     assert rows["unmet.py"][5] == "skipped: ModuleNotFoundError: No module named 'a_package_that_nobody_has'"
 
 
+def test_a_kind_of_processor_has_rows_of_its_own(tmp_path: Path) -> None:
+    """The limits reach the benchmark, and stand in its command and with its machine."""
+    script = tmp_path / "limit.py"
+    script.write_text("import os\nfrom claims import claim\nclaim(os.environ['ONEDNN_MAX_CPU_ISA'], 1, 's')\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "benchmarks"))
+        result = bench.measure(script, [], {"processor": "a made one"}, kind="AVX2")
+    assert (result["benchmark"], result["machine"]) == ("limit@AVX2", {"processor": "a made one; held to AVX2"})
+    assert result["claims"][0]["what"] == "AVX2"
+    assert result["command"] == "ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python benchmarks/limit.py"
+
+
 def test_real_benchmarks_make_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two of the fastest; what others left behind stays, a second run takes the place of the first."""
     options = ["--quick", "--folder", str(tmp_path), "--only"]
@@ -86,4 +98,4 @@ def test_figures_have_three_digits_that_count(number: float, said: str) -> None:
 def test_every_benchmark_is_run() -> None:
     """A script with a `main` is in the list, and nothing else is."""
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "def main(" in path.read_text()}
-    assert set(bench.BENCHES) == scripts - {"bench"}
+    assert {name.partition("@")[0] for name in bench.BENCHES} == scripts - {"bench"}

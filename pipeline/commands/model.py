@@ -29,7 +29,7 @@ def design(recipe: Recipe) -> dict[str, Any]:
     listed, _, _ = open_manifest(recipe.dataset, recipe.cache.root)
     known = shapes(recipe, graph(recipe), len(held(recipe, listed.skeleton).joints))
     taken = {name: known[name] for name in arrays_for(recipe.model, recipe.tokens.form)}
-    network = STARTransformer(**arguments(recipe.model, taken, len(listed.classes)))
+    network = STARTransformer(**arguments(recipe, taken, len(listed.classes)))
     modules = module_costs(network)
     train = sum(video.split == "train" for video in listed.videos)
     return {

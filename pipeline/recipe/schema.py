@@ -214,8 +214,8 @@ class ModelSettings(Settings):
     modalities: Literal["both", "global", "joint"] = "both"
     standardize: bool = Field(
         default=False,
-        description="global grid: each channel less its mean over its deviation; joint maps: all by one factor to one "
-        "length; of the training clips",
+        description="global grid, and the pooled channels of pool_map: each channel less its mean over its deviation; "
+        "joint maps: all by one factor to one length; of the training clips",
     )
     class_tokens: Literal["frame", "clip", "none"] = "frame"
     position: Literal["joint", "all", "none"] = "joint"

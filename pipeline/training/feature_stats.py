@@ -25,14 +25,25 @@ def moments(training: Selection) -> tuple[Tensor, Tensor]:
     return mean.float(), (square - mean.square()).clamp(min=0).sqrt().float()
 
 
-def length(training: Selection, array: str) -> float:
+def pooled_moments(training: Selection, pooled: int) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (pooled), float32, of the first channels of the joint map tokens that are not all zero."""
+    total, count = torch.zeros(2, pooled, dtype=torch.float64), 0
+    for maps in _parts(training, "joint_map"):  # (b, t, n, c)
+        present = maps[(maps != 0).any(-1)][:, :pooled]
+        total = total + torch.stack([present.sum(0), present.square().sum(0)])
+        count += len(present)
+    mean, square = total / max(count, 1)
+    return mean.float(), (square - mean.square()).clamp(min=0).sqrt().float()
+
+
+def length(training: Selection, array: str, skipped: int = 0) -> float:
     """Mean Euclidean length of the joint tokens, of those that are not all zero; 0.0 where all are.
 
-    array: "joint_map" (b, t, n, c) or "joint_heatmap" (b, t, n, y, x).
+    array: "joint_map" (b, t, n, c) or "joint_heatmap" (b, t, n, y, x). skipped: how many of c, the first, do not count.
     """
     total, count = 0.0, 0
     for maps in _parts(training, array):
-        lengths = maps.flatten(3).norm(dim=-1)
+        lengths = maps.flatten(3)[..., skipped:].norm(dim=-1)
         total += float(lengths.sum())
         count += int(lengths.count_nonzero())
     return total / max(count, 1)

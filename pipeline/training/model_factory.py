@@ -21,18 +21,20 @@ from .dataset import Batch
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def arguments(model: settings.ModelSettings, shapes: Shapes, classes: int) -> dict[str, Any]:
+def arguments(recipe: settings.Recipe, shapes: Shapes, classes: int) -> dict[str, Any]:
     """The keyword arguments of STARTransformer, as plain JSON; shapes: array -> the shape of one clip's.
 
     Frames, joints, channels and cells are those of the arrays; only what the recipe decides is taken from it.
     """
-    found: dict[str, Any] = {"classes": classes, "joints": 1, **model.model_dump(mode="json")}
+    found: dict[str, Any] = {"classes": classes, "joints": 1, **recipe.model.model_dump(mode="json")}
     if "global_grid" in shapes:
         t, c, y, x = shapes["global_grid"]
         found |= {"frames": t, "grid_channels": c, "grid_cells": y * x}
     if "joint_map" in shapes:
         t, n, c = shapes["joint_map"]
         found |= {"frames": t, "joints": n, "joint_channels": c}
+        if recipe.tokens.form == "pool_map":
+            found["pooled_channels"] = c - local_side(recipe) ** 2
     if "local_map" in shapes:
         found |= {"frames": shapes["local_map"][0], "local_channels": shapes["local_map"][1]}
         found |= {"joints": shapes["joint_heatmap"][1], "concat_conv": True}

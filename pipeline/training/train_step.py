@@ -15,13 +15,13 @@ from torch.nn.parallel import DistributedDataParallel
 from ...errors import MachineError
 from ...stages.precision import compute_precision
 from ...stages.transformer import STARTransformer
-from ...stages.transformer.tokens import Rescale, Standardize
+from ...stages.transformer.tokens import Rescale
 from ..planning.selection import Selection
 from ..recipe import schema as settings
 from . import checkpoint
 from .dataset import Batch
 from .distributed import ProcessGroup
-from .feature_stats import length, moments
+from .feature_stats import length, moments, pooled_moments
 from .losses import class_weights, targets
 from .model_factory import inputs
 from .optim import WeightAverage, make_optimizer, rate
@@ -60,11 +60,15 @@ class TrainStep:
 
     def standardize_by(self, training: Selection) -> None:
         """Tell the network how the arrays of the training clips spread, where it asks for that."""
-        for module in self.network.modules():
-            if isinstance(module, Standardize):
-                module.set_statistics(*moments(training))
-            elif isinstance(module, Rescale):
-                module.set_statistics(length(training, "joint_heatmap" if self.network.heatmaps else "joint_map"))
+        tokens = self.network.tokens
+        if tokens.standardize is not None:
+            tokens.standardize.set_statistics(*moments(training))
+        rescale = tokens.joints.rescale if tokens.joints else None
+        if isinstance(rescale, Rescale):
+            array = "joint_heatmap" if self.network.heatmaps else "joint_map"
+            rescale.set_statistics(length(training, array, rescale.pooled))
+            if rescale.channels is not None:
+                rescale.channels.set_statistics(*pooled_moments(training, rescale.pooled))
         if self.average:
             self.average.model.load_state_dict(self.network.state_dict())
 

@@ -121,7 +121,7 @@ class Training:
         )
         self.videos = list(self.training.clips_of)
         self.shapes = self.stream.features.shapes
-        self.arguments = arguments(recipe.model, self.shapes, len(training.classes))
+        self.arguments = arguments(recipe, self.shapes, len(training.classes))
         steps = self.asked.epochs * steps_of(len(self.videos), self.asked.batch, self.asked.accumulate)
         self.learner = TrainStep(recipe, self.arguments, self.training.labels, steps, ranks)
         self.now = Counters()

@@ -38,11 +38,12 @@ class STARTransformer(nn.Module):
         classes: classes to tell apart. joints: joints of a frame (people side by side count as more joints).
         frames: frames of a clip. grid_channels, grid_cells: of the global grid. joint_channels: of the joint map.
         concat_conv: compute joint map tokens in here, from the local map (local_channels) and the heat maps, to
-        conv_channels; joint_channels then counts for nothing. heatmaps: joint map tokens are the heat maps alone, of
-        joint_channels cells.
+        conv_channels; joint_channels then counts for nothing. pooled_channels: how many of joint_channels, the first,
+        are pooled channels with a heat map behind them (form pool_map). heatmaps: joint map tokens are the heat maps
+        alone, of joint_channels cells.
         modalities: "both", "global" or "joint". standardize: bring the grid's channels to mean 0 and deviation 1 and
         the joint map tokens (but conv_channels) to one length, by what `Standardize` and `Rescale` of the tokens are
-        told of the training clips.
+        told of the training clips; pooled channels like the grid's.
     The network:
         width, heads, encoder_layers, decoder_layers, mlp_ratio, dropout. attention_dropout: on attention weights.
         encoder, decoder: the attention modules of one layer, letters of F, Z, B, A. norm: "post" or "pre".
@@ -65,6 +66,7 @@ class STARTransformer(nn.Module):
         grid_channels: int = 512,
         grid_cells: int = 49,
         joint_channels: int = 784,
+        pooled_channels: int = 0,
         concat_conv: bool = False,
         heatmaps: bool = False,
         local_channels: int = 128,
@@ -101,7 +103,11 @@ class STARTransformer(nn.Module):
         self.heatmaps = heatmaps
         channels = conv_channels if concat_conv else joint_channels
         grid = {"position": position == "all", "standardize": standardize}
-        maps = {"position": position != "none", "standardize": standardize and not concat_conv}
+        maps = {
+            "position": position != "none",
+            "standardize": standardize and not concat_conv,
+            "pooled": pooled_channels,
+        }
         self.tokens = TokenEmbedding(
             GridEmbedding(frames, grid_channels, grid_cells, width, **grid) if with_grid else None,
             JointEmbedding(frames, channels, joints, width, **maps) if with_joints else None,

@@ -86,23 +86,33 @@ class Rescale(nn.Module):
 
     Their length grows with sigma and differs by form, and what is long drowns the position embedding, by which alone a
     joint is told from another.
+
+    pooled: so many of a token's numbers, the first, are pooled channels (form pool_map). They are standardised one by
+    one and made as long as the heat map behind them: under random weights all joints have nearly the same channels, ten
+    times as long as their maps, and a projection of both sees neither the differences nor the maps.
     """
 
     LENGTH = 0.6  # see docs/results.md; half as long or three times as long learns more slowly
     factor: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, pooled: int = 0) -> None:
         super().__init__()
         self.register_buffer("factor", torch.ones(()))
+        self.pooled = pooled
+        self.channels = Standardize(pooled) if pooled else None
 
     @torch.no_grad()
     def set_statistics(self, length: float) -> None:
-        """Take the mean Euclidean length of the tokens of joints that are present."""
+        """Take the mean Euclidean length of the tokens of joints that are present, without their pooled channels."""
         self.factor.fill_(self.LENGTH / length if length > 0 else 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, t, n, c) -> the same shape and type."""
-        return x * self.factor.to(x.dtype)
+        """(b, t, n, c) -> the same shape; the same type, or float32 where there are pooled channels."""
+        if self.channels is None:
+            return x * self.factor.to(x.dtype)
+        present = (x != 0).any(-1, keepdim=True)
+        pooled = self.channels(x[..., : self.pooled]) * (self.LENGTH / self.pooled**0.5)
+        return torch.cat([pooled, x[..., self.pooled :] * self.factor], -1) * present
 
 
 class GridEmbedding(nn.Module):
@@ -132,11 +142,19 @@ class JointEmbedding(nn.Module):
     """Joint map tokens, on request rescaled, projected, with their position."""
 
     def __init__(
-        self, frames: int, channels: int, joints: int, width: int, *, position: bool, standardize: bool = False
+        self,
+        frames: int,
+        channels: int,
+        joints: int,
+        width: int,
+        *,
+        position: bool,
+        standardize: bool = False,
+        pooled: int = 0,
     ) -> None:
         super().__init__()
         self.frames, self.channels, self.joints = frames, channels, joints
-        self.rescale = Rescale() if standardize else nn.Identity()
+        self.rescale = Rescale(pooled) if standardize else nn.Identity()
         self.project = linear(channels, width)
         self.position = learned_token(frames, joints, width) if position else None
 

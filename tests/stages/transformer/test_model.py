@@ -99,7 +99,7 @@ def test_settings_are_those_of_the_recipe():
     theirs = schema.ModelSettings().model_dump()
     assert {name: ours[name] for name in theirs} == theirs
     from_the_data = {"self", "classes", "joints", "frames", "grid_channels", "grid_cells", "joint_channels"}
-    assert set(ours) - set(theirs) == from_the_data | {"concat_conv", "local_channels", "heatmaps"}
+    assert set(ours) - set(theirs) == from_the_data | {"concat_conv", "local_channels", "heatmaps", "pooled_channels"}
 
 
 VARIANTS = [
