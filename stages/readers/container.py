@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from logging import NullHandler, getLogger
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from av.video.stream import VideoStream
 from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from .base import Orientation, frame_times, upright
 from .compat import accept_unknown_side_data
+from .truncation import MESSAGES, STREAMS, missing_end
 
 # Formats that are one file with video in it. FFmpeg also takes play lists, which open other files and addresses, and
 # plain text, which it draws as a terminal.
@@ -35,6 +37,8 @@ _OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 NOT_UTF8: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _ADVICE = "fetch the file again, or save what is left of it with ffmpeg -i IN OUT"
 
+_LAST_MESSAGES = 8  # packets before the end of a file of which FFmpeg's messages speak of that end
+_LONGEST_GROUP = 600  # packets; in longer groups the last picture is not looked at
 _INVALID = 0x41444E49  # AVERROR_INVALIDDATA
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
 
@@ -61,14 +65,18 @@ class VideoFile:
 
     probe: let FFmpeg decode the first pictures while it opens the file. Without, which is sooner, the stream has no
     pixel format, and `reorder_depth` is not how many pictures a decoder holds back; a decoder gives the same pictures.
-    mended: the decoder has met damage and filled the holes of a picture with what its memory held, which differs with
-    the pictures decoded before.
+    concealed: the decoder has met damage and filled the holes of a picture with what its memory held, which differs
+    with the pictures decoded before. damaged_at_end: the same of the last picture that went into it.
     """
 
     def __init__(self, path: Path, *, probe: bool = True) -> None:
         self.path = path
         self.concealed = False
-        self.container = _open(path, probe)
+        self.damaged_at_end = False
+        self._said: deque[str] = deque(maxlen=_LAST_MESSAGES)
+        with logging.Capture() as messages:
+            self.container = _open(path, probe)
+        self._ended_early = any(text.startswith(MESSAGES[0]) for _level, _source, text in messages)
         self.stream = _video_stream(path, self.container)
         self.decoder = self.stream.codec_context
         self.decoder.thread_count = 1
@@ -83,19 +91,64 @@ class VideoFile:
 
         Raises FFmpegError where the container breaks off, or where a damaged one begins another stream.
         """
-        try:
-            yield from self.container.demux(self.stream)
-        except IndexError:  # PyAV knows no streams but those it found on opening
-            raise InvalidDataError(_INVALID, "another stream begins in mid file") from None
+        self._said.clear()
+        packets = self.container.demux(self.stream)
+        while True:
+            with logging.Capture() as messages:
+                try:
+                    packet = next(packets, None)
+                except IndexError:  # PyAV knows no streams but those it found on opening
+                    raise InvalidDataError(_INVALID, "another stream begins in mid file") from None
+            self._said.append("\n".join(text for _level, _source, text in messages))
+            if packet is None:
+                return
+            yield packet
+
+    def missing_end(self) -> str:
+        """What says that the file was cut short, after all its packets were read; "" where nothing does."""
+        said = next((text for text in "\n".join(self._said).splitlines() if text.startswith(MESSAGES)), "")
+        said = said or (MESSAGES[0] if self._ended_early else "")
+        found = missing_end(self.path, self.container.format.name) or self._missing_samples()
+        if found or not said:
+            return found or ("its last picture is damaged" if self.damaged_at_end and self.is_stream() else "")
+        return f"FFmpeg says: {' '.join(said.split())}"
+
+    def is_stream(self) -> bool:
+        """Whether the container says nothing of lengths, so that only the last picture tells of a cut."""
+        return self.container.format.name in STREAMS
+
+    def _missing_samples(self) -> str:
+        """Pictures that MP4's index places behind the end of the file; other indices are made while reading."""
+        if not self.container.format.name.startswith("mov"):
+            return ""
+        size = self.path.stat().st_size
+        entries = self.stream.index_entries
+        beyond = sum(entry.pos + entry.size > size for entry in entries)
+        return f"its index places {beyond:,} of {len(entries):,} frames behind the end of the file" if beyond else ""
 
     def decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         """The frames that come out after a packet went in; None asks for all that are still held back."""
         with logging.Capture() as messages:
             frames = self.decoder.decode(packet)
         # Only FFmpeg's log tells that a picture was mended.
-        if any(level <= logging.ERROR or "concealing" in text for level, _source, text in messages):
-            self.concealed = True
+        damaged = any(level <= logging.ERROR or "concealing" in text for level, _source, text in messages)
+        self.concealed = self.concealed or damaged
+        if packet is not None and packet.size:
+            self.damaged_at_end = damaged
+        else:
+            self.damaged_at_end = self.damaged_at_end or damaged
         return frames
+
+    def check_end(self, packets: Iterable[Packet[VideoStream]]) -> None:
+        """Decode the last packets, from a key picture on, only to see whether the last picture is whole."""
+        concealed = self.concealed
+        self.decoder.flush_buffers()
+        try:
+            for packet in (*packets, None):
+                self.decode(packet)
+        except FFmpegError:
+            self.damaged_at_end = True
+        self.concealed = concealed
 
     def times(self, stamps: list[int | None]) -> np.ndarray:
         """(F,) float64 seconds from the stamps of F pictures in display order, see `frame_times`."""
@@ -115,6 +168,27 @@ class VideoFile:
         # One thread: the many of PyAV's default cost more than they bring, and 64 workers would each start 64.
         converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
         return upright(converted.to_ndarray(), turn)
+
+
+class LastGroups:
+    """The packets from the last key picture but one on: what the last picture hangs on; none where too many."""
+
+    def __init__(self) -> None:
+        self._before: list[Packet[VideoStream]] = []
+        self._last: list[Packet[VideoStream]] = []
+
+    def add(self, packet: Packet[VideoStream]) -> None:
+        """One packet more, in the order of the stream."""
+        if packet.is_keyframe:
+            self._before, self._last = self._last, []
+        if len(self._last) <= _LONGEST_GROUP:
+            self._last.append(packet)
+
+    @property
+    def packets(self) -> list[Packet[VideoStream]]:
+        """Them."""
+        found = [*self._before, *self._last]
+        return found if len(found) <= _LONGEST_GROUP else []
 
 
 def orientation_of(frame: VideoFrame) -> Orientation:
@@ -146,6 +220,11 @@ def broken_off(path: Path, count: int, claimed: int, error: Exception) -> Trunca
 def cut_off(path: Path, count: int) -> TruncatedVideo:
     """The error for a file that ends inside a picture."""
     return TruncatedVideo(f"{path}: the file ends in the middle of frame {count - 1}; {_ADVICE}")
+
+
+def cut_short(path: Path, count: int, why: str) -> TruncatedVideo:
+    """The error for a file that its container knows to be longer."""
+    return TruncatedVideo(f"{path}: the file was cut short after {count} frames ({why}); {_ADVICE}")
 
 
 def no_frames(path: Path, error: Exception | None = None) -> UnreadableVideo:

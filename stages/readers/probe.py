@@ -10,8 +10,11 @@ from av.error import FFmpegError
 from ...errors import TruncatedVideo, UnreadableVideo
 from .base import FOLDER_RATE, is_folder, upright_size
 from .bitstream.h264_packets import is_whole, length_size
-from .container import VideoFile, broken_off, cut_off, no_frames, orientation_of
+from .container import LastGroups, VideoFile, broken_off, cut_off, cut_short, no_frames, orientation_of
 from .image_folder import ImageFolderReader, list_images, unreadable_picture
+
+CONTAINERS = ("mov", "matroska")  # that may say that a video is shown turned
+CODECS = ("h264", "hevc", "mjpeg")  # the same of their pictures
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,9 @@ class _PacketCounter:
         self.file = file
         self.stamps: list[int | None] = []
         self.size: tuple[int, int] | None = None
-        self.looks = upright
+        turning = file.container.format.name.startswith(CONTAINERS) or file.decoder.name in CODECS
+        self.looks = upright and turning
+        self.groups = LastGroups() if file.is_stream() else None
         self.lengths = length_size(file.decoder.name, bytes(file.decoder.extradata or b""))
 
     def info(self) -> VideoInfo:
@@ -80,6 +85,10 @@ class _PacketCounter:
             raise no_frames(self.file.path)
         if cut:
             raise cut_off(self.file.path, count)
+        if self.groups:
+            self.file.check_end(self.groups.packets)
+        if why := self.file.missing_end():
+            raise cut_short(self.file.path, count, why)
         size = self.size or (self.file.decoder.width, self.file.decoder.height)
         return VideoInfo(count, claimed, size, self._seconds())
 
@@ -94,6 +103,8 @@ class _PacketCounter:
                 if damaged is None and self.lengths and not is_whole(bytes(packet), self.lengths):
                     damaged = len(self.stamps)
                 cut = packet.is_corrupt
+                if self.groups:
+                    self.groups.add(packet)
                 if self.looks and self.size is None:
                     self._look(packet)
         except FFmpegError as error:

@@ -23,7 +23,7 @@ from .base import FrameSelector, Orientation, VideoReader, upright_size
 from .bitstream.bits import UnprovableOrder
 from .bitstream.h264_order import NeedsProbe
 from .bitstream.index import PACKET_INDEXES
-from .container import VideoFile, orientation_of
+from .container import LastGroups, VideoFile, orientation_of
 from .sequential import SequentialReader
 
 KEPT_BYTES = 64 << 20  # compressed packets up to this much are kept, larger files are read twice
@@ -74,15 +74,21 @@ class SelectiveReader(VideoReader):
             raise NeedsProbe("a container that does not say how many frames it has")
         self._plan = PACKET_INDEXES[codec.name](bytes(codec.extradata or b""))
         stamps: list[int | None] = []
-        size = 0
+        size, groups = 0, LastGroups() if self._file.is_stream() else None
         for packet in _whole_packets(self._file):
             self._plan.read(bytes(packet))
+            if groups:
+                groups.add(packet)
             stamps.append(packet.pts)
             size += packet.size
             if self._kept is not None:
                 self._kept.append(packet)
                 self._kept = self._kept if size <= KEPT_BYTES else None
         self.frame_count = len(stamps)
+        if groups:
+            self._file.check_end(groups.packets)
+        if self._file.missing_end():
+            raise UnprovableOrder("the file is cut short")
         if not probe and self.claimed != self.frame_count:
             raise NeedsProbe("of a damaged index FFmpeg makes more or less, depending on what it read while it probed")
         self._plan.finish(codec.reorder_depth if probe else 0)

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from ...errors import UnreadableVideo
 from .base import FrameSelector, VideoReader, size_mismatch, upright_size
-from .container import VideoFile, broken_off, cut_off, no_frames, orientation_of
+from .container import VideoFile, broken_off, cut_off, cut_short, no_frames, orientation_of
 
 KEPT_BYTES = 64 << 20  # decoded frames up to this much are kept between counting and delivering; packets likewise
 
@@ -156,7 +156,9 @@ def decode(file: VideoFile, packets: Iterator[Packet[VideoStream]] | None = None
                 raise size_mismatch(file.path, count, (frame.width, frame.height), size)
             yield frame
             count += 1
-    if not count:
+    if not count and not file.missing_end():
         raise no_frames(file.path, error)
     if cut:
         raise cut_off(file.path, count)
+    if why := file.missing_end():
+        raise cut_short(file.path, count, why)
