@@ -120,7 +120,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"), metavar="[DIR]")
-@click.option("--clips", type=click.IntRange(4), default=24, show_default=True, help="Clips to draw per action.")
+@click.option("--clips", type=click.IntRange(4), default=40, show_default=True, help="Clips to draw per action.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the drawing and of the training.")
 @output
 def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> None:

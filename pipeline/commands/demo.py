@@ -23,7 +23,7 @@ from .test import run_test
 from .train import run_train
 
 
-def demo(folder: Path, *, clips: int = 24, seed: int = 0, quiet: bool = False) -> dict[str, Any]:
+def demo(folder: Path, *, clips: int = 40, seed: int = 0, quiet: bool = False) -> dict[str, Any]:
     """Draw, extract, train, test and report in `folder`; what is there already is not done again.
 
     clips: how many to draw per action. seed: of the drawing and of the training. Returns the figures for the table.
