@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +18,7 @@ from . import __version__
 from .errors import StarError, UsageError
 
 if TYPE_CHECKING:
-    from .pipeline.commands.result import Result
+    from .pipeline.commands.result import CommandResult
 
 FILE = click.Path(path_type=Path)
 RECIPE = click.argument("recipe", type=FILE)
@@ -82,19 +82,13 @@ def _print_json(document: Any) -> None:
     click.echo(NOT_UTF8.sub(lambda byte: f"\\u{ord(byte[0]):04x}", text))
 
 
-def show(document: Any, lines: Sequence[str], as_json: bool) -> None:
-    """Print a command's result: the document as JSON, or lines for a person. Under torchrun one process speaks."""
-    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0":
-        return
-    if as_json:
-        _print_json(document)
-    else:
-        click.echo("\n".join(lines))
-
-
-def answer(result: Result, as_json: bool) -> None:
-    """Print a command's result, and end with its exit code."""
-    show(result.document, result.lines, as_json)
+def answer(result: CommandResult, as_json: bool) -> None:
+    """Print a result, as JSON or for a person, and end with its exit code. Under torchrun one process speaks."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0":
+        if as_json:
+            _print_json(result.to_document())
+        else:
+            click.echo("\n".join(result.to_lines()))
     if result.exit_code:
         sys.exit(result.exit_code)
 
@@ -128,10 +122,9 @@ def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> Non
 
     Example: star demo demo
     """
-    from .pipeline.commands import demo as pipeline
+    from .pipeline.commands.demo import run_demo
 
-    result = pipeline.demo(folder, clips=clips, seed=seed, quiet=quiet)
-    show(result, pipeline.lines(result), as_json)
+    answer(run_demo(folder, clips=clips, seed=seed, quiet=quiet), as_json)
 
 
 @main.command()
@@ -155,8 +148,7 @@ def init(name: str, root: Path, cache: Path, preset: str | None, as_json: bool, 
     """
     from .pipeline.commands.init import run_init
 
-    found = run_init(name, root.absolute(), cache.absolute(), preset, quiet=quiet)
-    show(found, [found["recipe"].rstrip("\n")], as_json)
+    answer(run_init(name, root.absolute(), cache.absolute(), preset, quiet=quiet), as_json)
 
 
 @main.command()
@@ -168,11 +160,10 @@ def split(recipe: Path, out: Path | None, overrides: tuple[str, ...], as_json: b
 
     Example: star split star.yaml --set dataset.split_by=subject -o split.csv
     """
-    from .pipeline.commands import split as pipeline
+    from .pipeline.commands.split import run_split
     from .pipeline.recipe import schema as recipes
 
-    found = pipeline.split(recipes.load(recipe, overrides), out)
-    show(found, pipeline.lines(found), as_json)
+    answer(run_split(recipes.load(recipe, overrides), out), as_json)
 
 
 @main.command()
@@ -356,11 +347,10 @@ def model(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) 
 
     Example: star model star.yaml --set model.width=256
     """
-    from .pipeline.commands import model as design
+    from .pipeline.commands.model import run_model
     from .pipeline.recipe import schema as recipes
 
-    found = design.design(recipes.load(recipe, overrides))
-    show(found, design.lines(found), as_json)
+    answer(run_model(recipes.load(recipe, overrides)), as_json)
 
 
 @main.command()
@@ -425,10 +415,9 @@ def cache_ls(root: Path, as_json: bool, quiet: bool) -> None:
 
     Example: star cache ls cache
     """
-    from .pipeline.commands import cache as commands
+    from .pipeline.commands.cache import run_ls
 
-    found = commands.ls(root)
-    show(found, commands.lines(found), as_json)
+    answer(run_ls(root), as_json)
 
 
 @cache.command("gc")
@@ -440,11 +429,10 @@ def cache_gc(recipes: tuple[Path, ...], yes: bool, as_json: bool, quiet: bool) -
 
     Example: star cache gc star.yaml ablation.yaml
     """
-    from .pipeline.commands import cache as commands
+    from .pipeline.commands.cache import run_gc
     from .pipeline.recipe.schema import load
 
-    found = commands.gc([load(path) for path in recipes], remove=yes)
-    show(found, commands.lines(found, " deleted" if yes else " that none of the recipes uses; --yes deletes"), as_json)
+    answer(run_gc([load(path) for path in recipes], remove=yes), as_json)
 
 
 @cache.command("diff")
@@ -456,10 +444,9 @@ def cache_diff(first: Path, second: Path, as_json: bool, quiet: bool) -> None:
 
     Example: star cache diff star.yaml ablation.yaml
     """
-    from .pipeline.commands import cache as commands
+    from .pipeline.commands.cache import run_diff
 
-    found = commands.diff(first, second)
-    show(found, commands.diff_lines(found), as_json)
+    answer(run_diff(first, second), as_json)
 
 
 @main.command()
@@ -469,12 +456,9 @@ def doctor(as_json: bool, quiet: bool) -> None:
 
     Example: star doctor
     """
-    from .pipeline.commands.doctor import doctor as examine
+    from .pipeline.commands.doctor import run_doctor
 
-    found = examine()
-    show(found.to_document(), found.to_lines(), as_json)
-    if not found.ok:
-        sys.exit(5)
+    answer(run_doctor(), as_json)
 
 
 if __name__ == "__main__":

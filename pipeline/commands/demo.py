@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,43 @@ from .test import run_test
 from .train import run_train
 
 
-def demo(folder: Path, *, clips: int = 40, seed: int = 0, quiet: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Demo:
+    """What the demo came to: accuracies on clips never seen, seconds by step, and where to look."""
+
+    top1: float
+    top5: float
+    mean_class: float
+    clips: int
+    seconds: Mapping[str, float]
+    total: float
+    recipe: str
+    report: str
+    picture: str
+    exit_code: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        document = asdict(self)
+        del document["exit_code"]
+        return document
+
+    def to_lines(self) -> list[str]:
+        """The figures as a short table, and where to look."""
+        times = ", ".join(f"{name} {clock(seconds)}" for name, seconds in self.seconds.items())
+        return [
+            "",
+            f"top-1 accuracy    {self.top1:.1%}   on clips whose figure, clothes and background were never seen",
+            f"top-5 accuracy    {self.top5:.1%}",
+            f"mean per class    {self.mean_class:.1%}",
+            f"time              {clock(self.total)}   ({times})",
+            f"recipe            {self.recipe}   (change it, then `star extract`, `star train`)",
+            f"picture of a clip {self.picture}",
+            f"report            {self.report}",
+        ]
+
+
+def run_demo(folder: Path, *, clips: int = 40, seed: int = 0, quiet: bool = False) -> Demo:
     """Draw, extract, train, test and report in `folder`; what is there already is not done again.
 
     clips: how many to draw per action. seed: of the drawing and of the training. Returns the figures for the table.
@@ -56,17 +94,17 @@ def demo(folder: Path, *, clips: int = 40, seed: int = 0, quiet: bool = False) -
     first = plan(recipe).manifest.videos[0].id
     picture = inspect(recipe, first, folder / "clip.png")
     ends = [*list(times.values())[1:], time.monotonic()]
-    return {
-        "top1": tested["top1"],
-        "top5": tested["top5"],
-        "mean_class": tested["mean_class"],
-        "clips": extracted.document["clips"],
-        "seconds": {name: round(end - start, 1) for (name, start), end in zip(times.items(), ends, strict=True)},
-        "total": round(time.monotonic() - began, 1),
-        "recipe": str(path),
-        "report": str(page),
-        "picture": str(picture),
-    }
+    return Demo(
+        top1=tested["top1"],
+        top5=tested["top5"],
+        mean_class=tested["mean_class"],
+        clips=extracted.document["clips"],
+        seconds={name: round(end - start, 1) for (name, start), end in zip(times.items(), ends, strict=True)},
+        total=round(time.monotonic() - began, 1),
+        recipe=str(path),
+        report=str(page),
+        picture=str(picture),
+    )
 
 
 def _draw(root: Path, clips: int, seed: int, quiet: bool) -> None:
@@ -78,18 +116,3 @@ def _draw(root: Path, clips: int, seed: int, quiet: bool) -> None:
             workers=cores(),
             progress=lambda done, _: bar.advance(done - bar.done),
         )
-
-
-def lines(result: dict[str, Any]) -> list[str]:
-    """The figures as a short table, and where to look."""
-    times = ", ".join(f"{name} {clock(seconds)}" for name, seconds in result["seconds"].items())
-    return [
-        "",
-        f"top-1 accuracy    {result['top1']:.1%}   on clips whose figure, clothes and background were never seen",
-        f"top-5 accuracy    {result['top5']:.1%}",
-        f"mean per class    {result['mean_class']:.1%}",
-        f"time              {clock(result['total'])}   ({times})",
-        f"recipe            {result['recipe']}   (change it, then `star extract`, `star train`)",
-        f"picture of a clip {result['picture']}",
-        f"report            {result['report']}",
-    ]

@@ -74,6 +74,11 @@ class Doctor:
     packages: tuple[PackageRow, ...]
     checks: tuple[CheckRow, ...]
 
+    @property
+    def exit_code(self) -> int:
+        """5 where star cannot run on this machine."""
+        return 0 if self.ok else 5
+
     def to_document(self) -> dict[str, Any]:
         """The same as JSON."""
         document = asdict(self)
@@ -89,7 +94,7 @@ class Doctor:
         return [*lines, "all is well" if self.ok else remedy]
 
 
-def doctor() -> Doctor:
+def run_doctor() -> Doctor:
     """Check every package by importing it, mmpose's models, the codecs, the GPU and the room for a cache."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:  # one that kills its process is a finding too
         mmpose = pool.submit(_check, "mmpose models", _mmpose)

@@ -7,15 +7,20 @@ from typing import Any
 
 from ..recipe import presets
 from ..utils.progress import tell
+from .result import Result
 
 
-def run_init(name: str, root: Path, cache: Path, preset: str | None, *, quiet: bool = False) -> dict[str, Any]:
-    """`star init`: {"recipe": YAML} and, for one's own videos, what was found in their folder."""
+def run_init(name: str, root: Path, cache: Path, preset: str | None, *, quiet: bool = False) -> Result:
+    """`star init`: the recipe as YAML and, for one's own videos, what was found in their folder."""
     if name != "videos":
-        return {"recipe": presets.ready(name, root, cache, preset)}
+        return _recipe({"recipe": presets.ready(name, root, cache, preset)})
     from .init_videos import look
 
     found = look(root, cache, preset)
     for line in found["warnings"] if not quiet else ():
         tell(f"warning: {line}")
-    return found
+    return _recipe(found)
+
+
+def _recipe(found: dict[str, Any]) -> Result:
+    return Result(found, [found["recipe"].rstrip("\n")])

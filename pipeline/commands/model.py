@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from math import ceil, prod
 from typing import Any
 
@@ -20,7 +22,53 @@ from ..utils.text import amount, clock
 STATE = {"sgd": 1, "adamw": 2}  # numbers that an optimizer keeps of each parameter
 
 
-def design(recipe: Recipe) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TrainingCost:
+    """What a recipe's training takes; of a GPU: estimated for the card that `gpu` names."""
+
+    videos: int
+    steps: int
+    flops_per_step: int
+    memory_bytes: int
+    feature_bytes: int
+    gpu: str
+    gpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A recipe's network: the shapes of what it takes of one clip, its modules with their costs, its training."""
+
+    arrays: Mapping[str, tuple[int, ...]]
+    classes: int
+    modules: tuple[ModuleCost, ...]
+    training: TrainingCost
+    exit_code: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "arrays": dict(self.arrays),
+            "classes": self.classes,
+            "modules": [row._asdict() for row in self.modules],
+            "training": asdict(self.training),
+        }
+
+    def to_lines(self) -> list[str]:
+        """As a table for a person."""
+        arrays = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in self.arrays.items())
+        training = self.training
+        return [
+            f"of one clip: {arrays}; {self.classes} classes",
+            cost_table(list(self.modules)),
+            f"training: {training.videos:,} videos, {training.steps:,} steps of "
+            f"{training.flops_per_step / 1e12:.2f} TFLOP, in {amount(training.memory_bytes)} of the device's memory; "
+            f"features {amount(training.feature_bytes)}",
+            f"on {training.gpu} it would take about {clock(training.gpu_seconds)}, features preloaded",
+        ]
+
+
+def run_model(recipe: Recipe) -> Model:
     """Parameters and FLOPs of a clip's forward pass, module by module, see `transformer.flops`; and, under "training",
     what the recipe's training takes: steps, FLOPs, bytes of memory, seconds on a GPU (estimated).
 
@@ -32,41 +80,23 @@ def design(recipe: Recipe) -> dict[str, Any]:
     network = STARTransformer(**arguments(recipe, taken, len(listed.classes)))
     modules = module_costs(network)
     train = sum(video.split == "train" for video in listed.videos)
-    return {
-        "arrays": taken,
-        "classes": len(listed.classes),
-        "modules": [row._asdict() for row in modules],
-        "training": _training(recipe, network, modules[-1], train, 2 * sum(map(prod, taken.values()))),
-    }
+    training = _training(recipe, network, modules[-1], train, 2 * sum(map(prod, taken.values())))
+    return Model(taken, len(listed.classes), tuple(modules), training)
 
 
-def _training(recipe: Recipe, network: STARTransformer, total: ModuleCost, videos: int, clip: int) -> dict[str, Any]:
+def _training(recipe: Recipe, network: STARTransformer, total: ModuleCost, videos: int, clip: int) -> TrainingCost:
     """What `star train` takes of a GPU. videos: for training, each once an epoch. clip: bytes of its arrays."""
     settings = recipe.train
     steps = settings.epochs * ceil(videos / settings.batch)
     flops = 3 * settings.batch * total.flops
     copies = 2 + STATE[settings.optimizer] + (settings.ema > 0)  # weights, gradients, …, float32
     seconds = training_seconds(recipe.model, steps=steps, flops=flops, compiled=settings.compile)
-    return {
-        "videos": videos,
-        "steps": steps,
-        "flops_per_step": flops,
-        "memory_bytes": 4 * copies * total.parameters + settings.batch * (activation_bytes(network) + clip),
-        "feature_bytes": videos * recipe.decode.views.train * clip,
-        "gpu": CARD,
-        "gpu_seconds": round(seconds, 1),
-    }
-
-
-def lines(found: dict[str, Any]) -> list[str]:
-    """The table for a person."""
-    arrays = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in found["arrays"].items())
-    training = found["training"]
-    return [
-        f"of one clip: {arrays}; {found['classes']} classes",
-        cost_table([ModuleCost(**row) for row in found["modules"]]),
-        f"training: {training['videos']:,} videos, {training['steps']:,} steps of "
-        f"{training['flops_per_step'] / 1e12:.2f} TFLOP, in {amount(training['memory_bytes'])} of the device's memory; "
-        f"features {amount(training['feature_bytes'])}",
-        f"on {CARD} it would take about {clock(training['gpu_seconds'])}, features preloaded",
-    ]
+    return TrainingCost(
+        videos=videos,
+        steps=steps,
+        flops_per_step=flops,
+        memory_bytes=4 * copies * total.parameters + settings.batch * (activation_bytes(network) + clip),
+        feature_bytes=videos * recipe.decode.views.train * clip,
+        gpu=CARD,
+        gpu_seconds=round(seconds, 1),
+    )

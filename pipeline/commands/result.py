@@ -4,13 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+
+class CommandResult(Protocol):
+    """What `cli.answer` prints."""
+
+    @property
+    def exit_code(self) -> int:
+        """0, or what docs and `errors.py` say."""
+        ...
+
+    def to_document(self) -> Any:
+        """As JSON, for `--json`."""
+        ...
+
+    def to_lines(self) -> Sequence[str]:
+        """For a person."""
+        ...
 
 
 @dataclass(frozen=True)
 class Result:
-    """A command's answer."""
+    """An answer whose document and lines were made elsewhere."""
 
     document: Any
     lines: Sequence[str]
     exit_code: int = 0
+
+    def to_document(self) -> Any:
+        """As JSON."""
+        return self.document
+
+    def to_lines(self) -> Sequence[str]:
+        """For a person."""
+        return self.lines

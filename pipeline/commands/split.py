@@ -7,6 +7,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,59 @@ from ..recipe.schema import Recipe
 from ..utils.text import table
 
 
-def split(recipe: Recipe, out: Path | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ClassSplit:
+    """How many videos of a class are for training and for testing."""
+
+    label: str
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who is for training and who for testing. out: the CSV that was written."""
+
+    data: str
+    classes: tuple[ClassSplit, ...]
+    left_out: int
+    warnings: tuple[str, ...]
+    out: Path | None
+    exit_code: int = 0
+
+    @property
+    def total(self) -> ClassSplit:
+        """All classes together."""
+        return ClassSplit("all", sum(row.train for row in self.classes), sum(row.test for row in self.classes))
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "data": self.data,
+            "train": self.total.train,
+            "test": self.total.test,
+            "classes": [{"class": row.label, "train": row.train, "test": row.test} for row in self.classes],
+            "left_out": self.left_out,
+            "warnings": list(self.warnings),
+            "list": None if self.out is None else str(self.out),
+        }
+
+    def to_lines(self) -> list[str]:
+        """As a table for a person."""
+        rows: list[tuple[str, ...]] = [("class", "train", "test", "share of test")]
+        filled = [row for row in self.classes if row.train or row.test]
+        for row in (*filled, self.total):
+            share = row.test / max(1, row.train + row.test)
+            rows.append((row.label, f"{row.train:,}", f"{row.test:,}", f"{share:.0%}"))
+        empty = len(self.classes) - len(filled)
+        lines = [*table(rows), *([f"and {empty} class{'es' * (empty > 1)} without a video"] if empty else [])]
+        lines += [f"warning: {line}" for line in self.warnings]
+        if self.out:
+            lines.append(f"list: {self.out}; a recipe of kind videos reads it with dataset.list: {self.out}")
+        return lines
+
+
+def run_split(recipe: Recipe, out: Path | None = None) -> Split:
     """The videos of every class for training and for testing; `out`: a CSV of all of them, which kind `videos` reads.
 
     The CSV's paths count from `dataset.root`. Raises UsageError where `out` exists, since no list is ever overwritten,
@@ -28,34 +81,11 @@ def split(recipe: Recipe, out: Path | None = None) -> dict[str, Any]:
     if out is not None:
         _write(out, _table(manifest, recipe, out))
     counts = Counter((video.label, video.split) for video in manifest.videos)
-    classes = [
-        {"class": name, "train": counts[label, "train"], "test": counts[label, "test"]}
-        for label, name in enumerate(manifest.classes)
-    ]
-    return {
-        "data": manifest.name,
-        "train": sum(row["train"] for row in classes),
-        "test": sum(row["test"] for row in classes),
-        "classes": classes,
-        "left_out": len(manifest.left_out),
-        "warnings": [line for line in [one_sided(manifest)] if line],
-        "list": None if out is None else str(out),
-    }
-
-
-def lines(found: dict[str, Any]) -> list[str]:
-    """The table for a person."""
-    rows: list[tuple[str, ...]] = [("class", "train", "test", "share of test")]
-    filled = [row for row in found["classes"] if row["train"] or row["test"]]
-    for row in [*filled, {"class": "all", "train": found["train"], "test": found["test"]}]:
-        videos = row["train"] + row["test"]
-        rows.append((row["class"], f"{row['train']:,}", f"{row['test']:,}", f"{row['test'] / max(1, videos):.0%}"))
-    empty = len(found["classes"]) - len(filled)
-    said = [*table(rows), *([f"and {empty} class{'es' * (empty > 1)} without a video"] if empty else [])]
-    said += [f"warning: {line}" for line in found["warnings"]]
-    if found["list"]:
-        said.append(f"list: {found['list']}; a recipe of kind videos reads it with dataset.list: {found['list']}")
-    return said
+    classes = tuple(
+        ClassSplit(name, counts[label, "train"], counts[label, "test"]) for label, name in enumerate(manifest.classes)
+    )
+    warnings = tuple(line for line in [one_sided(manifest)] if line)
+    return Split(manifest.name, classes, len(manifest.left_out), warnings, out)
 
 
 def _table(manifest: Manifest, recipe: Recipe, out: Path) -> str:

@@ -13,9 +13,10 @@ from ...errors import DatasetError, UsageError
 from ...stages.precision import float64_device
 from ...stages.skeletons import Skeleton
 from ..datasets.base import Video
-from ..extraction.engine import ComputedUnit, Engine
+from ..extraction.engine import open_engine
 from ..extraction.execution import ExecutionConfig
-from ..extraction.prefetch import computing, decoding
+from ..extraction.prefetch import compute_units
+from ..extraction.unit_results import ComputedUnit
 from ..planning.graph import graph
 from ..planning.inputs import stages_for_training
 from ..planning.joint_layout import check, for_other_source
@@ -99,14 +100,12 @@ def _compute(
     unit = Unit(nodes.below(stages_for_training(recipe)), clips, {}, {video.id: Digests() for video in videos})
     if not clips:
         return ComputedUnit(unit)
-    children = decoding(recipe, execution.children, execution.devices[0])
-    try:
-        engine = Engine(recipe, nodes, execution.devices[0], children, skeleton)
-        with Progress("predict", len(clips), quiet=quiet) as bar:
-            ((_, computed),) = computing(engine, [unit], execution.children, lambda: False, bar.advance)
-        return engine.finish(computed)
-    finally:
-        children.close()
+    with (
+        open_engine(recipe, nodes, execution.devices[0], execution.children, skeleton) as engine,
+        Progress("predict", len(clips), quiet=quiet) as bar,
+    ):
+        ((_, computed),) = compute_units(engine, [unit], execution.children, lambda: False, bar.advance)
+        return engine.computer.finish(computed)
 
 
 @torch.no_grad()

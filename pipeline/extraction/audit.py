@@ -15,10 +15,10 @@ from ..planning.work_units import cut
 from ..recipe.schema import Recipe
 from ..utils.progress import Progress
 from ..utils.text import table
-from .engine import Engine
+from .engine import open_engine
 from .execution import ExecutionConfig
 from .models import ClipState
-from .prefetch import computing, decoding
+from .prefetch import compute_units
 
 FROM_BACKBONE = ("global_grid", "local_map", "joint_map")  # arrays that `backbone.precision` moves; no other does
 
@@ -102,19 +102,16 @@ def audit(
     chosen = random.Random(seed).sample(complete, min(count, len(complete)))
     work = cut(planned, tuple(planned.stages), sorted(chosen, key=lambda clip: (clip.video.id, clip.view)))
     result = Audit(len(chosen))
-    children = decoding(recipe, execution.children, execution.devices[0])
-    try:
-        engine = Engine(recipe, planned.graph, execution.devices[0], children, planned.manifest.skeleton)
+    skeleton = planned.manifest.skeleton
+    with open_engine(recipe, planned.graph, execution.devices[0], execution.children, skeleton) as engine:
         if "backbone" in planned.stages and chosen:
             result.computed_in = engine.models.network.precision
             result.cached_in |= Counter(_precision(planned.stages["backbone"], clip, recipe) for clip in chosen)
         with Progress("audit", len(chosen), quiet=quiet) as bar:
-            for _, computed in computing(engine, work, execution.children, lambda: False, bar.advance):
+            for _, computed in compute_units(engine, work, execution.children, lambda: False, bar.advance):
                 result.failed += [message for *_, message in computed.failures]
-                for state in engine.finish(computed).states:
+                for state in engine.computer.finish(computed).states:
                     _compare(planned, state, result)
-    finally:
-        children.close()
     return result
 
 

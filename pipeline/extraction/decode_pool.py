@@ -18,12 +18,15 @@ from itertools import islice
 from typing import TypeVar
 
 from ...errors import StarError, VideoCrash, VideoError, VideoTimeout, unexpected
+from ..recipe.schema import Recipe
+from .inference_threads import thread_shares
 from .shared_frames import SharedFrames, attach
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 TASKS_PER_CHILD = 4000  # videos after which a child is replaced; a new one takes a second to start
+VIDEOS_AHEAD = 2  # read ahead for each child
 LEAKING = 400  # the same where the decoder leaks (PITFALLS: decord#197)
 
 
@@ -138,3 +141,15 @@ def ahead(
     while under_way:
         yield under_way.pop(0)
         under_way.extend((job, start(job)) for job in islice(jobs, 1))
+
+
+def open_decode_pool(recipe: Recipe, count: int, device: str) -> DecodePool:
+    """So many decoding children for a recipe.
+
+    They share memory for the frames of all that is read ahead, and of the batches on their way to `device`: one in each
+    thread that computes, one that waits, one that is being gathered.
+    """
+    size, views = recipe.backbone.size, recipe.decode.views
+    slots = VIDEOS_AHEAD * count * max(views.train, views.test) + (thread_shares(device)[0] + 2) * recipe.backbone.batch
+    tasks = LEAKING if recipe.decode.reader == "decord" else TASKS_PER_CHILD
+    return DecodePool(count, recipe.decode.timeout, SharedFrames(slots, (recipe.decode.frames, size, size, 3)), tasks)

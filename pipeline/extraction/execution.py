@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..utils.hardware import best_device, cores
-from .inference_threads import shares
+from .inference_threads import thread_shares
 from .profile import WorkerCounts
 from .writer_threads import writer_threads
 
@@ -38,4 +38,4 @@ class ExecutionConfig:
     def counts(self) -> WorkerCounts:
         """Who works where, in this process."""
         device = self.devices[0]
-        return WorkerCounts(self.children, shares(device)[0], writer_threads(cores()), device, cores())
+        return WorkerCounts(self.children, thread_shares(device)[0], writer_threads(cores()), device, cores())

@@ -28,7 +28,7 @@ class InferenceThreads:
 
     def __init__(self, device: str) -> None:
         self.device, self.gpu = device, device.startswith("cuda")
-        self.count, self._threads = shares(device)
+        self.count, self._threads = thread_shares(device)
         self._pool = ThreadPoolExecutor(self.count, "inference", self._begin)
         self._own = threading.local()
         self._under_way: deque[Future[Any]] = deque()
@@ -68,7 +68,7 @@ class InferenceThreads:
         return torch.cuda.stream(self._own.stream)
 
 
-def shares(device: str) -> tuple[int, int]:
+def thread_shares(device: str) -> tuple[int, int]:
     """How many threads run networks on a device, and with how many threads of the CPU each."""
     import torch
 

@@ -24,9 +24,10 @@ from ..utils.progress import Progress, tell
 from ..utils.signals import StopSignal
 from ..utils.text import counted
 from .cluster.scheduler import Cluster
-from .engine import Engine, WrittenUnit, reads_videos
+from .engine import open_engine
 from .execution import ExecutionConfig
-from .prefetch import computing, decoding
+from .prefetch import compute_units
+from .unit_results import WrittenUnit, reads_videos
 from .writer_threads import WriterThreads
 
 
@@ -148,16 +149,14 @@ def _here(
     planned: Plan, work: list[Unit], execution: ExecutionConfig, stopped: Callable[[], bool], bar: Progress
 ) -> Iterator[tuple[Unit, WrittenUnit]]:
     """Run units in this process: children read ahead, some threads compute, others finish and write."""
-    children = decoding(planned.recipe, execution.children, execution.devices[0])
-    engine = Engine(planned.recipe, planned.graph, execution.devices[0], children, planned.manifest.skeleton)
-    try:
-        with WriterThreads(engine, execution.counts.writer_threads) as finishing:
-            for _, computed in computing(engine, work, execution.children, stopped, bar.advance):
-                yield from finishing.add(computed)
-            yield from finishing.rest()
-    finally:
-        children.close()
-        engine.close()
+    recipe, device = planned.recipe, execution.devices[0]
+    with (
+        open_engine(recipe, planned.graph, device, execution.children, planned.manifest.skeleton) as engine,
+        WriterThreads(engine.writer, execution.counts.writer_threads) as writers,
+    ):
+        for _, computed in compute_units(engine, work, execution.children, stopped, bar.advance):
+            yield from writers.add(computed)
+        yield from writers.rest()
 
 
 def _record(planned: Plan, done: WrittenUnit) -> list[Failure]:

@@ -89,13 +89,13 @@ class VideoResult:
     processor: float = 0.0
 
 
-def lend(slots: SharedFrames, job: VideoTask) -> VideoTask:
+def lend_slots(slots: SharedFrames, job: VideoTask) -> VideoTask:
     """The same task with a slot for each view's frames, where they are cut and so many slots are free."""
     numbers = slots.take(len(job.views)) if job.frames == "cut" else ()
     return replace(job, slots=dict(zip(job.views, numbers, strict=True))) if numbers else job
 
 
-def read(job: VideoTask) -> VideoResult:
+def read_video(job: VideoTask) -> VideoResult:
     """Read one video. Raises VideoError."""
     began, used = time.perf_counter(), time.process_time()
     result = _read(job if attached() else replace(job, slots={}))

@@ -11,8 +11,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 
 from ..planning.work_units import Unit
-from .engine import ComputedUnit, Engine, WrittenUnit
 from .profile import spent
+from .unit_results import ComputedUnit, WrittenUnit
+from .unit_writer import UnitWriter
 
 MOST = 16
 
@@ -40,8 +41,8 @@ class WriterThreads:
     that was is among the seconds of the next unit that is done.
     """
 
-    def __init__(self, engine: Engine, threads: int) -> None:
-        self.engine, self.threads = engine, threads
+    def __init__(self, writer: UnitWriter, threads: int) -> None:
+        self.writer, self.threads = writer, threads
         self._waited: Counter[str] = Counter()
         self._pool = ThreadPoolExecutor(threads, "finish", use_single_torch_thread)
         self._under_way: dict[Future[WrittenUnit], Unit] = {}
@@ -58,7 +59,7 @@ class WriterThreads:
     def add(self, computed: ComputedUnit) -> Iterator[tuple[Unit, WrittenUnit]]:
         """Take a unit, and give back those that are done by now. Raises what their threads raised."""
         self._last = list(computed.batches)
-        self._under_way[self._pool.submit(self.engine.write, computed)] = computed.unit
+        self._under_way[self._pool.submit(self.writer.write, computed)] = computed.unit
         yield from self._done(self.threads)
 
     def rest(self) -> Iterator[tuple[Unit, WrittenUnit]]:

@@ -133,13 +133,13 @@ def test_large_frames_are_averaged_too():
     rows, columns = np.mgrid[:1080, :1920]
     shapes = (np.sin(rows / 7) + np.sin(columns / 11 + rows / 30)) * 60 + 128
     frame = np.repeat(shapes[..., None], 3, axis=2).astype(np.uint8)
-    expected = shares(1080, 112) @ frame[..., 0].astype(float) @ shares(1920, 112).T
+    expected = thread_shares(1080, 112) @ frame[..., 0].astype(float) @ thread_shares(1920, 112).T
     difference = crop_frame(frame, np.array([0, 0, 1920, 1080]), 112)[..., 0] - expected
     assert np.abs(difference).max() < 4
     assert np.abs(difference.mean()) < 0.5
 
 
-def shares(pixels, size):
+def thread_shares(pixels, size):
     """(size, pixels): how much of each cell of the small picture each pixel covers."""
     edges = np.linspace(0, pixels, size + 1)
     first, last = edges[:-1, None], edges[1:, None]

@@ -27,9 +27,9 @@ from ...utils.hardware import cores
 from ...utils.process_settings import MALLOC_ENVIRONMENT
 from ...utils.progress import Progress, tell
 from ...utils.text import counted
-from ..engine import WrittenUnit, reads_videos
 from ..execution import ExecutionConfig
 from ..profile import WorkerCounts
+from ..unit_results import WrittenUnit, reads_videos
 from .scheduler import DEATHS, Cluster, Job, UnitScheduler
 from .worker import Task, Unfit, WorkerRegistry, unfit
 

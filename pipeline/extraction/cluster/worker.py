@@ -24,11 +24,11 @@ from ...planning.work_units import Unit
 from ...recipe import schema as recipes
 from ...utils import process_settings
 from ...utils.hardware import best_device, cores
-from ..decode_pool import Job, Result
-from ..engine import ComputedUnit, Engine, WrittenUnit, reads_videos
-from ..prefetch import AHEAD, decoding
+from ..decode_pool import VIDEOS_AHEAD, Job, Result, open_decode_pool
+from ..engine import Engine
 from ..profile import WorkerCounts
-from ..video_task import VideoResult, VideoTask, lend, read
+from ..unit_results import ComputedUnit, WrittenUnit, reads_videos
+from ..video_task import VideoResult, VideoTask, lend_slots, read_video
 from ..writer_threads import use_single_torch_thread, writer_threads
 
 IDLE_S = 120.0  # a station that nobody asks for so long gives its memory and its children back
@@ -178,32 +178,34 @@ class UnitJobs(Generic[Job, Result]):
 
 
 class ExtractionWorker:
-    """The engine of one post. Units go through it in the order in which they `enter`."""
+    """The engine of one configuration. Units go through it in the order in which they are submitted."""
 
     def __init__(self, worker_config: WorkerConfig, skeleton: Any) -> None:
         _keep_memory(worker_config)
         _settle(worker_config)
         recipe = recipes.parse(worker_config.recipe)
         self.graph = graph(recipe)
-        self.children = decoding(recipe, worker_config.children, worker_config.device)
-        self.engine = Engine(recipe, self.graph, worker_config.device, self.children, skeleton)
-        self.feed = PrefetchQueue[VideoTask, VideoResult](self._start, self._gone, AHEAD * worker_config.children)
+        pool = open_decode_pool(recipe, worker_config.children, worker_config.device)
+        self.engine = Engine(recipe, self.graph, worker_config.device, pool, skeleton)
+        self.feed = PrefetchQueue[VideoTask, VideoResult](
+            self._start, self._gone, VIDEOS_AHEAD * worker_config.children
+        )
         self.network = ThreadPoolExecutor(1, "star-network", _settle, (worker_config,))
         self.writers = ThreadPoolExecutor(writer_threads(worker_config.threads), "star-writer", use_single_torch_thread)
         self.lock = threading.Lock()
         self.busy, self.used = 0, time.monotonic()
         self.processor = time.process_time()
-        inference_threads, writers = self.engine.inference_threads.count, writer_threads(worker_config.threads)
+        inference_threads, writers = self.engine.threads.count, writer_threads(worker_config.threads)
         self.counts = WorkerCounts(
             worker_config.children, inference_threads, writers, worker_config.device, worker_config.threads
         )
 
     def _start(self, reading: VideoTask) -> tuple[VideoTask, Future[VideoResult]]:
-        lent = lend(self.children.slots, reading)
-        return lent, self.children.submit(read, lent)
+        lent = lend_slots(self.engine.pool.slots, reading)
+        return lent, self.engine.pool.submit(read_video, lent)
 
     def _gone(self, reading: VideoTask) -> None:
-        self.children.slots.give_back(reading.slots.values())
+        self.engine.pool.slots.give_back(reading.slots.values())
 
     def check(self, task: Task) -> None:
         """Whether a task can be done here at all. Raises MachineError."""
@@ -225,7 +227,7 @@ class ExtractionWorker:
         stopped: asked before and between batches; where it is so before the first, None comes back.
         """
         with self.lock:
-            outcomes = self.feed.add(self.engine.readings(unit))
+            outcomes = self.feed.add(self.engine.reader.tasks(unit))
             computing = self.network.submit(self._compute, unit, outcomes, stopped, count)
             self.busy += 1
             return computing
@@ -239,13 +241,13 @@ class ExtractionWorker:
     ) -> ComputedUnit | None:
         try:
             count(0)
-            return None if stopped() else self.engine.compute(unit, outcomes, stopped, count)
+            return None if stopped() else self.engine.computer.compute(unit, outcomes, stopped, count)
         finally:
             outcomes.close()
 
     def write(self, computed: ComputedUnit) -> WrittenUnit:
         """Put a unit's clips into segments, while the next unit is computed."""
-        done = self.writers.submit(self.engine.write, computed).result()
+        done = self.writers.submit(self.engine.writer.write, computed).result()
         with self.lock:
             now = time.process_time()
             done.seconds["worker processor"] += now - self.processor  # type: ignore[assignment]
@@ -263,7 +265,6 @@ class ExtractionWorker:
         self.network.shutdown(wait=False, cancel_futures=True)
         self.writers.shutdown(wait=False)
         self.engine.close()
-        self.children.close()
 
 
 def _settle(worker_config: WorkerConfig) -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from star.cli import STUDIES as NAMES
 from star.cli import main
-from star.pipeline.commands.model import design
+from star.pipeline.commands.model import run_model
 from star.pipeline.evaluation.studies import STUDIES
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.training.transforms import check as check_augment
@@ -107,7 +107,7 @@ def test_a_class_that_is_none_is_one_line(small: Path, tmp_path: Path) -> None:
 
 def test_model_is_the_network_that_training_builds(small: Path, tmp_path: Path) -> None:
     """The same parameters as a run's."""
-    found = design(recipes.load(small))
+    found = run_model(recipes.load(small)).to_document()
     rows = {row["module"]: row for row in found["modules"]}
     trained = json.loads(star("train", small, "--run", tmp_path / "run", "--device", "cpu", "-q", "--json"))
     assert rows["total"]["parameters"] == trained["parameters"]
@@ -117,12 +117,12 @@ def test_model_is_the_network_that_training_builds(small: Path, tmp_path: Path) 
 
 def test_model_says_what_training_takes(small: Path) -> None:
     """Steps and FLOPs as training does them; memory that grows with the batch, and with a moment more of AdamW."""
-    base = design(recipes.load(small, ("train.batch=2", "train.epochs=3")))
+    base = run_model(recipes.load(small, ("train.batch=2", "train.epochs=3"))).to_document()
     found, total = base["training"], base["modules"][-1]
     assert found["steps"] == 3 * -(-found["videos"] // 2)
     assert found["flops_per_step"] == 6 * total["flops"]
-    more = design(recipes.load(small, ("train.batch=4", "train.epochs=3")))["training"]
-    adam = design(recipes.load(small, ("train.batch=2", "train.optimizer=adamw")))["training"]
+    more = run_model(recipes.load(small, ("train.batch=4", "train.epochs=3"))).to_document()["training"]
+    adam = run_model(recipes.load(small, ("train.batch=2", "train.optimizer=adamw"))).to_document()["training"]
     assert more["memory_bytes"] - found["memory_bytes"] > 4 * sum(map(math.prod, base["arrays"].values()))
     assert adam["memory_bytes"] - found["memory_bytes"] == 4 * total["parameters"]
 
@@ -147,7 +147,7 @@ def test_what_a_step_keeps_is_what_torch_saves() -> None:
 
 def test_zigzag_and_binary_attention_cost_half_of_full_attention(small: Path) -> None:
     """In every layer but the last of all, in whose last module only the class tokens ask."""
-    found = design(recipes.load(small, ("model.encoder_layers=2", "model.decoder_layers=2")))
+    found = run_model(recipes.load(small, ("model.encoder_layers=2", "model.decoder_layers=2"))).to_document()
     attention = {row["module"]: row["attention"] for row in found["modules"]}
     for full, half in (("encoder.0.F", "encoder.0.Z"), ("encoder.1.F", "encoder.1.Z"), ("decoder.0.F", "decoder.0.B")):
         assert 2 * attention[half] == attention[full] > 0

@@ -17,7 +17,7 @@ from star.errors import VideoError
 from star.pipeline import datasets
 from star.pipeline.checks import scan as scans
 from star.pipeline.checks import scan_task
-from star.pipeline.extraction import engine, runner, video_task
+from star.pipeline.extraction import runner, unit_computer, video_task
 from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.planning import manifest
 from star.pipeline.planning.plan import plan
@@ -93,7 +93,8 @@ EVERYWHERE = [
     (video_task, "crop_frame"), (datasets, "read_annotation"), (decode, "_open"), (selective, "VideoFile"),
     (container, "_open"), (container, "_video_stream"), (container.VideoFile, "packets"),
     (container.VideoFile, "decode"), (container.VideoFile, "rgb"), (container.VideoFile, "times"),
-    (engine.Engine, "_cut"), (engine.Engine, "_region"), (engine.Engine, "_heatmap"), (engine.Engine, "_token"),
+    (unit_computer.UnitComputer, "_cut"), (unit_computer.UnitComputer, "_region"),
+    (unit_computer.UnitComputer, "_heatmap"), (unit_computer.UnitComputer, "_token"),
 ]  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def test_extract_makes_a_row_of_it(
     recipe: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[Any, str], error: type[BaseException]
 ) -> None:
     """The three others are cached, whatever fails; nothing ends the run."""
-    if error is SystemExit and place[0] is engine.Engine:
+    if error is SystemExit and place[0] is unit_computer.UnitComputer:
         pytest.skip("in this process it is a signal's")
     before = plan(recipes.load(recipe))
     assert before.missing == 20
@@ -226,10 +227,10 @@ def test_a_written_split_is_read_back_or_refused(tmp_path: Path, make_film: Call
     recipe.write_text(RECIPE.format(root=root, cache=tmp_path / "cache"))
     before = datasets.load(recipes.load(recipe).dataset)
     from star.errors import UsageError
-    from star.pipeline.commands.split import split
+    from star.pipeline.commands.split import run_split
 
     try:
-        split(recipes.load(recipe), tmp_path / "split.csv")
+        run_split(recipes.load(recipe), tmp_path / "split.csv")
     except UsageError as error:
         assert repr(f"{name}/a{name}b.mp4") in str(error)
         assert name in (" spaces ",)

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 import pytest
 import torch
 
-from star.pipeline.extraction.inference_threads import InferenceThreads, shares
+from star.pipeline.extraction.inference_threads import InferenceThreads, thread_shares
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def two_cores():
 
 def test_each_lane_of_a_cpu_has_its_share_of_the_cores(two_cores: None) -> None:
     """Two cores, two of them; the caller's own number of threads stays what it was."""
-    assert shares("cpu") == (2, 1)
+    assert thread_shares("cpu") == (2, 1)
     inference_threads = InferenceThreads("cpu")
     assert [inference_threads.submit(torch.get_num_threads).result() for _ in range(4)] == [1] * 4
     assert torch.get_num_threads() == 2

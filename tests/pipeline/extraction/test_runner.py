@@ -19,7 +19,7 @@ from star.pipeline.commands.extract import run_extract
 from star.pipeline.extraction.decode_pool import DecodePool
 from star.pipeline.extraction.engine import Engine
 from star.pipeline.extraction.execution import ExecutionConfig
-from star.pipeline.extraction.prefetch import computing
+from star.pipeline.extraction.prefetch import compute_units
 from star.pipeline.extraction.runner import ExtractionResult, extract
 from star.pipeline.extraction.shared_frames import SharedFrames
 from star.pipeline.planning.plan import plan
@@ -282,13 +282,11 @@ def test_shared_memory_comes_back_and_changes_nothing(small: Path, drawn: Path, 
     for slots in (100, 3, 0):
         children = DecodePool(1, 60, SharedFrames(slots, (16, 32, 32, 3)))
         engine = Engine(recipe, planned.graph, "cpu", children, planned.manifest.skeleton)
-        done = [
-            engine.finish(one) for _, one in computing(engine, units(planned), 1, lambda: False, lambda count: None)
-        ]
+        work = compute_units(engine, units(planned), 1, lambda: False, lambda count: None)
+        done = [engine.computer.finish(one) for _, one in work]
         found.append({s.clip: s.arrays["local_map"].tobytes() for one in done for s in one.states})
         assert len(children.slots) == slots
         assert sum(len(one.failures) for one in done) == 1
-        children.close()
         engine.close()
     assert len(found[0]) == CLIPS - 1
     assert found[0] == found[1] == found[2]

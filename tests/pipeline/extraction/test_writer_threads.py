@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from star.errors import StorageError
-from star.pipeline.extraction.engine import ComputedUnit, WrittenUnit
+from star.pipeline.extraction.unit_results import ComputedUnit, WrittenUnit
 from star.pipeline.extraction.writer_threads import WriterThreads, writer_threads
 from star.pipeline.planning.work_units import Unit
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from star.errors import StorageError, UsageError
-from star.pipeline.commands import cache as stage_stores
+from star.pipeline.commands.cache import run_diff, run_gc, run_ls
 from star.pipeline.planning.cost import check_space, clip_bytes
 from star.pipeline.planning.gpu_estimate import BACKBONE_FLOPS
 from star.pipeline.planning.plan import clips_of, plan, remember, select
@@ -144,19 +144,19 @@ def test_ls_and_gc_find_what_no_recipe_uses(small: Path) -> None:
     """gc deletes nothing without being told to, and then only what none of the recipes uses."""
     recipe = recipes.load(small)
     other = recipes.load(small, ("heatmaps.sigma=2",))
-    assert {row["stage"]: row["rows"] for row in stage_stores.ls(recipe.cache.root)} == dict.fromkeys(STAGES, 24)
-    assert [row["stage"] for row in stage_stores.gc([other])] == ["heatmaps", "tokens"]
-    assert len(stage_stores.ls(recipe.cache.root)) == 5
-    assert stage_stores.gc([other, recipe]) == []
-    stage_stores.gc([other], remove=True)
-    assert {row["stage"] for row in stage_stores.ls(recipe.cache.root)} == {"decode", "pose", "backbone"}
+    assert {entry.stage: entry.rows for entry in run_ls(recipe.cache.root).entries} == dict.fromkeys(STAGES, 24)
+    assert [entry.stage for entry in run_gc([other]).entries] == ["heatmaps", "tokens"]
+    assert len(run_ls(recipe.cache.root).entries) == 5
+    assert run_gc([other, recipe]).entries == ()
+    run_gc([other], remove=True)
+    assert {entry.stage for entry in run_ls(recipe.cache.root).entries} == {"decode", "pose", "backbone"}
 
 
 def test_gc_of_two_caches_is_refused(small: Path, tmp_path: Path) -> None:
     """What one recipe does not use in another's cache is none of its business."""
     other = recipes.load(small, (f"cache.root={tmp_path / 'other'}",))
     with pytest.raises(UsageError, match=r"^cache gc: the recipes name 2 caches; give recipes of one cache$"):
-        stage_stores.gc([recipes.load(small), other])
+        run_gc([recipes.load(small), other])
 
 
 def test_diff_of_two_recipes(small: Path, tmp_path: Path) -> None:
@@ -164,11 +164,11 @@ def test_diff_of_two_recipes(small: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     shutil.copy(small, other)
     other.write_text(other.read_text().replace("epochs: 1", "epochs: 2") + "heatmaps: {sigma: 2}\n")
-    assert stage_stores.diff_lines(stage_stores.diff(small, other)) == [
+    assert run_diff(small, other).to_lines() == [
         "heatmaps: sigma 1.0 → 2.0",
         "tokens: heatmaps changed",
     ]
-    assert stage_stores.diff_lines(stage_stores.diff(small, small)) == ["no difference: both mean the same features"]
+    assert run_diff(small, small).to_lines() == ["no difference: both mean the same features"]
 
 
 def test_bare_heat_maps_need_no_backbone(extracted: Path) -> None:

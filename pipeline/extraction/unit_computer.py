@@ -1,0 +1,237 @@
+"""A unit of work through the networks, then heat maps and tokens: everything in memory, nothing written."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from itertools import islice
+
+import numpy as np
+
+from ...errors import StarError, VideoError, unexpected
+from ...stages.cropping import crop_frame
+from ..planning.graph import Graph
+from ..planning.plan import Clip
+from ..planning.work_units import Unit
+from ..recipe.schema import Recipe
+from .decode_pool import DecodePool
+from .inference_threads import InferenceThreads
+from .models import ClipState, Models
+from .profile import spent
+from .unit_reader import UnitReader
+from .unit_results import ComputedUnit, reads_videos
+from .video_task import Arrays, VideoResult, VideoTask, region_of
+
+STAGE_OF_ERROR = {"annotation": "pose"}
+NETWORKS = ("pose", "backbone")  # stages that may run a network, in their order
+
+
+class UnitComputer:
+    """Computes units: their clips in batches of a fixed shape, so that a feature does not depend on its neighbours.
+
+    reader: of cached inputs. pool: of the decoding processes. threads: that run the networks.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        nodes: Graph,
+        reader: UnitReader,
+        models: Models,
+        pool: DecodePool,
+        threads: InferenceThreads,
+    ) -> None:
+        self.recipe, self.graph, self.reader, self.models = recipe, nodes, reader, models
+        self.pool, self.threads = pool, threads
+        self._free: deque[dict[str, np.ndarray]] = deque()
+
+    def compute(
+        self,
+        unit: Unit,
+        outcomes: Iterator[tuple[VideoTask, Future[VideoResult]]],
+        stopped: Callable[[], bool],
+        count: Callable[[int], None],
+    ) -> ComputedUnit:
+        """Take a unit through the networks. outcomes: its readings' futures, in order. stopped: asked between batches.
+
+        count: told, from any thread, how many clips are through. A video that fails is left out and listed; all
+        others go on. The last batches may still be under way: `finish` waits for them, and does the rest.
+        """
+        result = ComputedUnit(unit)
+        states = self._states(unit, outcomes, result, count)
+        while batch := list(islice(states, self.recipe.backbone.batch)):
+            self._send(batch, result, count)
+            if stopped():
+                break
+        return result
+
+    def _states(
+        self,
+        unit: Unit,
+        outcomes: Iterator[tuple[VideoTask, Future[VideoResult]]],
+        result: ComputedUnit,
+        count: Callable[[int], None],
+    ) -> Iterator[ClipState]:
+        """The unit's clips with what they have so far; those that fail are listed in the result instead."""
+        cached = self.reader.inputs(unit, unit.inputs)
+        if not reads_videos(unit):
+            for clip in unit.clips:
+                yield ClipState(clip, cached[clip.video.id, clip.view], unit.known[clip.video.id])
+            return
+        for job, future in outcomes:
+            self.models.prepare(  # while the children start and read
+                estimator=job.window is not None,
+                detector=job.window is not None and job.boxes is None,
+                network="backbone" in unit.stages,
+            )
+            with spent(result.seconds, "waiting"):
+                found = self.pool.outcome(future, job.video.id)
+            if isinstance(found, VideoError):
+                self.pool.slots.give_back(job.slots.values())
+                result.failures.append((job.video.id, STAGE_OF_ERROR.get(found.kind, "decode"), found.kind, str(found)))
+                count(len(job.views))
+                continue
+            result.seconds.update({"decode": found.seconds, "decode processor": found.processor})
+            for view, arrays in found.chosen.items():
+                joints = {"keypoints": found.keypoints[view]} if view in found.keypoints else {}
+                have = {**cached[job.video.id, view], **arrays, **joints}
+                slot = job.slots.get(view)
+                frames = found.frames.get(view) if slot is None else self.pool.slots[slot]
+                yield ClipState(Clip(job.video, view), have, found.digests, frames, found, slot)
+
+    def _send(self, batch: list[ClipState], result: ComputedUnit, count: Callable[[int], None]) -> None:
+        """Give a batch of clips to the networks that the unit lacks."""
+        first = len(result.states)
+        result.states += batch
+        stages = [stage for stage in NETWORKS if stage in result.unit.computed]
+        if not stages:
+            count(len(batch))
+            return
+        if "backbone" in stages and not result.features:
+            result.features = self._feature_memory(len(result.unit.clips))
+        rows = {name: array[first : first + len(batch)] for name, array in result.features.items()}
+        with spent(result.seconds, "networks full"):
+            future = self.threads.submit(self._through, batch, stages, rows)
+        future.add_done_callback(lambda done: count(len(batch)))
+        result.batches.append(future)
+
+    def _feature_memory(self, clips: int) -> dict[str, np.ndarray]:
+        """Memory for the features of a unit: that of an earlier one, since fresh memory costs as much as a copy."""
+        while self._free:
+            features = self._free.popleft()
+            if len(features["local_map"]) >= clips:
+                return features
+        return self.models.network.allocate_features(clips, self.recipe.decode.frames)
+
+    def recycle(self, features: dict[str, np.ndarray]) -> None:
+        """Take the memory of features that are written, for a later unit."""
+        if features:
+            self._free.append(features)
+
+    def _through(self, batch: list[ClipState], stages: list[str], rows: Mapping[str, np.ndarray]) -> Counter[str]:
+        """A batch of clips through the networks; returns the seconds that each took. Runs in a thread of its own."""
+        seconds: Counter[str] = Counter()
+        if "pose" in stages:
+            with spent(seconds, "pose"):
+                self._pose(batch)
+        if "backbone" in stages:
+            with spent(seconds, "backbone"):
+                self._backbone(batch, rows)
+        for state in batch:
+            state.frames = state.read = None
+        return seconds
+
+    def _pose(self, batch: list[ClipState]) -> None:
+        lacking = [state for state in batch if "keypoints" not in state.arrays]
+        if not lacking:
+            return
+        try:
+            self.models.estimate(lacking)
+        except Exception as error:
+            if isinstance(error, StarError) and not isinstance(error, VideoError):
+                raise
+            self._pose_one_by_one(lacking, error)
+
+    def _pose_one_by_one(self, states: list[ClipState], first: Exception) -> None:
+        """After an error: find the clips that caused it. Raises the error where no clip goes well."""
+        for state in states:
+            with charged_to(state, "pose"):
+                self.models.estimate([state])
+        if all(state.error for state in states):  # the network's or the machine's fault, not a video's
+            raise first
+
+    def _backbone(self, batch: list[ClipState], rows: Mapping[str, np.ndarray]) -> None:
+        frames = self.models.network.allocate_clips(self.recipe.decode.frames)
+        for row, state in enumerate(batch):
+            with charged_to(state):
+                frames[row] = state.frames if state.frames is not None else self._cut(state)
+            if state.error:
+                frames[row] = 0
+        self.pool.slots.give_back(state.slot for state in batch if state.slot is not None)
+        self.models.network.run(frames, rows)
+        for row, state in enumerate(batch):
+            state.arrays |= {name: values[row] for name, values in rows.items()}
+
+    def _cut(self, state: ClipState) -> np.ndarray:
+        assert state.read is not None
+        region = self._region(state)
+        size, flip = self.recipe.backbone.size, bool(state.arrays["flip"])
+        full = state.read.full
+        return np.stack([crop_frame(full[int(i)], region, size, flip=flip) for i in state.arrays["frame_index"]])
+
+    def _region(self, state: ClipState) -> np.ndarray:
+        video, view = state.clip
+        return region_of(self.graph["heatmaps"].stage.crop, state.arrays, state.arrays.get("keypoints"), video.id, view)
+
+    def finish(self, computed: ComputedUnit) -> ComputedUnit:
+        """Wait for the networks, then make heat maps and tokens. For any thread, and harmless if done before."""
+        computed.wait()
+        for stage, step in (("heatmaps", self._heatmap), ("tokens", self._token)):
+            if stage in computed.unit.stages:
+                with spent(computed.seconds, stage):
+                    for state in computed.states:
+                        with charged_to(state, stage):
+                            step(state.arrays, state)
+        self._leave_out_failed(computed)
+        if "backbone" not in computed.unit.computed:  # read from the cache for the tokens, 3 MB a clip
+            for state in computed.states:
+                state.arrays.pop("local_map", None)
+        return computed
+
+    def _leave_out_failed(self, computed: ComputedUnit) -> None:
+        """Take the videos of which a clip failed since they were read out of a unit, and list them as failures."""
+        failed = {state.clip.video.id: state for state in reversed(computed.states) if state.error}
+        if not failed:
+            return
+        computed.failures += [
+            (name, state.failed_in, state.error.kind, str(state.error)) for name, state in failed.items() if state.error
+        ]
+        kept = [row for row, state in enumerate(computed.states) if state.clip.video.id not in failed]
+        computed.states = [computed.states[row] for row in kept]
+        computed.features = {name: rows[kept] for name, rows in computed.features.items()}
+
+    def _heatmap(self, arrays: Arrays, state: ClipState) -> None:
+        if "joint_heatmap" not in arrays:
+            size = int(arrays["frame_size"][0]), int(arrays["frame_size"][1])
+            stage = self.graph["heatmaps"].stage
+            arrays["joint_heatmap"] = stage.compute(arrays["keypoints"], size, self._region(state))
+
+    def _token(self, arrays: Arrays, state: ClipState) -> None:
+        if "joint_map" not in arrays:
+            stage = self.graph["tokens"].stage
+            arrays["joint_map"] = stage.compute(arrays["local_map"], arrays["joint_heatmap"])
+
+
+@contextmanager
+def charged_to(state: ClipState, stage: str = "backbone") -> Iterator[None]:
+    """Errors that nobody foresaw, in work on one clip alone, are its video's; of several the first counts."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, StarError) and not isinstance(error, VideoError):
+            raise
+        if state.error is None:
+            found = error if isinstance(error, VideoError) else unexpected(state.clip.video.id, error)
+            state.error, state.failed_in = found, stage

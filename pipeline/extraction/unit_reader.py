@@ -1,0 +1,90 @@
+"""What a unit of work needs before it is computed: tasks for the decoding processes, and cached inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+from ...cache.store import Store
+from ...stages.skeleton_mapping import joint_sources
+from ...stages.skeletons import SKELETONS, Skeleton
+from ..datasets.base import Video
+from ..planning.graph import Graph
+from ..planning.work_units import Unit
+from ..recipe.schema import Recipe
+from .models import Models
+from .unit_results import reads_videos
+from .video_task import Arrays, VideoTask
+
+
+class UnitReader:
+    """The tasks and the cached inputs of units, for one recipe.
+
+    skeleton: the data set's. Raises RecipeError where its joints cannot be converted to the recipe's layout.
+    """
+
+    def __init__(self, recipe: Recipe, nodes: Graph, store: Store, models: Models, skeleton: Skeleton | None) -> None:
+        self.recipe, self.graph, self.store, self.models = recipe, nodes, store, models
+        self.skeleton = skeleton
+        self.layout = SKELETONS.get(recipe.pose.layout)
+        if skeleton is not None and self.layout is not None:
+            joint_sources(skeleton, self.layout)  # refused now, not after the first videos
+
+    def tasks(self, unit: Unit) -> list[VideoTask]:
+        """What is to be read for a unit: one task per video; nothing where all inputs are cached."""
+        if not reads_videos(unit):
+            return []
+        cached = self.inputs(unit, ("decode", "pose"))
+        return [self._task(unit, name, cached) for name in unit.videos]
+
+    def _task(self, unit: Unit, name: str, cached: dict[tuple[str, int], Arrays]) -> VideoTask:
+        video, views = unit.videos[name]
+        settings = self.recipe.pose
+        estimated = "pose" in unit.stages and self._estimated(video)
+        detected = estimated and settings.detector not in ("annotations", "frame")
+        have = {view: cached[name, view] for view in views}
+        return VideoTask(
+            video=video,
+            kind=self.recipe.dataset.kind,
+            views=views,
+            decode=self.graph["decode"].stage,
+            crop=self.graph["heatmaps"].stage.crop,
+            size=self.recipe.backbone.size,
+            reader=self.recipe.decode.reader,
+            jpeg=self.recipe.decode.jpeg,
+            people=settings.people,
+            choose=settings.choose,
+            skeleton=self.skeleton,
+            layout=self.layout,
+            annotated="pose" in unit.stages and not estimated,
+            occluded=settings.occluded,
+            frames=self._frames(unit, estimated, detected),
+            window=self.models.window if estimated else None,
+            boxes=None if detected or not estimated else settings.detector,  # type: ignore[arg-type]
+            chosen=have if "decode" in unit.inputs else {},
+            keypoints={view: have[view]["keypoints"] for view in views} if "pose" in unit.inputs else {},
+            known=unit.known[name],
+        )
+
+    def _estimated(self, video: Video) -> bool:
+        """Whether a video's joints are mmpose's: always, never, or where it has no annotation."""
+        source = self.recipe.pose.source
+        return source == "mmpose" or (source == "auto" and video.annotation is None)
+
+    def _frames(self, unit: Unit, estimated: bool, detected: bool) -> Literal["cut", "full", "none"]:
+        """Whole frames leave the child only where a network must see them before they can be cut."""
+        if detected or (estimated and "backbone" in unit.computed and self.recipe.backbone.crop == "person"):
+            return "full"
+        return "cut" if "backbone" in unit.computed else "none"
+
+    def inputs(self, unit: Unit, stages: Collection[str]) -> dict[tuple[str, int], Arrays]:
+        """The cached arrays of some of the stages that the unit takes, clip by clip."""
+        states: dict[tuple[str, int], Arrays] = {(clip.video.id, clip.view): {} for clip in unit.clips}
+        for stage, places in unit.inputs.items():
+            stage_store = self.store.stage_store(stage, self.graph[stage].key)
+            for name in self.graph[stage].arrays if stage in stages else ():
+                if name == "global_grid":  # big, and no stage takes it
+                    continue
+                for clip, row in zip(unit.clips, stage_store.read(places, name), strict=True):
+                    states[clip.video.id, clip.view][name] = row
+        return states

@@ -1,0 +1,105 @@
+"""A computed unit of work, written: one segment per stage, with its provenance."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...cache.segment import Row
+from ...cache.store import Store
+from ..planning.graph import Graph
+from ..recipe.schema import Recipe
+from .models import Models
+from .profile import spent
+from .unit_computer import UnitComputer
+from .unit_reader import UnitReader
+from .unit_results import ComputedUnit, WrittenUnit
+
+
+class UnitWriter:
+    """Writes units into the cache of one recipe. For any thread."""
+
+    def __init__(
+        self, recipe: Recipe, nodes: Graph, store: Store, models: Models, reader: UnitReader, computer: UnitComputer
+    ) -> None:
+        self.recipe, self.graph, self.store, self.models = recipe, nodes, store, models
+        self.reader, self.computer = reader, computer
+
+    def write(self, computed: ComputedUnit) -> WrittenUnit:
+        """Finish a unit and write one segment per stage, upstream stages first. For any thread.
+
+        Its arrays are gone afterwards: their memory serves a later unit.
+        """
+        self.computer.finish(computed)
+        sizes: dict[str, int] = {}
+        segments: dict[str, str] = {}
+        with spent(computed.seconds, "write"):
+            for name in computed.unit.stages if computed.states else ():
+                path = self._segment(computed, name)
+                sizes[name], segments[name] = path.stat().st_size, path.stem
+        digests = {state.clip.video.id: state.digests for state in computed.states}
+        precision = self.models.network.precision if "backbone" in sizes else ""
+        done = WrittenUnit(
+            len(computed.states), sizes, digests, computed.failures, computed.seconds, segments, precision
+        )
+        self.computer.recycle(computed.features)
+        computed.states, computed.features = [], {}
+        return done
+
+    def _segment(self, computed: ComputedUnit, name: str) -> Path:
+        """One segment; returns its file."""
+        node, states = self.graph[name], computed.states
+        stage_store = self.store.stage_store(name, node.key)
+        stage_store.describe(node.description())
+        rows = [Row(s.clip.video.id, s.digests.row(node.annotated), s.clip.view) for s in states]
+        arrays = {array: self._stacked(computed, array) for array in node.arrays}
+        attributes = {array: about.attributes() for array, about in node.arrays.items()}
+        provenance = self._provenance(computed, name)
+        return stage_store.write(rows, arrays, attributes, provenance, self.recipe.cache.compression)
+
+    def _stacked(self, computed: ComputedUnit, array: str) -> np.ndarray:
+        """An array of all clips; what the backbone gave lies row by row already."""
+        if array in computed.features:
+            return computed.features[array][: len(computed.states)]
+        return np.stack([state.arrays[array] for state in computed.states])
+
+    def _provenance(self, computed: ComputedUnit, stage: str) -> dict[str, Any]:
+        together = {
+            "decode": self.computer.pool.count,
+            "pose": self.computer.threads.count,
+            "backbone": self.computer.threads.count,
+        }
+        seconds = computed.seconds[stage] / together.get(stage, 1) / max(len(computed.states), 1)
+        named: dict[str, Any] = {"skeleton": self._skeleton()} if stage == "pose" else {}
+        if stage == "backbone":
+            named = {"precision": self.models.network.precision}
+        return {**self._machine, **named, "seconds_per_clip": round(seconds, 5)}
+
+    def _skeleton(self) -> dict[str, Any]:
+        """The names of the joints, for a reader who has neither the data set nor mmpose."""
+        estimated = self.recipe.pose.source == "mmpose"
+        own = self.models.estimator.skeleton if estimated and self.reader.layout is None else self.reader.skeleton
+        skeleton = self.reader.layout or own
+        return asdict(skeleton) if skeleton else {}
+
+    @cached_property
+    def _machine(self) -> dict[str, Any]:
+        """Library versions and the device: recorded beside the key, never in it."""
+        return {"device": self.models.device_name, "python": platform.python_version(), **versions()}
+
+
+def versions() -> dict[str, str]:
+    """The installed versions of the packages whose code can move a feature."""
+    found = {}
+    for package in ("torch", "torchvision", "numpy", "av", "decord", "opencv-python-headless", "mmpose", "h5py"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
