@@ -9,7 +9,7 @@ import numpy as np
 from scipy.io import savemat
 
 from star.pipeline.datasets.penn_action import CLASSES
-from star.pipeline.datasets.synthetic.render import Clip, shoot
+from star.pipeline.datasets.synthetic.render import DrawnClip, shoot
 
 SIZE, FRAMES, QUALITY = (480, 360), (50, 90), 95  # Penn Action: at most 480 px wide, 70 frames in the mean
 
@@ -19,7 +19,7 @@ def draw(root: Path, count: int) -> Path:
     (root / "labels").mkdir(parents=True)
     for number in range(count):
         split = "test" if number % 2 else "train"
-        frames, joints = shoot(Clip("wave", number, split, f"{split}-{number}", 0, FRAMES, SIZE))
+        frames, joints = shoot(DrawnClip("wave", number, split, f"{split}-{number}", 0, FRAMES, SIZE))
         folder = root / "frames" / f"{number + 1:04}"
         folder.mkdir(parents=True)
         for index, frame in enumerate(frames, 1):

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import blake2b
@@ -50,7 +50,7 @@ def read_error(error: OSError, path: Path) -> StorageError:
 
 
 @contextmanager
-def reporting(folder: Path) -> Iterator[None]:
+def reporting(folder: Path) -> Generator[None, None, None]:
     """Whatever the disk refuses inside becomes a StorageError that names `folder`."""
     try:
         yield
@@ -72,7 +72,7 @@ def _mark(pid: int) -> str:
 
 
 @contextmanager
-def partial(folder: Path) -> Iterator[Path]:
+def partial(folder: Path) -> Generator[Path, None, None]:
     """A name in `folder` to write to; whatever is still there at the end is removed.
 
     The caller renames it to its final name. Raises nothing of its own.

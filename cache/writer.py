@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -66,7 +66,7 @@ def write_segment(
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def _uninterrupted() -> Generator[None, None, None]:
     """Hold Ctrl-C back until the block is done: an exception in the middle of HDF5's own work is lost, or worse.
 
     Only the main thread is ever interrupted; a handler that raises nothing is called late all the same.

@@ -7,7 +7,7 @@ set when the first thread comes in and put back when the last one leaves.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 
 _lock = threading.Lock()
@@ -16,7 +16,7 @@ _threads = 0
 
 
 @contextmanager
-def deterministic_kernels() -> Iterator[None]:
+def deterministic_kernels() -> Generator[None, None, None]:
     """Hold the settings while any thread is inside."""
     global _threads  # noqa: PLW0603 (as the settings are: one for the process)
     with _lock:

@@ -11,7 +11,7 @@ import functools
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -120,7 +120,7 @@ def is_faster(precision: str, device: str) -> bool:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> Generator[None, None, None]:
     """Several threads wait for each other wherever another process has one of their cores."""
     import torch
 

@@ -50,7 +50,7 @@ def run_extract(
     )  # fmt: skip
     warn(planned, quiet)
     failed = planned.failures | {failure.video: failure for failure in outcome.failures}
-    document = {
+    document: dict[str, Any] = {
         "computed": dict(outcome.rows),
         "bytes": dict(outcome.bytes),
         "clips": outcome.clips,

@@ -6,7 +6,7 @@ networks compute in threads of their own; what comes after the networks is for a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from ...cache.store import Store
@@ -48,7 +48,7 @@ class Engine:
 @contextmanager
 def open_engine(
     recipe: Recipe, nodes: Graph, device: str, processes: int, skeleton: Skeleton | None = None
-) -> Iterator[Engine]:
+) -> Generator[Engine, None, None]:
     """An engine with decoding processes of its own, all closed at the end of the block."""
     pool = open_decode_pool(recipe, processes, device)
     try:

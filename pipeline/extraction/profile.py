@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ LONG_S = 10.0  # a shorter run is mostly start
 
 
 @contextmanager
-def spent(seconds: Counter[str], what: str) -> Iterator[None]:
+def spent(seconds: Counter[str], what: str) -> Generator[None, None, None]:
     """Count the time that the block takes to `what`."""
     began = time.perf_counter()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import islice
@@ -225,7 +225,7 @@ class UnitComputer:
 
 
 @contextmanager
-def charged_to(state: ClipState, stage: str = "backbone") -> Iterator[None]:
+def charged_to(state: ClipState, stage: str = "backbone") -> Generator[None, None, None]:
     """Errors that nobody foresaw, in work on one clip alone, are its video's; of several the first counts."""
     try:
         yield

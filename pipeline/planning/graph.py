@@ -110,7 +110,7 @@ def uses_annotation(recipe: Recipe) -> bool:
 
 def _backbone(recipe: Recipe) -> BackboneStage:
     weights = identity(recipe.backbone.weights, recipe.backbone.weights_sha256, "backbone.weights")
-    above = {"weights": weights, "crop_seed": recipe.decode.seed, "jpeg": recipe.decode.jpeg}
+    above: dict[str, Any] = {"weights": weights, "crop_seed": recipe.decode.seed, "jpeg": recipe.decode.jpeg}
     return BackboneStage(**_same(BackboneStage, recipe.backbone) | above)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -150,7 +150,7 @@ atexit.register(gc.unfreeze)  # or libraries that count their objects at the end
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
+def _no_garbage() -> Generator[None, None, None]:
     """Hold the collector while millions of small tuples are made: it would go through all of them again and again."""
     held = gc.isenabled()
     gc.disable()

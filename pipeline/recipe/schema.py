@@ -369,9 +369,10 @@ def _lay_over(tree: dict[str, Any], override: str) -> None:
     for section in sections:
         if tree.get(section) is None:
             tree[section] = {}
-        tree = tree[section]
-        if not isinstance(tree, dict):
+        below: Any = tree[section]
+        if not isinstance(below, dict):
             raise RecipeError(f"--set {override}: {section} is a value, not a section")
+        tree = below
     try:
         tree[key] = yaml.safe_load(value)
     except yaml.YAMLError:
@@ -407,8 +408,10 @@ def _suggestion(place: tuple[Any, ...]) -> str:
 
 
 _PATHS = (*(("dataset", key) for key in ("root", "skeletons", "lists", "list")), ("cache", "root"))
-_FILES = dict.fromkeys((("pose", "checkpoint"), ("pose", "detector_weights"), ("backbone", "weights")), WORDS)
-_FILES |= {("dataset", "missing"): {"official", "none", None}}
+_FILES = {
+    **dict.fromkeys((("pose", "checkpoint"), ("pose", "detector_weights"), ("backbone", "weights")), WORDS),
+    ("dataset", "missing"): {"official", "none", None},
+}
 
 
 def _anchor(recipe: Recipe, base: Path) -> Recipe:

@@ -89,7 +89,7 @@ class Rows:
         return self.stage_store.segment(self.segments[number]).read(self.name, [row])[0]
 
 
-class Features(Dataset):
+class Features(Dataset[Batch]):
     """The cached arrays of a selection's clips, as a torch data set over clips; safe under fork and spawn.
 
     arrays: names of `STAGE_OF`. preload: "none" maps files, "memory" copies all to memory first, "device" to the
@@ -176,7 +176,7 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype, *, pin: bool) -> Tensor:
     kind = torch.from_numpy(np.empty(0, dtype)).dtype
     if get_worker_info() is None:
         return torch.empty(shape, dtype=kind, pin_memory=pin)
-    shared = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)
+    shared = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # pyright: ignore[reportPrivateUsage] (as torch's own collate does)
     return torch.empty(0, dtype=kind).set_(shared, 0, shape)  # pyright: ignore[reportCallIssue]
 
 

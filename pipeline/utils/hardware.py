@@ -44,6 +44,5 @@ def choose_device(name: str, local: int | None = None) -> torch.device:
         raise MachineError(
             f"--device {name}: this machine shows {torch.cuda.device_count()} GPUs; use --device cpu or auto"
         )
-    return (
-        torch.device("cuda", local) if device.type == "cuda" and device.index is None and local is not None else device
-    )
+    unnumbered = device.type == "cuda" and name == "cuda"  # torch says so of an index: None, against its annotation
+    return torch.device("cuda", local) if unnumbered and local is not None else device

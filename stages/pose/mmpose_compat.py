@@ -15,7 +15,7 @@ import sys
 import threading
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -75,7 +75,7 @@ def _absent(package: str) -> MissingPackage:
 
 
 @contextmanager
-def stand_ins() -> Iterator[None]:
+def stand_ins() -> Generator[None, None, None]:
     """Stand-ins in sys.modules for whatever cannot be imported; taken out again at the end."""
     placed: list[str] = []
     try:

@@ -11,7 +11,7 @@ import copy
 import difflib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -241,7 +241,7 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None, None, None]:
     """mmengine tells stdout about every parameter it draws; let it build in mmpose's scope, and in silence."""
     scope = mmpose_compat.import_module("mmengine.registry").DefaultScope
     logger = mmpose_compat.import_module("mmengine.logging").MMLogger.get_current_instance()

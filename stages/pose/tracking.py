@@ -66,10 +66,12 @@ def match_boxes(alive: Sequence[Track], frame: int, boxes: np.ndarray, reach: fl
 
 def _expected(track: Track, frame: int) -> np.ndarray:
     """The centre (2,) px at which a person is looked for."""
-    *_, before, last = (None, *sorted(track))
+    seen = sorted(track)
+    last = seen[-1]
     here = _centres(track[last].box)
-    if before is None:
+    if len(seen) == 1:
         return here
+    before = seen[-2]
     return here + STEP * (here - _centres(track[before].box)) * (frame - last) / (last - before)
 
 

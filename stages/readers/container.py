@@ -258,7 +258,7 @@ def _unopened(path: Path, error: Exception) -> UnreadableVideo | TruncatedVideo:
 def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     for stream in container.streams.video:
         if not _is_cover(stream):
-            if stream.codec_context is None:
+            if stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison] (it may be)
                 raise UnreadableVideo(f"{path}: its video codec is unknown to FFmpeg; re-encode it (H.264 is safe)")
             return stream
     kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]

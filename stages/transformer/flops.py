@@ -59,11 +59,11 @@ def activation_bytes(network: STARTransformer) -> int:
         return tensor
 
     with FakeTensorMode(allow_non_fake_inputs=True):
-        ghost._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
+        ghost._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))  # pyright: ignore[reportPrivateUsage]
         with saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16):
             ghost(**ghost.example())
-        weights = {parameter.untyped_storage()._cdata for parameter in ghost.parameters()}
-        sizes = {storage._cdata: storage.nbytes() for storage in (tensor.untyped_storage() for tensor in kept)}
+        weights = {parameter.untyped_storage()._cdata for parameter in ghost.parameters()}  # pyright: ignore[reportPrivateUsage]
+        sizes = {storage._cdata: storage.nbytes() for storage in (tensor.untyped_storage() for tensor in kept)}  # pyright: ignore[reportPrivateUsage]
     return sum(size for place, size in sizes.items() if place not in weights)
 
 

@@ -103,7 +103,7 @@ class STARTransformer(nn.Module):
         self.heatmaps = heatmaps
         channels = conv_channels if concat_conv else joint_channels
         grid = {"position": position == "all", "standardize": standardize}
-        maps = {
+        maps: dict[str, Any] = {
             "position": position != "none",
             "standardize": standardize and not concat_conv,
             "pooled": pooled_channels,

@@ -24,8 +24,9 @@ FILM = "|".join(re.escape(suffix) for suffix in sorted(VIDEO_SUFFIXES))
 CLIP = re.compile(rf"(?:^|/){SAMPLE.pattern}(?:_rgb)?(?:{FILM})$", re.IGNORECASE)
 
 SUBJECTS_60 = frozenset((1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38))
-SUBJECTS_120 = SUBJECTS_60 | {45, 46, 47, 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87), 89, *range(91, 96)}
-SUBJECTS_120 |= {97, 98, 100, 103}
+SUBJECTS_120 = SUBJECTS_60 | {
+    45, 46, 47, 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87), 89, *range(91, 96), 97, 98, 100, 103,
+}  # fmt: skip
 TRAIN_CAMERAS = frozenset((2, 3))
 
 PROTOCOLS = {60: ("xsub", "xview"), 120: ("xsub", "xset")}

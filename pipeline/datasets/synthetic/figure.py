@@ -7,7 +7,7 @@ are computed for all frames at once, so that a frame costs little more than its 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -195,7 +195,7 @@ def _extra(points: np.ndarray, radius: np.ndarray, yaw: float) -> np.ndarray:
     return np.concatenate([hands, np.stack(head + eyes, axis=1)], axis=1)
 
 
-def _strokes(points: np.ndarray, limb: Limb, scale: np.ndarray) -> tuple:
+def _strokes(points: np.ndarray, limb: Limb, scale: np.ndarray) -> tuple[Any, ...]:
     """What cv2 takes to draw a limb in every frame: quads (F, 2, 4, 2), ends, radii, the stripe of light, its width."""
     ends = points[:, [limb.start, limb.end]]
     radii = np.multiply.outer(scale, limb.thick)
@@ -211,7 +211,7 @@ def _strokes(points: np.ndarray, limb: Limb, scale: np.ndarray) -> tuple:
     return _fixed_all(quads), _pairs(ends), _fixed_all(shells).tolist(), _pairs(stripe), width
 
 
-def _cloth(points: np.ndarray, flag: int, scale: np.ndarray) -> tuple[list, np.ndarray]:
+def _cloth(points: np.ndarray, flag: int, scale: np.ndarray) -> tuple[list[Any], np.ndarray]:
     """The pole's ends in every frame, and the corners of 4 x 3 squares (F, 12, 4, 2) that hang outward from it."""
     hand, size = points[:, HAND + flag - 5, None], scale[:, None, None]
     along = _unit(points[:, flag] - points[:, flag - 2])[:, None]
@@ -236,6 +236,6 @@ def _fixed_all(values: np.ndarray) -> np.ndarray:
     return np.round(values * 16).astype(np.int32)
 
 
-def _pairs(points: np.ndarray) -> list:
+def _pairs(points: np.ndarray) -> list[Any]:
     """(F, 2, 2) px as lists of two points each, in sixteenths."""
     return _fixed_all(points).tolist()

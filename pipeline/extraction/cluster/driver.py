@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -362,7 +362,7 @@ class Driver:
                     future.cancel()
 
     @contextmanager
-    def _unless_away(self) -> Iterator[None]:
+    def _unless_away(self) -> Generator[None, None, None]:
         """Errors of a scheduler that is away, which the next look finds out; Dask has other classes in each version."""
         try:
             yield
@@ -381,7 +381,7 @@ class Driver:
 
 
 @contextmanager
-def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
+def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Generator[Any, None, None]:
     """A Dask client: of the scheduler at an address, or of one local worker process per device."""
     from dask import config
     from dask.distributed import Client, LocalCluster
@@ -393,7 +393,7 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Iterator[Any]:
         except (OSError, TimeoutError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise MachineError(f"--scheduler {scheduler}: no Dask scheduler answers there ({reason})") from None
-        client._timeout = BACK_S  # Dask has no public name for it
+        client._timeout = BACK_S  # pyright: ignore[reportPrivateUsage] (Dask has no public name for it)
         with client:
             yield client
         return
@@ -424,7 +424,7 @@ def _hushed() -> int:
 
 
 @contextmanager
-def _environment_kept() -> Iterator[None]:
+def _environment_kept() -> Generator[None, None, None]:
     """Dask tells its workers how many threads to use through this process's environment, and leaves it so."""
     before = dict(os.environ)
     try:

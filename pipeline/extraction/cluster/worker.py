@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class Unfit(NamedTuple):
 
 
 @contextmanager
-def unfit() -> Iterator[list[str]]:
+def unfit() -> Generator[list[str], None, None]:
     """Why this machine cannot do the work, where a MachineError inside says so."""
     why: list[str] = []
     try:

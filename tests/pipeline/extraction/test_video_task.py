@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from star.pipeline.datasets.base import Video
-from star.pipeline.extraction.video_task import VideoTask, read
+from star.pipeline.extraction.video_task import VideoTask, read_video
 from star.pipeline.planning.graph import graph
 from star.pipeline.recipe import schema as recipes
 from star.stages.cropping import Crop, crop_frame
@@ -36,7 +36,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> VideoTask:
 
 def test_exact_frames_are_opencvs(job: VideoTask) -> None:
     """By default every frame is decoded in full and cut: bit for bit what `crop_frame` makes of it."""
-    found = read(job)
+    found = read_video(job)
     for view in VIEWS:
         arrays = found.chosen[view]
         region = job.crop.region(job.keypoints[view], (321, 245), "a", view)
@@ -49,7 +49,7 @@ def test_exact_frames_are_opencvs(job: VideoTask) -> None:
 
 def test_scaled_frames_are_nearly_the_exact_ones(job: VideoTask) -> None:
     """The same frames, regions and mirroring; the smallest person needs every pixel and stays exact."""
-    exact, scaled = read(job), read(replace(job, jpeg="scaled"))
+    exact, scaled = read_video(job), read_video(replace(job, jpeg="scaled"))
     assert np.array_equal(scaled.frames[0], exact.frames[0])
     for view in (1, 2):
         assert scaled.chosen[view]["frame_index"].tolist() == exact.chosen[view]["frame_index"].tolist()
@@ -60,10 +60,10 @@ def test_scaled_frames_are_nearly_the_exact_ones(job: VideoTask) -> None:
 
 def test_a_view_does_not_depend_on_the_others(job: VideoTask) -> None:
     """Each view chooses its own size of frame: read alone, it gives the same picture."""
-    together = read(replace(job, jpeg="scaled"))
+    together = read_video(replace(job, jpeg="scaled"))
     for view in VIEWS:
-        use_single_torch_thread = read(replace(job, jpeg="scaled", views=(view,)))
-        assert np.array_equal(use_single_torch_thread.frames[view], together.frames[view])
+        alone = read_video(replace(job, jpeg="scaled", views=(view,)))
+        assert np.array_equal(alone.frames[view], together.frames[view])
 
 
 def test_exact_is_in_no_key() -> None:

@@ -13,7 +13,7 @@ import torch
 
 from star.errors import RecipeError, WeightsError
 from star.pipeline.datasets.synthetic.motion import ACTIONS
-from star.pipeline.datasets.synthetic.render import Clip, shoot
+from star.pipeline.datasets.synthetic.render import DrawnClip, shoot
 from star.stages import weights
 from star.stages.pose import mmpose_compat, mmpose_models
 from star.stages.pose.estimator import PoseEstimator, person_crops
@@ -35,7 +35,7 @@ def estimator() -> PoseEstimator:
 @pytest.fixture(scope="module")
 def figures() -> list[tuple[list[np.ndarray], np.ndarray]]:
     """Every third frame of a test clip of every action, of a seed that nothing was trained on, and the true joints."""
-    clips = [Clip(action, 1, "test", "test-0", 4711, (12, 12), (256, 192)) for action in ACTIONS]
+    clips = [DrawnClip(action, 1, "test", "test-0", 4711, (12, 12), (256, 192)) for action in ACTIONS]
     drawn = [shoot(clip) for clip in clips]
     return [([frame for k, frame in enumerate(frames) if k % 3 == 0], joints[::3]) for frames, joints in drawn]
 

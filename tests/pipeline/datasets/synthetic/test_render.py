@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from star.pipeline.datasets.synthetic.render import Clip, shoot
+from star.pipeline.datasets.synthetic.render import DrawnClip, shoot
 from star.pipeline.datasets.synthetic.scene import BACKDROPS, CLOTHES
 
-CLIP = Clip("jumping_jacks", 0, "train", "train-0", 0, (12, 12), (160, 120))
+CLIP = DrawnClip("jumping_jacks", 0, "train", "train-0", 0, (12, 12), (160, 120))
 
 
 def test_frames_and_joints_have_the_shapes_that_were_asked_for():
