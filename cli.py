@@ -142,7 +142,7 @@ def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> Non
 @output
 def init(name: str, root: Path, cache: Path, preset: str | None, as_json: bool, quiet: bool) -> None:
     """Print a recipe: penn-action, ntu60-xsub, ntu60-xview, ntu120-xsub, ntu120-xset, ucf101, hmdb51, kinetics,
-    drawn, or videos: your own, by looking at their folder.
+    drawn; videos: your own, by looking at their folder; joints: without videos, a pickle or a folder of files.
 
     Example: star init penn-action --root /data/Penn_Action --preset paper > star.yaml
     """

@@ -21,9 +21,12 @@ MEANINGS: dict[str, dict[str, str]] = {
         "root": "pelvis", "left_foot": "left_ankle", "right_foot": "right_ankle", "spine": "spine_middle",
         "neck_base": "nose",
     },
+    "kinect_v1": {"hip_center": "pelvis", "spine": "spine_middle", "shoulder_center": "thorax"},
     "halpe26": {"hip": "pelvis", "head": "head_top"},
     "mpii": {"upper_neck": "neck"},
     "crowdpose": {"top_head": "head_top"},
+    "openpose_25": {"mid_hip": "pelvis"},
+    "jhmdb": {"belly": "spine_middle"},
     "posetrack18": {"head_bottom": "neck"},
 }  # fmt: skip
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import joint_names
+
 
 @dataclass(frozen=True)
 class Skeleton:
@@ -93,4 +95,75 @@ H36M = Skeleton(  # Human3.6M's usual 17, as mmpose names them: a foot is the an
     ),
 )  # fmt: skip
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (PENN_ACTION, COCO, H36M, NTU)}
+KINECT_V1 = Skeleton(  # of the first Kinect: Northwestern-UCLA, UTKinect, MSR Action3D
+    "kinect_v1",
+    (
+        "hip_center", "spine", "shoulder_center", "head", "left_shoulder", "left_elbow", "left_wrist", "left_hand",
+        "right_shoulder", "right_elbow", "right_wrist", "right_hand", "left_hip", "left_knee", "left_ankle",
+        "left_foot", "right_hip", "right_knee", "right_ankle", "right_foot",
+    ),
+    ((4, 8), (5, 9), (6, 10), (7, 11), (12, 16), (13, 17), (14, 18), (15, 19)),
+    (
+        (0, 1), (1, 2), (2, 3), (2, 4), (4, 5), (5, 6), (6, 7), (2, 8), (8, 9), (9, 10), (10, 11), (0, 12), (12, 13),
+        (13, 14), (14, 15), (0, 16), (16, 17), (17, 18), (18, 19),
+    ),
+)  # fmt: skip
+
+
+def _layout(name: str, joints: tuple[str, ...], limbs: str, extra: tuple[tuple[int, int], ...] = ()) -> Skeleton:
+    """A skeleton whose sides follow from its joints' names; limbs: "0-1 1-2", by index; extra: further pairs."""
+    ends = (limb.split("-") for limb in limbs.split())
+    return Skeleton(name, joints, joint_names.flip_pairs(joints) + extra, tuple((int(a), int(b)) for a, b in ends))
+
+
+_COCO_LIMBS = " ".join(f"{a}-{b}" for a, b in COCO.limbs)
+_FACE = joint_names.WHOLEBODY_133.index("face-0")
+_HAND = " ".join(
+    f"{root if number == 1 else root + 4 * finger + number - 1}-{root + 4 * finger + number}"
+    for root in (91, 112)
+    for finger in range(5)
+    for number in (1, 2, 3, 4)
+)
+
+OPENPOSE_18 = _layout(
+    "openpose_18",
+    joint_names.OPENPOSE_18,
+    "1-0 1-2 2-3 3-4 1-5 5-6 6-7 1-8 8-9 9-10 1-11 11-12 12-13 0-14 14-16 0-15 15-17",
+)
+OPENPOSE_25 = _layout(
+    "openpose_25",
+    joint_names.OPENPOSE_25,
+    "1-0 1-2 2-3 3-4 1-5 5-6 6-7 1-8 8-9 9-10 10-11 8-12 12-13 13-14 0-15 15-17 0-16 16-18 14-19 19-20 14-21 11-22 "
+    "22-23 11-24",
+)
+BLAZEPOSE_33 = _layout(
+    "blazepose_33",
+    joint_names.BLAZEPOSE_33,
+    "0-2 2-7 0-5 5-8 9-10 11-12 11-13 13-15 15-17 15-19 15-21 12-14 14-16 16-18 16-20 16-22 11-23 12-24 23-24 23-25 "
+    "25-27 27-29 29-31 24-26 26-28 28-30 30-32",
+)
+HALPE_26 = _layout(
+    "halpe26",
+    joint_names.HALPE_26,
+    "15-13 13-11 11-19 16-14 14-12 12-19 17-18 18-19 18-5 5-7 7-9 18-6 6-8 8-10 1-2 0-1 0-2 1-3 2-4 3-5 4-6 15-20 "
+    "15-22 15-24 16-21 16-23 16-25",
+)
+MPII = _layout("mpii", joint_names.MPII_16, "0-1 1-2 2-6 6-3 3-4 4-5 6-7 7-8 8-9 8-12 12-11 11-10 8-13 13-14 14-15")
+CROWDPOSE = _layout(
+    "crowdpose", joint_names.CROWDPOSE_14, "10-8 8-6 11-9 9-7 6-7 0-6 1-7 0-1 0-2 1-3 2-4 3-5 12-13 1-13 0-13"
+)
+JHMDB = _layout("jhmdb", joint_names.JHMDB_15, "13-9 9-5 5-1 1-6 6-10 10-14 1-0 0-2 0-3 3-7 7-11 0-4 4-8 8-12")
+COCO_WHOLEBODY = _layout(
+    "coco_wholebody",
+    joint_names.WHOLEBODY_133,
+    f"{_COCO_LIMBS} 15-17 15-18 15-19 16-20 16-21 16-22 {_HAND}",
+    joint_names.face_pairs(_FACE),
+)
+
+SKELETONS = {
+    skeleton.name: skeleton
+    for skeleton in (
+        PENN_ACTION, COCO, H36M, NTU, KINECT_V1, OPENPOSE_18, OPENPOSE_25, BLAZEPOSE_33, HALPE_26, MPII, CROWDPOSE,
+        JHMDB, COCO_WHOLEBODY,
+    )
+}  # fmt: skip

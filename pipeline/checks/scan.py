@@ -26,6 +26,7 @@ from .scan_task import Finding, Look, ScanTask, content, failure, look
 
 FEW = 5  # videos of a class below which a split can neither teach nor judge it
 PROTOCOLS = {"xsub": "subject", "xview": "camera", "xset": "setup"}  # the group that each protocol keeps apart
+PROTOCOL_GROUPS = frozenset(("camera", "setup"))
 APART = frozenset(("subject", "person", "actor", "performer", "figure", "group", "scene"))  # elsewhere, by their names
 PLACES = {
     "ntu": "dataset.skeletons says where the .skeleton files lie, if not below dataset.root; ",
@@ -81,7 +82,7 @@ def _look_at_all(recipe: Recipe, sources: Sources, children: DecodePool) -> Iter
     jobs = (
         ScanTask(
             video, recipe.dataset.kind, recipe.decode.frames, pose.people, wanted, demanded, pose.occluded,
-            sources.known[video.id].digests,
+            pose.projection is not None, sources.known[video.id].digests,
         )
         for video in sources.manifest.videos
     )  # fmt: skip
@@ -186,8 +187,12 @@ def sides(listed: Manifest) -> dict[str, tuple[int, list[str]]]:
 
 
 def leaks(listed: Manifest, apart: frozenset[str]) -> Iterator[Finding]:
-    """Groups in both train and test, of the kinds that should be kept `apart`."""
-    for kind, (count, both) in sides(listed).items():
+    """Groups in both train and test, of the kinds that should be kept `apart`; none where the split is by camera or
+    setup, as some protocols' are: all subjects are on both sides of it."""
+    groups = sides(listed)
+    if any(not groups[kind][1] and groups[kind][0] > 1 for kind in (PROTOCOL_GROUPS & groups.keys()) - apart):
+        return
+    for kind, (count, both) in groups.items():
         if kind in apart and both:
             some = ", ".join(both[:5]) + (", …" if len(both) > 5 else "")
             message = f"{kind}: {len(both)} of {count} stand in both train and test ({some}); split by {kind}"

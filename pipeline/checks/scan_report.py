@@ -22,6 +22,7 @@ def document(result: Scan) -> dict[str, Any]:
     return {
         "data": listed.name,
         "videos": len(listed.videos),
+        **_understood(result),
         "splits": [_split(result, split) for split in ("train", "test")],
         "classes": [
             {"class": name, "train": counts[label, "train"], "test": counts[label, "test"]}
@@ -33,6 +34,22 @@ def document(result: Scan) -> dict[str, Any]:
         "findings": [finding._asdict() for finding in result.findings],
         "failing": len({finding.video for finding in result.findings if finding.level == "fails"}),
     }
+
+
+def _understood(result: Scan) -> dict[str, Any]:
+    """What files of joints without videos were taken for; nothing where there are videos."""
+    looks = [look for look in result.looks.values() if look.format]
+    if not looks:
+        return {}
+    skeleton = result.manifest.skeleton
+    understood = {
+        "formats": sorted({look.format for look in looks}),
+        "layout": skeleton.name if skeleton else None,
+        "joints": len(skeleton.joints) if skeleton else 0,
+        "people": max(look.people for look in looks),
+        "dimensions": sorted({look.dimensions for look in looks}),
+    }
+    return {"understood": understood}
 
 
 def _split(result: Scan, split: str) -> dict[str, Any]:
@@ -61,6 +78,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     """The document for a person: two tables, the groups, and one line a finding."""
     return [
         f"{found['data']}: {counted(found['videos'], 'video')}, {len(found['classes'])} classes",
+        *_understood_line(found.get("understood")),
         *_splits(found["splits"]),
         "",
         *_classes(found["classes"]),
@@ -69,6 +87,15 @@ def lines(found: dict[str, Any]) -> list[str]:
         *_findings([Finding(**finding) for finding in found["findings"]]),
         _verdict(found),
     ]
+
+
+def _understood_line(understood: dict[str, Any] | None) -> Iterator[str]:
+    if understood:
+        units = " and ".join("pixels" if count == 2 else "three dimensions" for count in understood["dimensions"])
+        yield (
+            f"joints: {', '.join(understood['formats'])}; layout {understood['layout']}, {understood['joints']} joints "
+            f"in {units}, at most {understood['people']} at a time"
+        )
 
 
 def _splits(splits: Sequence[dict[str, Any]]) -> list[str]:

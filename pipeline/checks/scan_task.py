@@ -17,9 +17,11 @@ from ...cache.keys import file_digest
 from ...errors import AnnotationError, VideoError
 from ...stages.cropping import visible
 from ...stages.decode import probe_video
+from ...stages.pose.projection import FRAME as PROJECTED_SIZE
 from ...stages.pose.stage import annotated_keypoints
+from ...stages.readers.base import FOLDER_RATE
 from .. import datasets
-from ..datasets.base import Video, require_media
+from ..datasets.base import Annotation, Video, extent, require_media
 from ..planning.manifest import Digests, digests
 
 Level = Literal["fails", "problem", "note"]
@@ -44,8 +46,8 @@ class ScanTask:
     """One video's task.
 
     kind: of the data set. frames: how many a clip has (decode.frames). people: how many it keeps. wanted: whether
-    extraction takes the annotation. demanded: whether it cannot do without. occluded: as pose.occluded. known: digests
-    that need not be read again.
+    extraction takes the annotation. demanded: whether it cannot do without. occluded: as pose.occluded. projected:
+    whether joints in three dimensions are made flat. known: digests that need not be read again.
     """
 
     video: Video
@@ -55,6 +57,7 @@ class ScanTask:
     wanted: bool = True
     demanded: bool = True
     occluded: bool = False
+    projected: bool = False
     known: Digests = Digests()
 
 
@@ -63,7 +66,8 @@ class Look:
     """What was seen of a video.
 
     frames: 0 where it cannot be opened. size: (w, h) px. joints: annotated joints with a place, over all frames and
-    people; outside: those of them outside the frame; broken: those that are not finite.
+    people; outside: those of them outside the frame; broken: those that are not finite. people: how many at most;
+    format, dimensions: of a file of joints without a video.
     """
 
     digests: Digests = Digests()
@@ -73,6 +77,9 @@ class Look:
     joints: int = 0
     outside: int = 0
     broken: int = 0
+    people: int = 0
+    format: str = ""
+    dimensions: int = 0
     findings: tuple[Finding, ...] = ()
 
 
@@ -80,6 +87,8 @@ def look(job: ScanTask) -> Look:
     """Look at one video. Raises VideoError where it cannot be opened; whatever else is wrong is a finding."""
     video = job.video
     require_media(video)
+    if job.kind == "joints":
+        return _look_at_joints(job)
     found = probe_video(video.media, upright=video.annotation is not None)
     seen = Look(digests(video, job.known), found.frames, found.size, found.seconds)
     findings = [*_lengths(job, found.frames, found.claimed)]
@@ -92,6 +101,30 @@ def look(job: ScanTask) -> Look:
     except AnnotationError as error:
         findings.append(Finding("fails" if job.wanted else "note", error.kind, video.id, str(error)))
     return replace(seen, findings=tuple(findings))
+
+
+def _look_at_joints(job: ScanTask) -> Look:
+    """The same of joints without a video. Raises AnnotationError where they cannot be read."""
+    video = job.video
+    annotation = datasets.read_annotation(job.kind, video.media, video.part)
+    count = len(annotation.keypoints)
+    seen = Look(digests(video, job.known), count, extent(annotation), count / (annotation.rate or FOLDER_RATE))
+    people, dimensions = annotation.keypoints.shape[1], annotation.keypoints.shape[3] - 1
+    name = datasets.joints_format(video.media, video.part)
+    seen = replace(seen, people=people, format=name, dimensions=dimensions)
+    if annotation.is_spatial:
+        seen = replace(seen, joints=int((annotation.keypoints[..., 3] > 0).sum()), size=PROJECTED_SIZE)
+        findings = [*_lengths(job, count, 0)]
+        if not job.projected:
+            message = "its joints have three dimensions; set pose.projection to front, side or camera"
+            findings.append(Finding("fails", "annotation", video.id, message))
+        if not seen.joints:
+            findings.append(
+                Finding("problem", "no_joints", video.id, "no joint is there: its heat maps would be empty")
+            )
+        return replace(seen, findings=tuple(findings))
+    seen, more = _against_frames(job, seen, annotation)
+    return replace(seen, findings=(*_lengths(job, count, 0), *more))
 
 
 def failure(video: Video, error: VideoError) -> Finding:
@@ -118,7 +151,12 @@ def _lengths(job: ScanTask, count: int, claimed: int) -> Iterator[Finding]:
 def _joints(job: ScanTask, seen: Look) -> tuple[Look, list[Finding]]:
     """The annotation against the video. Raises AnnotationError as extraction would."""
     assert job.video.annotation is not None
-    annotation = datasets.read_annotation(job.kind, job.video.annotation)
+    annotation = datasets.read_annotation(job.kind, job.video.annotation, job.video.part)
+    return _against_frames(job, seen, annotation)
+
+
+def _against_frames(job: ScanTask, seen: Look, annotation: Annotation) -> tuple[Look, list[Finding]]:
+    """The joints in pixels against the number of frames and their size. Raises AnnotationError as extraction would."""
     keypoints = annotation.joints(occluded=job.occluded)
     finite = np.asarray(np.isfinite(keypoints).all(-1))
     with np.errstate(invalid="ignore"):

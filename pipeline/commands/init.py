@@ -1,4 +1,4 @@
-"""`star init`: a ready recipe, or one for the videos of a folder."""
+"""`star init`: a ready recipe, or one for the videos of a folder, or for joints without videos."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from .result import Result
 
 
 def run_init(name: str, root: Path, cache: Path, preset: str | None, *, quiet: bool = False) -> Result:
-    """`star init`: the recipe as YAML and, for one's own videos, what was found in their folder."""
-    if name != "videos":
-        return _recipe({"recipe": presets.ready(name, root, cache, preset)})
-    from .init_videos import look
+    """`star init`: the recipe as YAML and, for data of one's own, what was found there."""
+    if name == "videos":
+        from .init_videos import look
 
-    found = look(root, cache, preset)
+        found = look(root, cache, preset)
+    elif name == "joints":
+        from .init_joints import look as look_at_joints
+
+        found = look_at_joints(root, cache, preset)
+    else:
+        return _recipe({"recipe": presets.ready(name, root, cache, preset)})
     for line in found["warnings"] if not quiet else ():
         tell(f"warning: {line}")
     return _recipe(found)

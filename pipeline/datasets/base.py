@@ -24,6 +24,8 @@ class Video:
     media: the video file, or the folder of its frames.
     annotation: the file with its joints, None where the data set has none.
     groups: what results can be broken down by: (("subject", "P001"), ("camera", "C001")).
+    part: which sequence of `media` it is, where one file holds many; "" where it is all of the file.
+    digest: of its bytes, where an index of the data set knows it; "" where they are to be read.
     """
 
     id: str
@@ -32,6 +34,8 @@ class Video:
     media: Path
     annotation: Path | None = None
     groups: tuple[tuple[str, str], ...] = ()
+    part: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,25 @@ class Annotation:
 
     keypoints: (frames, people, joints, 3) float32: x px, y px, score; score 0 (and x = y = 0) for a joint that is
         invisible, missing or not finite. Pixel centres are whole numbers: the first pixel's centre is x = 0.
+        Joints in three dimensions are (frames, people, joints, 4): x, y, z in the data set's own unit, score.
     boxes: (frames, people, 4) float32 x0 y0 x1 y1 px, NaN where there is nobody; None without boxes.
     occluded: (frames, people, joints, 3) like keypoints, of the joints alone that somebody gave a place although they
         are not seen; None where the data set has no such joints.
     skeleton: the joints' skeleton where every file names its own; None where the kind of data set has only one.
+    size: width and height of the frames, px, where the file knows them. rate: frames per second, likewise.
     """
 
     keypoints: np.ndarray
     boxes: np.ndarray | None = None
     occluded: np.ndarray | None = None
     skeleton: Skeleton | None = None
+    size: tuple[int, int] | None = None
+    rate: float | None = None
+
+    @property
+    def is_spatial(self) -> bool:
+        """Whether the joints have three dimensions."""
+        return self.keypoints.shape[-1] == 4
 
     def joints(self, *, occluded: bool) -> np.ndarray:
         """The keypoints, with or without those that are not seen."""
@@ -92,6 +105,18 @@ def one_sided(manifest: Manifest) -> str:
             named = ", ".join(lone[:3]) + (", …" if len(lone) > 3 else "")
             said.append(f"no {called} video of {len(lone)} of {len(labels)} classes ({named})")
     return "; ".join(said)
+
+
+def extent(annotation: Annotation) -> tuple[int, int]:
+    """Width and height, px, of the frames that joints in pixels lie in; the smallest that hold all of them, where the
+    file does not say."""
+    if annotation.size is not None:
+        return annotation.size
+    there = annotation.keypoints[..., :2][annotation.keypoints[..., 2] > 0]
+    if not len(there):
+        return 1, 1
+    width, height = np.floor(there.max(0)).astype(int) + 1
+    return max(1, int(width)), max(1, int(height))
 
 
 def open_root(root: Path) -> Path:

@@ -8,7 +8,7 @@ counts from 1, and some actions go by two names.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -48,11 +48,12 @@ def load(settings: DatasetSettings) -> Manifest:
     videos, left_out = [], []
     for name in sorted(labels | frames):
         reason = _unpaired(name, labels, frames)
-        found = reason or _read_label(root, name)
+        found = reason or read_label(root / "labels" / f"{name}.mat")
         if isinstance(found, str):
             left_out.append((f"frames/{name}", found))
         else:
-            videos.append(found)
+            media, annotation = root / "frames" / name, root / "labels" / f"{name}.mat"
+            videos.append(Video(f"frames/{name}", found.label, found.split, media, annotation, found.groups))
     return Manifest(settings.name or root.name, CLASSES, videos, PENN_ACTION, left_out)
 
 
@@ -71,21 +72,36 @@ def _unpaired(name: str, labels: set[str], frames: set[str]) -> str:
     return "" if name in labels else f"frames/{name} has no labels/{name}.mat"
 
 
-def _read_label(root: Path, name: str) -> Video | str:
-    """The sequence, or why it cannot be used."""
-    path = root / "labels" / f"{name}.mat"
+class Label(NamedTuple):
+    """What a label file says of its sequence: the class's number, the split, and the viewpoint as a group."""
+
+    label: int
+    split: str
+    groups: tuple[tuple[str, str], ...]
+
+
+def read_label(path: Path) -> Label | str:
+    """The label, split and viewpoint in a label file, or why it cannot be used."""
     try:
         fields = _fields(path, ["action", "train", "pose"])
         action, train, view = str(fields["action"][0]), int(fields["train"].flat[0]), str(fields["pose"][0])
     except AnnotationError as error:
         return str(error)
     except (KeyError, IndexError, ValueError, TypeError, OverflowError, AttributeError):
-        return f"labels/{name}.mat: action, train or pose is missing"
+        return f"labels/{path.name}: action, train or pose is missing"
     action = SPELLINGS.get(action, action)
     if action not in CLASSES or train not in SPLITS:
-        return f"labels/{name}.mat: action {action!r} and train {train} are not Penn Action's"
-    media, groups = root / "frames" / name, (("viewpoint", view),)
-    return Video(f"frames/{name}", CLASSES.index(action), SPLITS[train], media, path, groups)
+        return f"labels/{path.name}: action {action!r} and train {train} are not Penn Action's"
+    return Label(CLASSES.index(action), SPLITS[train], (("viewpoint", view),))
+
+
+def frame_size(path: Path) -> tuple[int, int]:
+    """Width and height, px, of the frames that a label file belongs to. Raises AnnotationError where it is missing."""
+    try:
+        height, width, _ = (int(side) for side in _fields(path, ["dimensions"])["dimensions"].flat)
+    except (KeyError, ValueError):
+        raise AnnotationError(f"{path}: dimensions is missing or not three numbers; copy it anew") from None
+    return width, height
 
 
 def _fields(path: Path, names: list[str]) -> dict[str, Any]:

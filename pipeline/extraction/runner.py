@@ -85,6 +85,7 @@ def extract(
         return planned, outcome
     _refuse_unmounted(planned, work)
     _refuse_unannotated(planned, work)
+    _refuse_mirroring(planned, work)
     planned.store.prepare()
     check_space(planned)
     if not quiet and not execution.scheduler:
@@ -198,6 +199,18 @@ def _refuse_unannotated(planned: Plan, work: list[Unit]) -> None:
         raise DatasetError(
             f"pose.{name}: annotations, but no video of kind {planned.recipe.dataset.kind!r} has any; "
             f"set it to {remedy}"
+        )
+
+
+def _refuse_mirroring(planned: Plan, work: list[Unit]) -> None:
+    """Mirrored views of joints whose left and right are not known would be wrong: left would stay left."""
+    decode, skeleton = planned.recipe.decode, planned.manifest.skeleton
+    views = max(decode.views.train, decode.views.test)
+    annotated = planned.recipe.pose.source != "mmpose" and any("pose" in unit.stages for unit in work)
+    if decode.flip and views > 1 and annotated and skeleton is not None and not skeleton.flip_pairs:
+        raise DatasetError(
+            f"decode.flip: no left and right are known among the joints ({', '.join(skeleton.joints[:4])}, …), so that "
+            "views cannot be mirrored; set it to false, or name the joints"
         )
 
 

@@ -58,6 +58,7 @@ class UnitReader:
             layout=self.layout,
             annotated="pose" in unit.stages and not estimated,
             occluded=settings.occluded,
+            projection=self.graph["pose"].stage.flattening,
             frames=self._frames(unit, estimated, detected),
             window=self.models.window if estimated else None,
             boxes=None if detected or not estimated else settings.detector,  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,11 +19,14 @@ from ...stages.jpeg_cropping import crop_reduced_frame, reduction_factor
 from ...stages.pose.estimator import person_crops
 from ...stages.pose.people import whole_frame_boxes
 from ...stages.pose.person_crop import PersonCropper
+from ...stages.pose.projection import FRAME as PROJECTED_SIZE
+from ...stages.pose.projection import Projection
 from ...stages.pose.stage import annotated_boxes, annotated_keypoints
+from ...stages.readers.base import FOLDER_RATE
 from ...stages.skeleton_mapping import convert_joints
 from ...stages.skeletons import Skeleton
 from .. import datasets
-from ..datasets.base import Annotation, Video, require_media
+from ..datasets.base import Annotation, Video, extent, require_media
 from ..planning.manifest import Digests, digests
 from .shared_frames import SharedFrames, attached
 
@@ -38,13 +41,13 @@ class VideoTask:
     """One video's task.
 
     views: the views wanted. chosen: their arrays of stage decode, where those are cached. keypoints: their joints,
-    where those are cached. annotated: whether to take the joints from the annotation. occluded: with those that are
-    not seen. choose: which people's. skeleton: the annotation's layout. layout: the one that is stored, where it is
-    another. frames: "cut" to `size` by `crop`, "full" for a network that must see them first, "none". window, boxes:
-    how a pose model looks at people, and whose boxes it gets: the annotation's, the whole frame, or (None) those of a
-    detector that sees full frames. jpeg: "scaled" to decode JPEG frames no larger than the crop needs. known: digests
-    that need not be read again. slots: where in shared memory the cut frames of a view go; without one they are part
-    of the result.
+    where those are cached. annotated: whether to take the joints from the annotation. occluded: with those that are not
+    seen. projection: how those in three dimensions become flat. choose: which people's. skeleton: the annotation's
+    layout. layout: the one that is stored, where it is another. frames: "cut" to `size` by `crop`, "full" for a network
+    that must see them first, "none". window, boxes: how a pose model looks at people, and whose boxes it gets: the
+    annotation's, the whole frame, or (None) those of a detector that sees full frames. jpeg: "scaled" to decode JPEG
+    frames no larger than the crop needs. known: digests that need not be read again. slots: where in shared memory the
+    cut frames of a view go; without one they are part of the result.
     """
 
     video: Video
@@ -61,6 +64,7 @@ class VideoTask:
     layout: Skeleton | None = None
     annotated: bool = False
     occluded: bool = False
+    projection: Projection | None = None
     frames: Literal["cut", "full", "none"] = "cut"
     window: PersonCropper | None = None
     boxes: Literal["annotations", "frame"] | None = None
@@ -106,6 +110,8 @@ def read_video(job: VideoTask) -> VideoResult:
 def _read(job: VideoTask) -> VideoResult:
     found = digests(job.video, job.known)
     annotation = _annotation(job) if job.annotated or job.boxes == "annotations" else None
+    if job.kind == "joints":
+        return _read_joints(job, found, annotation)
     if job.frames == "none" and job.window is None and job.chosen:
         return _joined(job, VideoResult(found, dict(job.chosen)), annotation)
     require_media(job.video)
@@ -129,6 +135,26 @@ def _read(job: VideoTask) -> VideoResult:
     return result
 
 
+class _Timeline(NamedTuple):
+    """What joints without a video tell of it, as a reader of videos does."""
+
+    frame_count: int
+    times: np.ndarray
+    frame_size: tuple[int, int]
+
+
+def _read_joints(job: VideoTask, found: Digests, annotation: Annotation | None) -> VideoResult:
+    """Joints without a video: they say themselves how many frames there are, how large, and how fast they follow."""
+    annotation = annotation or _annotation(job)
+    count = len(annotation.keypoints)
+    if not count:
+        raise AnnotationError(f"{job.video.id}: no frames; take it off the list")
+    size = PROJECTED_SIZE if annotation.is_spatial else extent(annotation)
+    timeline = _Timeline(count, np.arange(count) / (annotation.rate or FOLDER_RATE), size)
+    chosen = dict(job.chosen) or {view: _choose(job, view, timeline) for view in job.views}
+    return _joined(job, VideoResult(found, chosen), annotation)
+
+
 def _choose(job: VideoTask, view: int, reader: Any) -> Arrays:
     """The arrays of stage decode for one view."""
     index, flip = job.decode.sample(job.video.id, view, reader.frame_count)
@@ -148,10 +174,23 @@ def _joined(job: VideoTask, result: VideoResult, annotation: Annotation | None) 
         return result
     for view, arrays in result.chosen.items():
         count = int(arrays["frame_count"])
-        joints = annotation.joints(occluded=job.occluded)
+        joints = _flat(job, annotation, view)
         found = annotated_keypoints(joints, arrays["frame_index"], count, job.people, job.choose)
         result.keypoints[view] = stored(found, arrays, job.skeleton, job.layout)
     return result
+
+
+def _flat(job: VideoTask, annotation: Annotation, view: int) -> np.ndarray:
+    """The joints (F, P, N, 3) in pixels, as one view sees them. Raises AnnotationError."""
+    if not annotation.is_spatial:
+        return annotation.joints(occluded=job.occluded)
+    if job.kind != "joints":
+        raise AnnotationError(f"{job.video.id}: its joints have three dimensions; a video needs them in its pixels")
+    if job.projection is None:
+        raise AnnotationError(
+            f"{job.video.id}: its joints have three dimensions; set pose.projection to front, side or camera"
+        )
+    return job.projection.project(annotation.keypoints, annotation.skeleton or job.skeleton, job.video.id, view)
 
 
 def stored(keypoints: np.ndarray, arrays: Arrays, skeleton: Skeleton | None, layout: Skeleton | None) -> np.ndarray:
@@ -168,7 +207,7 @@ def _annotation(job: VideoTask) -> Annotation:
         raise AnnotationError(
             f"{job.video.id}: no annotated joints; set pose.source to mmpose, or take the video off the list"
         )
-    found = datasets.read_annotation(job.kind, job.video.annotation)
+    found = datasets.read_annotation(job.kind, job.video.annotation, job.video.part)
     own, common = found.skeleton, job.skeleton
     if own is not None and common is not None and own.joints != common.joints:
         raise AnnotationError(

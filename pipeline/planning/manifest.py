@@ -76,6 +76,8 @@ class Sources:
     def _look(self, video: Video) -> Source:
         """The remembered digests that still hold, by size and modification time."""
         old = self.memory.get(video.id, Source())
+        if video.digest:
+            return Source(Digests(video.digest, video.digest), old.video_stamp, old.annotation_stamp)
         found = _status(video.media)
         if found is None:
             return replace(old, present=False)
@@ -108,8 +110,11 @@ class Sources:
 
 def digests(video: Video, known: Digests) -> Digests:
     """The digests of a video, reading only what is not known."""
+    media = known.video or _digest(video.media)
+    if video.annotation == video.media:  # joints without a video
+        return Digests(media, media)
     annotation = known.annotation or (_digest(video.annotation) if video.annotation else "")
-    return Digests(known.video or _digest(video.media), annotation)
+    return Digests(media, annotation)
 
 
 def _digest(path: Path) -> str:
@@ -143,7 +148,7 @@ def open_manifest(settings: DatasetSettings, cache: Path) -> tuple[Manifest, Sou
     remembered = _read(path)
     warning = ""
     if settings.root.exists() or remembered is None:
-        manifest = replace(datasets.load(settings), name=name)
+        manifest = replace(datasets.load(settings, cache), name=name)
     else:
         manifest = _restore(remembered, settings.root, name)
         warning = f"dataset.root: {settings.root} is not there; going on with the list of videos kept in {path}"
@@ -228,7 +233,8 @@ def _row(video: Video, source: Source, root: Path) -> list[Any]:
     place = os.path.relpath(video.annotation, root) if video.annotation else None
     stamps = [*source.video_stamp, *source.annotation_stamp]
     digest = [*source.digests, *stamps]
-    return [video.id, video.label, video.split, os.path.relpath(video.media, root), place, list(video.groups), *digest]
+    row = [video.id, video.label, video.split, os.path.relpath(video.media, root), place, list(video.groups), *digest]
+    return [*row, video.part] if video.part else row
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -247,7 +253,16 @@ def _memory(remembered: dict[str, Any] | None) -> dict[str, Source]:
 
 def _restore(remembered: dict[str, Any], root: Path, name: str) -> Manifest:
     videos = [
-        Video(row[0], row[1], row[2], root / row[3], root / row[4] if row[4] else None, tuple(map(tuple, row[5])))
+        Video(
+            row[0],
+            row[1],
+            row[2],
+            root / row[3],
+            root / row[4] if row[4] else None,
+            tuple(map(tuple, row[5])),
+            part=row[12] if len(row) > 12 else "",
+            digest=row[6] if len(row) > 12 else "",
+        )
         for row in remembered["videos"]
     ]
     skeleton = remembered["skeleton"]

@@ -115,7 +115,7 @@ def plan(
 def worthwhile(recipe: Recipe, nodes: Graph) -> tuple[str, ...]:
     """All stages, since the next question may be of those that this recipe's network does not read; but no backbone
     where the joint tokens are bare heat maps and nothing else is read: it is nearly all of the time and the disk."""
-    bare = recipe.tokens.form == "heatmap" and recipe.model.modalities == "joint"
+    bare = recipe.tokens.form == "heatmap" and recipe.model.modalities == "joint"  # so always for kind joints
     return tuple(name for name in nodes.names if name != "backbone" or not bare)
 
 

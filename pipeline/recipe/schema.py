@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from ...errors import RecipeError
 
@@ -44,12 +54,14 @@ class Settings(BaseModel):
 class DatasetSettings(Settings):
     """Which videos, which labels, which split."""
 
-    kind: Literal["penn_action", "ntu", "ucf101", "hmdb51", "kinetics", "videos", "drawn"]
-    root: Path
+    kind: Literal["penn_action", "ntu", "ucf101", "hmdb51", "kinetics", "videos", "joints", "drawn"]
+    root: Path = Field(description="the data set's folder; joints: also a pickle")
     name: str | None = Field(
         default=None, description="name of the data set in the cache; the root's own name by default"
     )
-    split: Literal["official", "xsub", "xview", "xset"] = "official"
+    split: str = Field(
+        default="official", description="official; NTU: xsub, xview or xset; joints: a protocol that the pickle names"
+    )
     version: Literal[60, 120] = Field(default=60, description="NTU RGB+D 60 or 120")
     skeletons: Path | None = Field(default=None, description="NTU: folder of .skeleton files, where they lie elsewhere")
     missing: str | None = Field(
@@ -69,6 +81,14 @@ class DatasetSettings(Settings):
     split_seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
         default=0, description="videos: another seed draws another split"
     )
+
+    @field_validator("split")
+    @classmethod
+    def _known_split(cls, split: str, info: ValidationInfo) -> str:
+        known = ("official", "xsub", "xview", "xset")
+        if info.data.get("kind") != "joints" and split not in known:
+            raise PydanticCustomError("literal_error", "Input should be 'official', 'xsub', 'xview' or 'xset'")
+        return split
 
 
 class CacheSettings(Settings):
@@ -108,8 +128,24 @@ class PoseSettings(Settings):
     source: Literal["annotations", "mmpose", "auto"] = Field(
         default="annotations", description="auto: annotations where a video has them, mmpose where it has none"
     )
-    layout: Literal["own", "penn_action", "coco", "h36m", "ntu"] = Field(
+    layout: Literal[
+        "own", "penn_action", "coco", "h36m", "ntu", "kinect_v1", "openpose_18", "openpose_25", "blazepose_33",
+        "halpe26", "mpii", "crowdpose", "jhmdb", "coco_wholebody",
+    ] = Field(
         default="own", description="the joints that are cached: the source's own, or converted to a layout"
+    )  # fmt: skip
+    projection: Literal["front", "side", "camera"] | None = Field(
+        default=None, description="joints in three dimensions: from where they are seen; front: the body faces us"
+    )
+    yaw: Annotated[Real, Field(ge=0, le=180)] = Field(
+        default=0.0, description="joints in three dimensions: views after the first turn the body by up to so many "
+        "degrees about the vertical axis",
+    )  # fmt: skip
+    up: Literal["x", "-x", "y", "-y", "z", "-z"] = Field(
+        default="y", description="joints in three dimensions: the axis that points upwards"
+    )
+    scale: Annotated[Real, Field(gt=0)] = Field(
+        default=250.0, description="joints in three dimensions: pixels per unit, for a picture of 1000 x 1000"
     )
     occluded: bool = Field(
         default=False, description="annotations: also joints that have a place but are marked as not seen"
@@ -317,12 +353,27 @@ class Recipe(Settings):
             raise ValueError(
                 "backbone.keep: grid: tokens.form: concat_conv reads the local map in training; set keep to all"
             )
+        if self.dataset.kind == "joints":
+            self._check_without_videos()
         if self.decode.jpeg == "scaled" and self.pose.source != "annotations":
             raise ValueError(
                 f"decode.jpeg: scaled needs pose.source: annotations, not {self.pose.source}: a pose network looks at "
                 "whole frames; set decode.jpeg to exact"
             )
         return self
+
+    def _check_without_videos(self) -> None:
+        """Refuse what needs pictures."""
+        for name, given, needed in (
+            ("model.modalities", self.model.modalities, "joint"),
+            ("tokens.form", self.tokens.form, "heatmap"),
+            ("pose.source", self.pose.source, "annotations"),
+        ):
+            if given != needed:
+                raise ValueError(
+                    f"{name}: {given}: a data set of kind joints has no pictures, so there is nothing for a backbone "
+                    f"or a pose estimator to see; set it to {needed}"
+                )
 
 
 def parse(text: str, *, where: str = "recipe", overrides: tuple[str, ...] = (), base: Path | None = None) -> Recipe:

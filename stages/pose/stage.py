@@ -14,6 +14,7 @@ import numpy as np
 
 from ...errors import AnnotationError
 from ..base import Array
+from .projection import Projection
 
 LENGTH_TOLERANCE = 0.1, 5  # an annotation may differ from its video by this share of the frames plus so many frames
 BOX_MARGIN = 0.1  # joints end at wrists, ankles and eyes: boxes around them are grown by this share on each side
@@ -28,7 +29,7 @@ class PoseStage:
     "frame", or the name of a torchvision detector; detector_weights: as checkpoint. people: how many a clip keeps.
     seed: of random weights. occluded: keep annotated joints that are marked as not seen. layout: "own", or the name of
     the layout to which joints are converted. choose: which people are kept, see `annotated_keypoints` and
-    `link_people`.
+    `link_people`. projection, yaw, up, scale: of joints in three dimensions, see `Projection`.
     """
 
     source: str = "annotations"
@@ -41,6 +42,10 @@ class PoseStage:
     occluded: bool = False
     layout: str = "own"
     choose: str = "auto"
+    projection: str | None = None
+    yaw: float = 0.0
+    up: str = "y"
+    scale: float = 250.0
 
     name: ClassVar[str] = "pose"
     version: ClassVar[int] = 1
@@ -75,7 +80,15 @@ class PoseStage:
             settings["layout"] = self.layout
         if self._chooses:
             settings["choose"] = self.choose
+        if self.projection:
+            settings |= {"projection": self.projection, "up": self.up, "scale": self.scale}
+            settings |= {"yaw": self.yaw, "seed": self.seed} if self.yaw else {}
         return settings
+
+    @property
+    def flattening(self) -> Projection | None:
+        """How joints in three dimensions become pixels; None where the recipe does not say."""
+        return Projection(self.projection, self.yaw, self.up, self.scale, self.seed) if self.projection else None
 
     def _network(self) -> dict[str, Any]:
         settings: dict[str, Any] = {"model": self.model, "checkpoint": self.checkpoint, "detector": self.detector}

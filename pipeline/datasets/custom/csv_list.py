@@ -141,6 +141,9 @@ def _joints(text: str, where: str, root: Path | None) -> str:
     if not text:
         return ""
     path = video_id(text, where, "a file of joints", root)
-    if not path.lower().endswith(".npz"):
-        raise DatasetError(f"{where}: joints {text!r} is no .npz file; docs/own-videos.md says what it holds")
+    if not path.lower().endswith((".npz", ".json", ".skeleton", ".mat")) and "." in path.rpartition("/")[2]:
+        raise DatasetError(
+            f"{where}: joints {text!r} is no .npz file, nor .json, .skeleton or a folder of OpenPose's; "
+            "docs/own-videos.md says what it holds"
+        )
     return path

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 from ....errors import AnnotationError, DatasetError
 from ....stages.skeletons import Skeleton
+from .. import keypoint_files
 from ..base import Annotation, Manifest, Video, official_only, open_root
 from ..folder_names import VIDEO_SUFFIXES, ending
 from .class_folders import Listing, class_folders
 from .csv_list import Entry, read_csv
-from .keypoints import read_joints, skeleton_of
 from .splits import sides
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def load(settings: DatasetSettings) -> Manifest:
 
 
 def read_annotation(path: Path) -> Annotation:
-    """The joints in one .npz file, see `keypoints.read_joints`."""
-    return read_joints(path)
+    """The joints in one file, see `keypoint_files.read`."""
+    return keypoint_files.read(path)
 
 
 def _skeleton(videos: Sequence[Video], entries: Sequence[Entry]) -> Skeleton | None:
@@ -71,7 +71,7 @@ def _skeleton(videos: Sequence[Video], entries: Sequence[Entry]) -> Skeleton | N
     for video, entry in zip(videos, entries, strict=True):
         if video.annotation:
             try:
-                return skeleton_of(video.annotation)
+                return keypoint_files.skeleton_of(video.annotation)
             except AnnotationError as error:
                 problem = problem or f"{entry.where}: {error}"
     if problem:

@@ -65,9 +65,13 @@ def load(settings: DatasetSettings) -> Manifest:
 
 
 def _video(name: str, sample: str, settings: DatasetSettings, skeleton: Path | None) -> Video:
-    groups = (("subject", sample[8:12]), ("camera", sample[4:8]), ("setup", sample[:4]))
     split = split_of(sample, settings.version, settings.split)
-    return Video(name, int(sample[17:]) - 1, split, settings.root / name, skeleton, groups)
+    return Video(name, int(sample[17:]) - 1, split, settings.root / name, skeleton, groups_of(sample))
+
+
+def groups_of(sample: str) -> tuple[tuple[str, str], ...]:
+    """Subject, camera and setup by a sample's name."""
+    return (("subject", sample[8:12]), ("camera", sample[4:8]), ("setup", sample[:4]))
 
 
 def read_annotation(path: Path) -> Annotation:

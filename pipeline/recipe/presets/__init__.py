@@ -50,11 +50,15 @@ def ready(
     text = re.sub(r"(?<=root: )(ROOT|CACHE)\b", lambda place: filled[place[0]], text)
     if preset and not text.endswith(_PRESET):
         raise UsageError(f"init {name} --preset {preset}: this recipe has settings of its own; leave --preset out")
+    if name == "joints":
+        people = people or 1
     pose = _part("pose", "auto" if layout else "annotations" if people else "mmpose")
     values = {"LAYOUT": layout, "PEOPLE": people}
     pose = re.sub(r"\b(LAYOUT|PEOPLE) +", lambda found: f"{values[found[1]]:<18}", pose)
-    chosen = preset or DEFAULT_PRESET
-    kind = 0 if name.startswith(_HUGE) else 1 if name == "penn-action" else 2
+    chosen = preset or ("joints" if name == "joints" else DEFAULT_PRESET)
+    if name == "joints" and chosen != "joints":
+        raise UsageError(f"init joints --preset {preset}: without videos there is one preset, joints; leave it out")
+    kind = 0 if name.startswith(_HUGE) else 1 if name in ("penn-action", "joints") else 2
     rest = _part("preset", chosen).replace("VIEWS", _VIEWS[chosen][kind])
     return text.replace(_POSE, f"\n{pose}").replace(_PRESET, f"\n{rest}")
 

@@ -20,7 +20,7 @@ from star.pipeline.planning.plan import Plan, plan
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.visualization.clip_figure import limbs
 from star.stages.skeleton_mapping import convert_joints
-from star.stages.skeletons import COCO, H36M, NTU, PENN_ACTION
+from star.stages.skeletons import COCO, H36M, NTU, PENN_ACTION, SKELETONS
 
 pytestmark = pytest.mark.filterwarnings("ignore:The metainfo config file")  # mmpose looks in the current folder first
 
@@ -244,7 +244,7 @@ def test_the_layout_is_known_where_the_data_set_is_not(extracted: Path, ntu: Pat
         for_other_source(videos, None, ("pose.source=mmpose",))
     assert str(caught.value) == (
         "--set pose.source: the layout of the joints that the run was trained on is not known here; "
-        "add --set pose.layout=NAME, one of penn_action, coco, h36m, ntu"
+        f"add --set pose.layout=NAME, one of {', '.join(SKELETONS)}"
     )
 
 

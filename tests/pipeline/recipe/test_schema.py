@@ -148,7 +148,7 @@ PAPER = (  # what docs/method.md calls the paper's, setting by setting
     "model.encoder=[F, Z]", "model.decoder=[F, B]", "model.norm=post", "model.readout=class_tokens",
     "train.optimizer=sgd", "train.learning_rate=2e-4", "train.momentum=0.9", "train.batch=4", "train.epochs=300",
 )  # fmt: skip
-CHOSEN = sorted(set(names()) - {"drawn"})
+CHOSEN = sorted(set(names()) - {"drawn", "joints"})
 
 
 def preset(name: str, kind: str | None, root: Path) -> recipes.Recipe:

@@ -104,5 +104,5 @@ def test_settings_of_other_kinds_are_refused(tmp_path, setting, value):
     """A setting that would do nothing is an error."""
     with pytest.raises(DatasetError) as error:
         datasets.load(DatasetSettings(kind="penn_action", root=tmp_path, **{setting: value}))
-    kinds = "ucf101, hmdb51" if setting == "fold" else "videos"
+    kinds = "ucf101, hmdb51, joints" if setting == "fold" else "videos, joints"
     assert str(error.value) == f"dataset.{setting}: a setting of kind {kinds}; for kind 'penn_action' leave it out"

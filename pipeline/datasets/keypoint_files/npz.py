@@ -3,6 +3,9 @@
     keypoints   (F, P, N, 3) x px, y px, score of P people, or (F, N, 3) of one; any real numbers
     skeleton    the skeleton's name ("coco"), or the names of the N joints in order
     boxes       optional, (F, P, 4) or (F, 4) x0 y0 x1 y1 px
+    positions   in place of keypoints: (F, P, N, 3) or (F, N, 3) x, y, z in any unit, with scores (F, P, N) or (F, N) on
+                request
+    size, rate  optional, w and h of the frames in px, and frames per second
 
 A joint with score 0 (or less), or whose place is not finite, is absent. Nothing in the file is unpickled.
 """
@@ -16,11 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from ....errors import AnnotationError
+from ....stages.joint_names import flip_pairs
 from ....stages.skeletons import SKELETONS, Skeleton
 from ..base import Annotation
+from .json_file import scored
 
+MOST = 1 << 30  # bytes that a file may unpack into
 LAYOUT = "docs/own-videos.md says what it holds"
-SIDES = "left_", "right_"
 
 
 def read_joints(path: Path) -> Annotation:
@@ -28,8 +33,11 @@ def read_joints(path: Path) -> Annotation:
 
     Raises AnnotationError where the file is broken or its arrays do not fit each other.
     """
-    arrays = _arrays(path, ("keypoints", "skeleton", "boxes"))
+    arrays = _arrays(path, ("keypoints", "skeleton", "boxes", "positions", "scores", "size", "rate"))
     skeleton = _skeleton(path, arrays)
+    size, rate = _size(path, arrays), _rate(path, arrays)
+    if "positions" in arrays:
+        return Annotation(_spatial(path, arrays, skeleton), skeleton=skeleton, size=size, rate=rate)
     keypoints = _numbers(path, arrays, "keypoints")
     if keypoints.ndim == 3:
         keypoints = keypoints[:, None]
@@ -41,7 +49,42 @@ def read_joints(path: Path) -> Annotation:
         )
     absent = ~(np.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0))
     keypoints[absent] = 0
-    return Annotation(keypoints, _boxes(path, arrays, keypoints.shape[:2]), skeleton=skeleton)
+    boxes = _boxes(path, arrays, keypoints.shape[:2])
+    return Annotation(keypoints, boxes, skeleton=skeleton, size=size, rate=rate)
+
+
+def _spatial(path: Path, arrays: dict[str, np.ndarray], skeleton: Skeleton) -> np.ndarray:
+    """(F, P, N, 4) float32 x, y, z, score; what is not finite or has no score is all zero."""
+    places = _numbers(path, arrays, "positions")
+    places = places[:, None] if places.ndim == 3 else places
+    joints = len(skeleton.joints)
+    if places.ndim != 4 or places.shape[2:] != (joints, 3):
+        raise AnnotationError(
+            f"{path}: positions {arrays['positions'].shape} where (frames, people, {joints}, 3) was expected, for "
+            f"{skeleton.name!r} has {joints} joints; correct the file, {LAYOUT}"
+        )
+    scores = _numbers(path, arrays, "scores") if "scores" in arrays else np.ones(places.shape[:3], np.float32)
+    if scores.size != places.size // 3:
+        raise AnnotationError(f"{path}: scores {scores.shape} where {places.shape[:3]} was expected; {LAYOUT}")
+    return scored(places, scores.reshape(places.shape[:3]))
+
+
+def _size(path: Path, arrays: dict[str, np.ndarray]) -> tuple[int, int] | None:
+    if "size" not in arrays:
+        return None
+    sides = _numbers(path, arrays, "size").ravel()
+    if len(sides) != 2 or not (np.isfinite(sides).all() and (sides >= 1).all()):
+        raise AnnotationError(f"{path}: size is {sides.tolist()} where width and height in px were expected")
+    return int(sides[0]), int(sides[1])
+
+
+def _rate(path: Path, arrays: dict[str, np.ndarray]) -> float | None:
+    if "rate" not in arrays:
+        return None
+    rate = _numbers(path, arrays, "rate").ravel()
+    if len(rate) != 1 or not np.isfinite(rate[0]) or rate[0] <= 0:
+        raise AnnotationError(f"{path}: rate is {rate.tolist()} where frames per second were expected")
+    return float(rate[0])
 
 
 def skeleton_of(path: Path) -> Skeleton:
@@ -54,13 +97,26 @@ def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
+            _refuse_huge(path, found, names)
             return {name: found[name] for name in names if name in found.files}
+    except AnnotationError:
+        raise
     except OSError as error:
         if error.strerror:
             raise AnnotationError(f"{path}: {error.strerror}; restore it, or correct the list") from None
         raise _broken(path, error) from None
     except Exception as error:  # numpy and zipfile raise whatever their parsers trip over
         raise _broken(path, error) from None
+
+
+def _refuse_huge(path: Path, found: np.lib.npyio.NpzFile, names: Sequence[str]) -> None:
+    """Refuse a small file that unpacks into more than any video's joints take. Raises AnnotationError."""
+    wanted = {f"{name}.npy" for name in names}
+    size = sum(entry.file_size for entry in found.zip.infolist() if entry.filename in wanted) if found.zip else 0
+    if size > MOST:
+        raise AnnotationError(
+            f"{path}: unpacks into {size / 2**30:.1f} GB, and joints of one video take megabytes; write it anew"
+        )
 
 
 def _broken(path: Path, error: Exception) -> AnnotationError:
@@ -117,11 +173,8 @@ def _known(path: Path, name: str) -> Skeleton:
 
 
 def _named(joints: Sequence[str]) -> Skeleton:
-    """A skeleton of these joints; left_x and right_x change places in a mirror."""
+    """A skeleton of these joints; those of the left and the right, in any spelling, change places in a mirror."""
     same = [skeleton for skeleton in SKELETONS.values() if skeleton.joints == tuple(joints)]
     if same:
         return same[0]
-    left, right = SIDES
-    twins = {name: right + name.removeprefix(left) for name in joints if name.startswith(left)}
-    pairs = [(joints.index(name), joints.index(twin)) for name, twin in twins.items() if twin in joints]
-    return Skeleton(f"own, {len(joints)} joints", tuple(joints), tuple(pairs))
+    return Skeleton(f"own, {len(joints)} joints", tuple(joints), flip_pairs(joints))

@@ -1,0 +1,1 @@
+"""Joints without videos: a pickle, or a folder of files of joints."""

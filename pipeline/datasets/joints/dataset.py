@@ -1,0 +1,122 @@
+"""Joints without videos. ROOT is a pickle of pyskl's, or a folder that holds files of joints:
+
+    one CSV (video,label,split; `video` names a file of joints), or a folder per class, or files whose names tell all:
+    Northwestern-UCLA's a01_s01_e00_v01.json, NTU's S001C001P001R001A001.skeleton, Penn Action's 0001.mat
+
+A video is a sequence of the pickle, a file, or a folder with a JSON file per frame. Its id is its name in the pickle,
+or its path relative to ROOT.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ....errors import AnnotationError, DatasetError
+from ....stages.skeletons import Skeleton
+from .. import keypoint_files
+from ..base import Annotation, Manifest, Video
+from ..custom.splits import hashed_split, sides
+from ..keypoint_files.pyskl_pickle import SUFFIXES as PICKLES
+from ..ntu.classes import CLASSES as NTU_CLASSES
+from ..ntu.dataset import groups_of
+from ..ntu.missing import SAMPLE
+from .entries import Listed, list_entries
+from .pickle_index import BINARY, PickleIndex, open_index, read_sample
+from .pickle_splits import known_protocols, sides_of
+
+if TYPE_CHECKING:
+    from ...recipe.schema import DatasetSettings
+
+TRIED = 20  # files that are looked into for one that can be read
+
+
+def load(settings: DatasetSettings, cache: Path | None = None) -> Manifest:
+    """The sequences of ROOT; where no split is given, one is drawn as for one's own videos.
+
+    The skeleton is that of the first sequence that can be read. Raises DatasetError where ROOT is none of the above.
+    """
+    root = settings.root
+    if not root.exists():
+        raise DatasetError(f"dataset.root: {root} does not exist; give a pickle, or the folder of the files of joints")
+    if root.is_dir():
+        return _of_files(settings, list_entries(settings))
+    if root.suffix.lower() not in PICKLES:
+        known = " or ".join(PICKLES)
+        raise DatasetError(f"dataset.root: {root} is neither a folder nor a pickle ({known}); give the folder it is in")
+    return _of_pickle(settings, open_index(root, cache))
+
+
+def read_annotation(path: Path, part: str = "") -> Annotation:
+    """The joints of one sequence. Raises AnnotationError."""
+    return read_sample(path, part) if part else keypoint_files.read(path)
+
+
+def protocols(root: Path, cache: Path | None) -> list[str]:
+    """The protocols that a pickle names, in its order; none for a folder, ["official"] where there is no choice."""
+    return known_protocols(open_index(root, cache).splits) if root.suffix.lower() in PICKLES else []
+
+
+def what_is(settings: DatasetSettings) -> str:
+    """What ROOT was taken for, in a few words."""
+    return list_entries(settings).what if settings.root.is_dir() else "A pickle"
+
+
+def _of_files(settings: DatasetSettings, listed: Listed) -> Manifest:
+    root = settings.root
+    classes = settings.classes or listed.classes
+    index = {label: number for number, label in enumerate(classes)}
+    split = sides(listed.entries, test_share=settings.test_share, seed=settings.split_seed, by=settings.split_by)
+    videos = []
+    for entry, side in zip(listed.entries, split, strict=True):
+        if entry.label not in index:
+            close = difflib.get_close_matches(entry.label, index, 1)
+            remedy = f"did you mean {close[0]!r}?" if close else "add it, or leave the row out"
+            raise DatasetError(f"{entry.where}: label {entry.label!r} is not in dataset.classes; {remedy}")
+        path = root / entry.video
+        videos.append(Video(entry.video, index[entry.label], side, path, path, entry.groups))
+    return Manifest(settings.name or root.name, classes, videos, _skeleton(videos), listed.left_out)
+
+
+def _of_pickle(settings: DatasetSettings, index: PickleIndex) -> Manifest:
+    split = sides_of(settings, index.splits)
+    binary = index.folder / BINARY
+    left_out = list(index.left_out)
+    videos: dict[str, Video] = {}
+    labels = 1 + max((label for _, label, _, _ in index.samples), default=-1)
+    of_ntu = SAMPLE.match(index.samples[0][0]) is not None
+    classes = settings.classes or _class_names(labels, of_ntu)
+    if len(classes) < labels:
+        raise DatasetError(f"dataset.classes: {len(classes)} names, and the pickle has {labels} labels; name all")
+    for name, label, digest, part in index.samples:
+        if name in videos:
+            left_out.append((name, "stands in the pickle twice"))
+            continue
+        side = hashed_split(name, settings.test_share, settings.split_seed) if split is None else split.get(name, "")
+        if side:
+            groups = groups_of(name) if of_ntu and SAMPLE.match(name) else ()
+            videos[name] = Video(name, label, side, binary, binary, groups, part, digest)
+        else:
+            left_out.append((name, "in no split of this protocol"))
+    found = list(videos.values())
+    return Manifest(settings.name or settings.root.stem, classes, found, _skeleton(found), left_out)
+
+
+def _class_names(labels: int, of_ntu: bool) -> tuple[str, ...]:
+    """A pickle numbers its classes; those of NTU RGB+D have known names."""
+    if of_ntu and labels <= len(NTU_CLASSES):
+        return NTU_CLASSES[: 60 if labels <= 60 else len(NTU_CLASSES)]
+    return tuple(f"class_{number:03d}" for number in range(labels))
+
+
+def _skeleton(videos: Sequence[Video]) -> Skeleton | None:
+    """That of the first sequence that can be read; refused where none of the first few can."""
+    problem = ""
+    for video in videos[:TRIED]:
+        try:
+            return read_annotation(video.media, video.part).skeleton
+        except AnnotationError as error:
+            problem = problem or str(error)
+    raise DatasetError(f"dataset.root: no file of joints can be read; the first says: {problem}")

@@ -1,0 +1,132 @@
+"""Which sequences a folder of files of joints holds, with their labels and splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ....errors import DatasetError
+from .. import keypoint_files, penn_action
+from ..base import files_below
+from ..custom.csv_list import Entry, read_csv
+from ..folder_names import split_of_name
+from ..keypoint_files import nw_ucla
+from ..ntu.classes import CLASSES as NTU_CLASSES
+from ..ntu.dataset import PROTOCOLS, groups_of, split_of
+from ..ntu.missing import SAMPLE
+
+if TYPE_CHECKING:
+    from ...recipe.schema import DatasetSettings
+
+Reason = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The sequences of a folder, in the order of their ids.
+
+    what: what the folder was taken for, in a few words. left_out: (id, reason) of what is there but cannot be used.
+    """
+
+    what: str
+    entries: list[Entry]
+    classes: tuple[str, ...]
+    left_out: list[Reason] = field(default_factory=list)
+
+
+def list_entries(settings: DatasetSettings) -> Listed:
+    """What lies in ROOT. Raises DatasetError where it is nothing that star knows, with what it may be."""
+    root = settings.root
+    lists = [settings.list] if settings.list else _csv_files(root)
+    if len(lists) > 1:
+        names = ", ".join(path.name for path in lists)
+        raise DatasetError(f"dataset.root: {root} holds {len(lists)} CSV files ({names}); name one: dataset.list")
+    if lists:
+        return _of_labels(f"the list {lists[0].name}", read_csv(lists[0]))
+    names = sorted(name for name in files_below(root) if name.lower().endswith(keypoint_files.SUFFIXES))
+    for found in (_nw_ucla(names), _penn_action(root, names), _ntu(settings, names)):
+        if found:
+            return found
+    entries = _class_folders(names)
+    if not entries:
+        raise DatasetError(
+            f"dataset.root: {root} has neither a CSV (video,label,split), nor a folder of files of joints per class, "
+            "nor files named as a data set names them; see docs/ways-in.md"
+        )
+    return _of_labels("a folder per class", entries)
+
+
+def _csv_files(root: Path) -> list[Path]:
+    return sorted(path for path in root.glob("*.[cC][sS][vV]") if not path.name.startswith("."))
+
+
+def _of_labels(what: str, entries: list[Entry]) -> Listed:
+    classes = tuple(sorted({entry.label for entry in entries}))
+    return Listed(what, sorted(entries, key=lambda entry: entry.video), classes)
+
+
+def _class_folders(names: list[str]) -> list[Entry]:
+    """One entry per video of CLASS/..., or of train/CLASS/... and test/CLASS/...; validation serves for testing where
+    there is no test."""
+    found: dict[str, Entry] = {}
+    parts = {split_of_name(name.partition("/")[0]) for name in names}
+    for name in names:
+        video = keypoint_files.video_of(name)
+        *folders, _ = video.split("/")
+        part = split_of_name(folders[0]) if folders else ""
+        if "test" in parts and part == "val":
+            continue
+        folders = folders[1:] if part else folders
+        if folders:
+            found.setdefault(video, Entry(video, folders[0], "test" if part == "val" else part, (), folders[0]))
+    return list(found.values())
+
+
+def _nw_ucla(names: list[str]) -> Listed | None:
+    told = {name: nw_ucla.about(_stem(name)) for name in names if name.endswith(".json")}
+    entries = [Entry(name, *about, name) for name, about in told.items() if about]
+    if not entries or 2 * len(entries) < len(names):
+        return None
+    odd = [(name, "not named like a01_s01_e00_v01.json") for name, about in told.items() if not about]
+    return Listed("Northwestern-UCLA, by the files' names", entries, tuple(nw_ucla.ACTIONS.values()), odd)
+
+
+def _penn_action(root: Path, names: list[str]) -> Listed | None:
+    labels = [name for name in names if name.endswith(".mat") and _stem(name).isdecimal()]
+    if not labels:
+        return None
+    entries: list[Entry] = []
+    left_out: list[Reason] = []
+    for name in labels:
+        found = penn_action.read_label(root / name)
+        if isinstance(found, str):
+            left_out.append((name, found))
+        else:
+            entries.append(Entry(name, penn_action.CLASSES[found.label], found.split, found.groups, name))
+    return Listed("Penn Action's label files", entries, penn_action.CLASSES, left_out) if entries else None
+
+
+def _ntu(settings: DatasetSettings, names: list[str]) -> Listed | None:
+    files = [name for name in names if name.endswith(".skeleton") and SAMPLE.fullmatch(_stem(name).upper())]
+    if not files:
+        return None
+    version, protocol = settings.version, "xsub" if settings.split == "official" else settings.split
+    if protocol not in PROTOCOLS[version]:
+        choice = " or ".join(PROTOCOLS[version])
+        raise DatasetError(f"dataset.split: {protocol!r} is no protocol of NTU RGB+D {version}; choose {choice}")
+    entries: list[Entry] = []
+    left_out: list[Reason] = []
+    for name in files:
+        sample = _stem(name).upper()
+        action = int(sample[17:20])
+        if not 1 <= action <= version:
+            left_out.append((name, f"action {action} is not one of NTU RGB+D {version}'s {version}"))
+            continue
+        side = split_of(sample, version, protocol)
+        entries.append(Entry(name, NTU_CLASSES[action - 1], side, groups_of(sample), name))
+    return Listed(f"NTU RGB+D {version}, {protocol}, by the files' names", entries, NTU_CLASSES[:version], left_out)
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].rpartition(".")[0]

@@ -1,0 +1,137 @@
+"""A pickle of a whole data set, unpacked once: CACHE/joints/NAME-DIGEST/joints.bin and index.json beside it.
+
+The pickle is read from one end to the other once; after that every sequence is a few kilobytes at a known place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....errors import AnnotationError, StorageError
+from ..base import Annotation
+from ..keypoint_files.json_file import scored
+from ..keypoint_files.pyskl_pickle import Sample, SpooledPart, skeleton_by_count, unpack
+
+FORMAT = "star-joints 1"
+BINARY, INDEX = "joints.bin", "index.json"
+
+
+@dataclass(frozen=True)
+class PickleIndex:
+    """An unpacked pickle. folder: where. samples: name, label, digest and place (`Video.part`) of each sequence, in the
+    pickle's order."""
+
+    folder: Path
+    samples: list[tuple[str, int, str, str]]
+    splits: dict[str, list[str]]
+    left_out: list[tuple[str, str]]
+
+
+def open_index(path: Path, cache: Path | None) -> PickleIndex:
+    """The index of a pickle: made now where there is none of these bytes (size and modification time) in the cache.
+
+    Raises DatasetError as `unpack` does, StorageError where the cache cannot be written.
+    """
+    status = path.stat()
+    stamp = [status.st_size, status.st_mtime_ns]
+    name = hashlib.blake2b(str(path.absolute()).encode(), digest_size=8).hexdigest()
+    home = (cache or Path(tempfile.gettempdir()) / "star") / "joints"
+    folder = home / f"{path.stem[:40]}-{name}"
+    found = _read(folder, stamp)
+    if found is None:
+        try:
+            _make(path, home, folder, stamp)
+        except OSError as error:
+            raise StorageError(f"{home}: {error.strerror or error}; free space, or choose another cache.root") from None
+        found = _read(folder, stamp)
+    if found is None:
+        raise StorageError(f"{folder}: vanished while it was written; choose another cache.root")
+    return found
+
+
+def read_sample(binary: Path, part: str) -> Annotation:
+    """The joints of one sequence; part: as `Video.part`. Raises AnnotationError where the file is not what it was."""
+    try:
+        found = json.loads(part)
+        keypoint = _array(binary, found["keypoint"])
+        score = _array(binary, found["score"]) if found["score"] else None
+        size = tuple(found["size"]) if found["size"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise AnnotationError(f"{binary}: not what it was when the pickle was unpacked; delete its folder") from None
+    places = np.asarray(keypoint, np.float32).swapaxes(0, 1)  # (T, M, V, 2 or 3)
+    if places.shape[-1] == 3 and size is not None and score is None and _is_score(places[..., 2]):
+        score, places = keypoint[..., 2], places[..., :2]
+    if score is None:
+        there = (places != 0).any(-1)  # pyskl fills up with zeros
+        scores = there.astype(np.float32)
+    else:
+        scores = np.asarray(score, np.float32).reshape(keypoint.shape[:3]).swapaxes(0, 1)
+    skeleton = skeleton_by_count(places.shape[2], places.shape[-1])
+    return Annotation(scored(places, scores), skeleton=skeleton, size=size)
+
+
+def _is_score(values: np.ndarray) -> bool:
+    return bool(((values >= 0) & (values <= 1)).all())
+
+
+def _array(binary: Path, place: list[Any]) -> np.ndarray:
+    part = SpooledPart(place[0], place[1], tuple(place[2]))
+    return np.fromfile(binary, part.dtype, int(np.prod(part.shape)), offset=part.offset).reshape(part.shape)
+
+
+def part_of(sample: Sample) -> str:
+    """A sequence's place as text, for `Video.part`."""
+    keypoint, score = (
+        [place.offset, place.dtype, list(place.shape)] if place else None for place in (sample.keypoint, sample.score)
+    )
+    return json.dumps({"keypoint": keypoint, "score": score, "size": sample.size}, separators=(",", ":"))
+
+
+def _make(path: Path, home: Path, folder: Path, stamp: list[int]) -> None:
+    """Unpack into a folder beside, and put it in place as a whole."""
+    home.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=home))
+    try:
+        with (fresh / BINARY).open("wb") as file:
+            content = unpack(path, file)
+        binary = np.memmap(fresh / BINARY, np.uint8, "r")
+        rows = [[sample.name, sample.label, _digest(binary, sample), part_of(sample)] for sample in content.samples]
+        del binary
+        document = {"format": FORMAT, "stamp": stamp, "samples": rows, "splits": content.splits}
+        (fresh / INDEX).write_text(json.dumps(document | {"left_out": content.left_out}), encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _digest(binary: np.ndarray, sample: Sample) -> str:
+    """Of a sequence's arrays, their shapes and the frame size: all that features depend on."""
+    found = hashlib.blake2b(digest_size=16)
+    for place in (sample.keypoint, sample.score):
+        if place is not None:
+            size = int(np.prod(place.shape)) * np.dtype(place.dtype).itemsize
+            found.update(repr((place.dtype, place.shape)).encode())
+            found.update(binary[place.offset : place.offset + size].tobytes())
+    found.update(repr(sample.size).encode())
+    return found.hexdigest()
+
+
+def _read(folder: Path, stamp: list[int]) -> PickleIndex | None:
+    """What is there already, None where it is another pickle's, or broken."""
+    try:
+        found = json.loads((folder / INDEX).read_bytes())
+        if found["format"] != FORMAT or found["stamp"] != stamp or not (folder / BINARY).is_file():
+            return None
+        return PickleIndex(folder, found["samples"], found["splits"], [tuple(pair) for pair in found["left_out"]])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

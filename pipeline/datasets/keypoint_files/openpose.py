@@ -1,0 +1,82 @@
+"""OpenPose: a folder with one JSON per frame (NAME_000000000012_keypoints.json), BODY_25 or COCO-18.
+
+    {"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": [x, y, confidence, ...]}, ...]}
+
+A joint that was not found is 0, 0, 0. People are not followed from frame to frame.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....errors import AnnotationError
+from ....stages.skeletons import COCO, OPENPOSE_18, OPENPOSE_25, Skeleton
+from ..base import Annotation
+from .json_file import load_json, numbers, scored
+from .people import linked
+
+NAME = "OpenPose JSON"
+ENDING = "_keypoints.json"
+LAYOUTS = {len(layout.joints): layout for layout in (OPENPOSE_25, OPENPOSE_18, COCO)}
+
+
+def holds(document: Any) -> bool:
+    """Whether a JSON document is one frame of this format."""
+    people = document.get("people") if isinstance(document, dict) else None
+    return isinstance(people, list) and all(isinstance(one, dict) and "pose_keypoints_2d" in one for one in people)
+
+
+def read_document(document: Any, path: Path) -> Annotation:
+    """A video of one frame. Raises AnnotationError."""
+    people, layout = _people(document, path)
+    layout = layout or OPENPOSE_25
+    return Annotation(linked([people], len(layout.joints)), skeleton=layout)
+
+
+def read_folder(folder: Path) -> Annotation:
+    """The joints of every frame, frames in the order of their numbers; numbers that are left out are empty frames.
+
+    Returns keypoints (F, P, 18 or 25, 3). Raises AnnotationError with the file that is wrong.
+    """
+    files = {_number(path.name): path for path in folder.iterdir() if path.name.endswith(ENDING)}
+    if not files:
+        raise AnnotationError(f"{folder}: no file ends in {ENDING}")
+    first, last = min(files), max(files)
+    if last - first >= 100 * len(files) + 1000:
+        raise AnnotationError(f"{folder}: {len(files)} files number frames from {first} to {last}; renumber them")
+    layout: Skeleton | None = None
+    frames = []
+    for number in range(first, last + 1):
+        people = np.zeros((0, 0, 3), np.float32)
+        if number in files:
+            people, own = _people(load_json(files[number]), files[number])
+            if own and layout and own != layout:
+                raise AnnotationError(f"{files[number]}: joints of {own.name}, elsewhere of {layout.name}")
+            layout = layout or own
+        frames.append(people)
+    layout = layout or OPENPOSE_25
+    return Annotation(linked(frames, len(layout.joints)), skeleton=layout)
+
+
+def _people(document: Any, path: Path) -> tuple[np.ndarray, Skeleton | None]:
+    """The people of a frame (k, N, 3) and their layout, None where there is nobody."""
+    if not holds(document):
+        raise AnnotationError(f"{path}: no frame of OpenPose's (people, pose_keypoints_2d); write it anew")
+    rows = [person["pose_keypoints_2d"] for person in document["people"] if person["pose_keypoints_2d"]]
+    if not rows:
+        return np.zeros((0, 0, 3), np.float32), None
+    flat = numbers(rows, path, "pose_keypoints_2d", -1, -1)
+    layout = LAYOUTS.get(flat.shape[1] // 3) if flat.shape[1] % 3 == 0 else None
+    if layout is None:
+        raise AnnotationError(f"{path}: pose_keypoints_2d has {flat.shape[1]} numbers; BODY_25 has 75, COCO-18 has 54")
+    triples = flat.reshape(len(rows), -1, 3)
+    return scored(triples[..., :2], triples[..., 2]), layout
+
+
+def _number(name: str) -> int:
+    digits = re.findall(r"\d+", name.removesuffix(ENDING))
+    return int(digits[-1]) if digits else 0

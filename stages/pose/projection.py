@@ -1,0 +1,90 @@
+"""Joints in three dimensions, seen from one side: pixels of a picture that nobody took.
+
+Every clip is moved so that its middle lies in the picture's middle, and all of a data set are scaled by one factor, so
+that sizes compare. Views after the first turn the body about the vertical axis, so that a network learns the action and
+not where the camera stood.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import AnnotationError
+from ..skeletons import Skeleton
+
+FRAME = 1000, 1000  # px: width and height of the picture
+UP = {"y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1), "x": (0, 1), "-x": (0, -1)}  # axis and its sign
+ACROSS = ("shoulder", "hip")  # joints whose line from right to left says where the body faces
+
+
+@dataclass(frozen=True)
+class Projection:
+    """How joints in three dimensions become pixels.
+
+    side: "front": the body is turned to face the camera; "side": it shows its left side; "camera": as recorded, depth
+    left away. yaw: views after the first are turned by up to so many degrees more, either way. up: the axis that points
+    upwards. scale: pixels per unit of the joints. seed: of the turns.
+    """
+
+    side: str
+    yaw: float = 0.0
+    up: str = "y"
+    scale: float = 250.0
+    seed: int = 0
+
+    def project(self, keypoints: np.ndarray, skeleton: Skeleton | None, video_id: str, view: int) -> np.ndarray:
+        """Joints (F, P, N, 4) x, y, z, score as (F, P, N, 3) float32 x px, y px, score, for one view of a video.
+
+        A joint that is absent stays all zero. Raises AnnotationError where `side` needs to know where a body faces, and
+        no left and right shoulder or hip is ever there.
+        """
+        there = np.isfinite(keypoints).all(-1) & (keypoints[..., 3] > 0)
+        across, height, depth = self._axes(keypoints, there)
+        turn = 0.0 if self.side == "camera" else _facing(across, depth, there, skeleton)
+        turn += {"side": np.pi / 2}.get(self.side, 0.0)
+        if view > 0 and self.yaw:
+            turn += np.deg2rad(self.yaw) * _uniform(self.seed, video_id, view)
+        across = np.cos(turn) * across - np.sin(turn) * depth
+        placed = np.stack([_centred(across, there), -_centred(height, there)], -1) * self.scale
+        placed += (np.array(FRAME) - 1) / 2
+        found = np.concatenate([placed, keypoints[..., 3:]], -1)
+        return np.where(there[..., None], found, 0).astype(np.float32)
+
+    def _axes(self, keypoints: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of every joint (F, P, N) its place across, up and in depth: a right-handed system but for what camera axes
+        are, where depth points away from the camera and x to the picture's right."""
+        axis, sign = UP[self.up]
+        places = np.where(there[..., None], keypoints[..., :3], 0).astype(np.float64)
+        first, second = {1: (0, 2), 2: (0, 1), 0: (1, 2)}[axis]
+        return places[..., first], sign * places[..., axis], places[..., second]
+
+
+def _facing(across: np.ndarray, depth: np.ndarray, there: np.ndarray, skeleton: Skeleton | None) -> float:
+    """The turn, rad, that lays the mean line from a body's right to its left along the picture's x axis."""
+    joints = skeleton.joints if skeleton else ()
+    line = np.zeros(2)
+    for left, right in skeleton.flip_pairs if skeleton else ():
+        if any(name in joints[left].lower() for name in ACROSS):
+            both = there[..., left] & there[..., right]
+            line += [((values[..., left] - values[..., right]) * both).sum() for values in (across, depth)]
+    if not line.any():
+        raise AnnotationError(
+            "pose.projection: front and side need a left and a right shoulder or hip, and there are none; "
+            "set it to camera"
+        )
+    return -float(np.arctan2(line[1], line[0]))
+
+
+def _centred(values: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Values less the middle of all that are there."""
+    seen = values[there]
+    return values - (seen.min() + seen.max()) / 2 if len(seen) else values
+
+
+def _uniform(seed: int, video_id: str, view: int) -> float:
+    """In -1 .. 1, from a hash of the arguments: the same on every machine."""
+    digest = hashlib.blake2b(f"yaw\0{seed}\0{video_id}\0{view}".encode(), digest_size=8).digest()
+    return 2 * int.from_bytes(digest, "big") / 2**64 - 1
