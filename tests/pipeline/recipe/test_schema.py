@@ -168,7 +168,7 @@ def test_what_the_paper_does_not_state_is_marked(tmp_path: Path) -> None:
     """A setting of the printed recipe is one of the paper's, or its line says that no source states it."""
     stated = {line.partition("=")[0].rpartition(".")[2] for line in PAPER}
     lines = ready("penn-action", tmp_path, tmp_path, "paper").partition("decode:")[2].splitlines()
-    settings = {line.split(":")[0].strip(): line for line in lines if line.startswith("  ")}
+    settings = {line.split(":")[0].strip(): line for line in lines if line.startswith("  ") and "#" not in line[:4]}
     marked = {name for name, line in settings.items() if "# not stated" in line}
     assert marked | stated == settings.keys()
     assert marked & stated == set()
