@@ -1,4 +1,4 @@
-# make demo, make test, make check, make bench: each sets up all it needs first. uv is used where it is found, else kept in .uv.
+# make demo, make test, make check, make bench, make bench-gpu: each sets up all it needs first. uv is used where it is found, else kept in .uv.
 SHELL := /bin/sh
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -7,7 +7,7 @@ WORKERS ?= 2
 # Bytecode is kept in .venv: without it every process that is started compiles all of torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check soak bench clean
+.PHONY: demo test check soak bench bench-gpu clean
 
 demo: .venv/ready
 	$(RUN) star demo demo
@@ -29,6 +29,11 @@ check: .venv/ready
 bench: .venv/ready
 	-$(UV) pip install --quiet imageio-ffmpeg
 	$(RUN) python benchmarks/bench.py $(if $(PENN),--penn "$(PENN)") $(if $(VIDEOS),--videos "$(VIDEOS)") $(if $(ONLY),--only $(ONLY))
+
+# Everything that needs a GPU, in at most eight minutes, into docs/benchmarks-gpu.md; a second call goes on where the first stopped.
+# PENN=PATH trains on Penn Action in place of a drawn data set. ON=cpu TINY=1 shows on any machine that all of it works.
+bench-gpu: .venv/ready
+	$(RUN) python benchmarks/bench_gpu.py $(if $(ON),--device "$(ON)") $(if $(TINY),--tiny) $(if $(PENN),--penn "$(PENN)")
 
 .venv/ready: pyproject.toml | $(UV)
 	$(UV) sync --compile-bytecode --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"

@@ -263,35 +263,61 @@ def verify(recipe: Path, repair: bool, overrides: tuple[str, ...], as_json: bool
 @RECIPE
 @click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder for the trained network.")
 @click.option("--resume", is_flag=True, help="Go on where the run in this folder stopped.")
+@click.option("--init", type=FILE, metavar="RUN", help="Begin with the weights of another run, also of other classes.")
+@click.option("--freeze", is_flag=True, help="With --init: train the head alone, all else stays as it is.")
 @click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
 @common
 def train(
-    recipe: Path, run: Path, resume: bool, device: str, overrides: tuple[str, ...], as_json: bool, quiet: bool
-) -> None:
+    recipe: Path, run: Path, resume: bool, init: Path | None, freeze: bool, device: str, overrides: tuple[str, ...],
+    as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
     """Train the STAR-Transformer on cached features.
 
+    \b
     Example: star train star.yaml --run runs/first --set train.seed=1
+    star train mine.yaml --run runs/mine --init runs/first --freeze
     """
     from .pipeline.commands.train import run_train
     from .pipeline.recipe import schema as recipes
 
-    answer(run_train(recipes.load(recipe, overrides), run, device=device, resume=resume, quiet=quiet), as_json)
+    asked = recipes.load(recipe, overrides)
+    answer(run_train(asked, run, device=device, resume=resume, quiet=quiet, init=init, freeze=freeze), as_json)
 
 
 @main.command()
 @RECIPE
-@click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of the trained network.")
+@click.option(
+    "--run", "runs", type=FILE, required=True, multiple=True, help="Folder of the trained network; several are fused."
+)
+@click.option("--embeddings", is_flag=True, help="Also write what the head sees of each clip, and a picture of it.")
+@click.option("-o", "--out", type=FILE, help="Of several runs: the folder of what they say together.")
 @click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
 @common
-def test(recipe: Path, run: Path, device: str, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
-    """Accuracy of a run on the test videos: overall, per class, confusion matrix.
+def test(
+    recipe: Path, runs: tuple[Path, ...], embeddings: bool, out: Path | None, device: str, overrides: tuple[str, ...],
+    as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Accuracy of a run on the test videos: overall, per class, confusion matrix, calibration.
 
+    Several runs are judged each by its own recipe, on the data and cache of RECIPE, and then together: the mean of
+    their probabilities.
+
+    \b
     Example: star test star.yaml --run runs/first --json
+    star test star.yaml --run runs/rgb --run runs/joints
     """
-    from .pipeline.commands.test import run_test
+    from .pipeline.commands.test import run_fusion, run_test
     from .pipeline.recipe import schema as recipes
 
-    answer(run_test(recipes.load(recipe, overrides), run, device=device, quiet=quiet), as_json)
+    asked = recipes.load(recipe, overrides)
+    if len(runs) == 1:
+        if out:
+            raise UsageError("test --out: of one run the result is in RUN/test; leave it out, or name several runs")
+        answer(run_test(asked, runs[0], device=device, quiet=quiet, embeddings=embeddings), as_json)
+        return
+    if embeddings:
+        raise UsageError("test --embeddings: of one run at a time; leave it out, or name one run")
+    answer(run_fusion(asked, runs, out, device=device, quiet=quiet), as_json)
 
 
 @main.command()
@@ -316,24 +342,30 @@ def predict(
 
 @main.command()
 @RECIPE
-@click.option("--study", type=click.Choice(STUDIES), required=True, help="Which table.")
+@click.option("--study", type=click.Choice(STUDIES), help="Which table.")
+@click.option(
+    "--vary", multiple=True, metavar="A.B=C,D", help="A table of your own: all combinations of these settings' values."
+)
 @click.option("--runs", "runs", type=click.Path(path_type=Path), required=True, help="Folder of its runs and tables.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of every variant.")
 @click.option("--classes", default="", metavar="A,B", help="Classes whose accuracy together gets a column of its own.")
 @click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
 @common
 def ablate(
-    recipe: Path, study: str, runs: Path, seeds: int, classes: str, device: str, overrides: tuple[str, ...],
-    as_json: bool, quiet: bool,
+    recipe: Path, study: str | None, vary: tuple[str, ...], runs: Path, seeds: int, classes: str, device: str,
+    overrides: tuple[str, ...], as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Train and test every variant of a STUDY and print the table; what is finished already is not done again.
+    """Train and test every variant of a STUDY, or of your own settings, and print the table; what is finished already
+    is not done again.
 
+    \b
     Example: star ablate star.yaml --study tokens --runs ablations --seeds 3
+    star ablate star.yaml --vary model.width=64,128 --vary train.learning_rate=1e-3,3e-4 --runs ablations
     """
     from .pipeline.commands.ablate import run_ablate
 
     result = run_ablate(
-        recipe, study, runs, overrides=overrides, seeds=seeds,
+        recipe, study, runs, vary=vary, overrides=overrides, seeds=seeds,
         classes=[name for name in classes.split(",") if name], device=device, quiet=quiet,
     )  # fmt: skip
     answer(result, as_json)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -35,7 +36,9 @@ STAGES = {"backbone": "global_grid", "tokens": "joint_map"}
 SEGMENT = 64
 
 
-def build(folder: Path, clips: int, *, classes: int = 15) -> Selection:
+def build(
+    folder: Path, clips: int, *, classes: int = 15, shapes: Mapping[str, tuple[int, ...]] = MappingProxyType(SHAPES)
+) -> Selection:
     """Write a cache of random clips and, beside it, the same as .npy files; returns the selection of all clips."""
     videos = [Video(f"{number:06d}", number % classes, "train", folder) for number in range(clips)]
     rows = [Row(video.id, "0" * 32, 0) for video in videos]
@@ -43,10 +46,10 @@ def build(folder: Path, clips: int, *, classes: int = 15) -> Selection:
     random = np.random.default_rng(0)
     for stage, name in STAGES.items():
         stage_store = stage_stores[stage] = Store(folder / "cache").stage_store(stage, stage[0].encode().hex() * 16)
-        plain = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, (clips, *SHAPES[name]))
+        plain = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, (clips, *shapes[name]))
         for start in range(0, clips, SEGMENT):
             part = rows[start : start + SEGMENT]
-            plain[start : start + len(part)] = random.random((len(part), *SHAPES[name]), np.float32)
+            plain[start : start + len(part)] = random.random((len(part), *shapes[name]), np.float32)
             stage_store.write(part, {name: np.array(plain[start : start + len(part)])}, {}, {})
         plain.flush()
         index = stage_store.index()

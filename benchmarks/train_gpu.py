@@ -47,32 +47,42 @@ def ceiling(device: torch.device, side: int = 8192, repeat: int = 20) -> float:
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
     for _ in range(3):
         a @ b
-    torch.cuda.synchronize(device)
+    wait(device)
     began = time.perf_counter()
     for _ in range(repeat):
         a @ b
-    torch.cuda.synchronize(device)
+    wait(device)
     return 2 * side**3 * repeat / (time.perf_counter() - began)
+
+
+def wait(device: torch.device) -> None:
+    """Until a GPU has done all that it was asked."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 class Steps:
     """Training steps of star's own learner on a selection."""
 
-    def __init__(self, selection: Selection, device: torch.device, batch: int, *, compiled: bool) -> None:
-        recipe = recipes.parse(RECIPE, overrides=(f"train.batch={batch}", f"train.compile={str(compiled).lower()}"))
+    def __init__(
+        self, selection: Selection, device: torch.device, batch: int, *, compiled: bool, others: tuple[str, ...] = ()
+    ) -> None:
+        """others: settings that are laid over RECIPE."""
+        overrides = (*others, f"train.batch={batch}", f"train.compile={str(compiled).lower()}")
+        recipe = recipes.parse(RECIPE, overrides=overrides)
         features = Features(selection, tuple(SHAPES), preload="device", device=device)
         sizes = arguments(recipe, features.shapes, len(selection.classes))
         self.learner = TrainStep(recipe, sizes, selection.labels, 10_000, ProcessGroup(device=device))
         self.order, self.batch = forever(len(selection), batch), batch
         self.batches = FeatureLoader(features)(self.order)
-        self.number = 0
+        self.number, self.device = 0, device
         self.flops = 3 * module_costs(self.learner.network)[-1].flops * batch
 
     def queued(self, steps: int = 5) -> float:
         """Seconds until a step is queued on an idle device, the least of some: what the processor takes for it."""
         taken = []
         for _ in range(steps):
-            torch.cuda.synchronize()
+            wait(self.device)
             began = time.perf_counter()
             self._step(next(self.batches))
             taken.append(time.perf_counter() - began)
@@ -81,14 +91,14 @@ class Steps:
     def run(self, steps: int) -> tuple[float, float]:
         """Seconds a step, and the share of the time that went to waiting for batches."""
         waited = 0.0
-        torch.cuda.synchronize()
+        wait(self.device)
         began = time.perf_counter()
         for _ in range(steps):
             asked = time.perf_counter()
             batch = next(self.batches)
             waited += time.perf_counter() - asked
             self._step(batch)
-        torch.cuda.synchronize()
+        wait(self.device)
         whole = time.perf_counter() - began
         return whole / steps, waited / whole
 

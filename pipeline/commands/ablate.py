@@ -5,26 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...errors import UsageError
 from ..evaluation.ablation import ablate, lines
+from ..evaluation.studies import STUDIES, grid
 from ..recipe.schema import load
 from .result import Result
 
 
 def run_ablate(
     recipe: Path,
-    study: str,
+    study: str | None,
     runs: Path,
     *,
+    vary: Sequence[str] = (),
     overrides: Sequence[str] = (),
     seeds: int = 3,
     classes: Sequence[str] = (),
     device: str = "auto",
     quiet: bool = False,
 ) -> Result:
-    """`star ablate`; see `ablation.ablate`."""
+    """`star ablate`; see `ablation.ablate`. study: a name of `STUDIES`, or None with `vary`, see `studies.grid`.
+
+    Raises UsageError where there is neither or both.
+    """
+    if bool(study) == bool(vary):
+        raise UsageError("ablate: name a study (--study tokens) or settings of your own (--vary KEY=a,b), one of both")
+    name, variants = (study, STUDIES[study]) if study else grid(vary)
     table = ablate(
         lambda over: load(recipe, (*overrides, *over)),
-        study,
+        name,
+        variants,
         runs,
         seeds=seeds,
         classes=classes,

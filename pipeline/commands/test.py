@@ -7,18 +7,49 @@ from pathlib import Path
 from typing import Any
 
 from ..planning.selections import selections
-from ..recipe.schema import Recipe
+from ..recipe.schema import Recipe, load
 from ..utils.text import table
 from .result import Result
 
 
-def run_test(recipe: Recipe, run: Path, *, device: str = "auto", quiet: bool = False) -> Result:
-    """`star test`."""
+def run_test(
+    recipe: Recipe, run: Path, *, device: str = "auto", quiet: bool = False, embeddings: bool = False
+) -> Result:
+    """`star test` of one run."""
     from ..evaluation.evaluator import evaluate
 
     (testing,) = selections(recipe, ("test",), quiet)
-    found = evaluate(recipe, testing, run, device=device, progress=not quiet)
-    return Result(found, [*per_class(found["per_class"]), *_accuracies(found), f"details: {run / 'test'}"])
+    found = evaluate(recipe, testing, run, device=device, progress=not quiet, embedded=embeddings)
+    pictured = [f"embeddings: {run / 'test' / 'embeddings.png'}, {run / 'test' / 'embeddings.npz'}"] * embeddings
+    return Result(found, [*per_class(found["per_class"]), *_accuracies(found), *pictured, f"details: {run / 'test'}"])
+
+
+def run_fusion(
+    recipe: Recipe, runs: Sequence[Path], out: Path | None, *, device: str = "auto", quiet: bool = False
+) -> Result:
+    """`star test` of several runs together. Each is judged as its own recipe says, on this recipe's data and cache.
+
+    out: where the result goes; FIRST_RUN/fusion by default.
+    """
+    from ..evaluation.evaluator import judged
+    from ..evaluation.fusion import fuse
+
+    evaluations, selected = [], []
+    for run in runs:
+        own = load(run / "recipe.yaml").model_copy(
+            update={"dataset": recipe.dataset, "cache": recipe.cache, "test": recipe.test}
+        )
+        (testing,) = selections(own, ("test",), quiet)
+        evaluations.append(judged(own, testing, run, device=device, progress=not quiet))
+        selected.append(testing)
+    folder = out or runs[0] / "fusion"
+    found = fuse(runs, evaluations, selected[0], recipe.test, folder)
+    rows: list[tuple[str, ...]] = [("run", "top-1", "top-5", "mean class", "loss")]
+    for row in (*found["runs"], {"run": "together", **found}):
+        rows.append(
+            (row["run"], *(f"{row[name]:.1%}" for name in ("top1", "top5", "mean_class")), f"{row['loss']:.3f}")
+        )
+    return Result(found, [*table(rows), *_accuracies(found), f"details: {folder}"])
 
 
 def per_class(judged: Sequence[dict[str, Any]]) -> list[str]:
@@ -40,4 +71,7 @@ def _accuracies(found: dict[str, Any]) -> list[str]:
         low_high = found.get("intervals", {}).get(name)
         interval = f"   95 %: {low_high[0]:.1%} to {low_high[1]:.1%}" if low_high else ""
         said.append(f"{label:10} {found[name]:6.1%}{interval}")
+    if "calibration" in found:
+        error = found["calibration"]["error"]
+        said.append(f"calibration error {error:.1%}: the mean distance of an answer's probability from its accuracy")
     return [*said, f"{found['videos']:,} videos, {found['clips']:,} clips, {found['left_out']:,} left out"]

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...errors import UsageError
 from ..planning.selections import selections
 from ..recipe.schema import Recipe
 from ..utils.text import clock
 from .result import Result
 
 
-def run_train(recipe: Recipe, run: Path, *, device: str = "auto", resume: bool = False, quiet: bool = False) -> Result:
-    """`star train`."""
-    from ..training.trainer import train
+def run_train(
+    recipe: Recipe,
+    run: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+    init: Path | None = None,
+    freeze: bool = False,
+) -> Result:
+    """`star train`. init: a run whose weights it begins with. freeze: only the head is trained.
 
+    Raises UsageError where all but the head of a random network would be frozen.
+    """
+    from ..training.trainer import train
+    from ..training.transfer import Start
+
+    if freeze and not (init or resume):
+        raise UsageError("train --freeze: keeps the weights of another run as they are; name it with --init RUN")
     training, testing = selections(recipe, ("train", "test"), quiet)
-    summary = train(recipe, training, testing, run, device=device, resume=resume, progress=not quiet)
+    start = Start(init, freeze)
+    summary = train(recipe, training, testing, run, device=device, resume=resume, progress=not quiet, start=start)
     best, videos = summary["best"], summary["videos"]
     said = [
         f"{videos['train']:,} training and {videos['test']:,} test videos, {summary['parameters']:,} parameters, "

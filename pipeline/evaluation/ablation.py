@@ -25,14 +25,16 @@ from ..training.trainer import train
 from ..utils.atomic import replace_bytes
 from ..utils.progress import tell
 from .evaluator import evaluate
-from .studies import STUDIES
+from .studies import Variants
 
 SCORES = ("top1", "mean_class")
+GRID = "grid "  # how a study of one's own begins
 
 
 def ablate(
     load: Callable[[tuple[str, ...]], Recipe],
     study: str,
+    variants: Variants,
     runs: Path,
     *,
     seeds: int = 3,
@@ -42,19 +44,17 @@ def ablate(
 ) -> dict[str, Any]:
     """Train and judge every variant of a study.
 
-    load: settings to lay over the recipe -> the recipe. study: a name of `STUDIES`. seeds: runs of each variant, with
-    train.seed 0 and up. classes: whose accuracy together gets a column of its own. What a variant needs and the cache
-    lacks is extracted first. Raises UsageError for an unknown class, and whatever extraction and training raise; all
-    finished runs are kept.
+    load: settings to lay over the recipe -> the recipe. study: what it is called. variants: see `STUDIES` and `grid`;
+    all of them are loaded before the first is trained. seeds: runs of each variant, with train.seed 0 and up. classes:
+    whose accuracy together gets a column of its own. What a variant needs and the cache lacks is extracted first.
+    Raises UsageError for an unknown class, and whatever extraction and training raise; all finished runs are kept.
     """
-    folder = runs / study
-    rows = [
-        _variant(name, [load((*over, f"train.seed={seed}")) for seed in range(seeds)], folder, classes, device, quiet)
-        for name, over in STUDIES[study].items()
-    ]
+    folder = runs / file_name(study)
+    recipes = {name: [load((*over, f"train.seed={seed}")) for seed in range(seeds)] for name, over in variants.items()}
+    rows = [_variant(name, loaded, folder, classes, device, quiet) for name, loaded in recipes.items()]
     found = {"study": study, "seeds": seeds, "classes": list(classes), "variants": rows}
-    replace_bytes(runs / f"{study}.json", json.dumps(found, indent=1).encode())
-    replace_bytes(runs / f"{study}.md", ("\n".join(lines(found)) + "\n").encode())
+    replace_bytes(runs / f"{folder.name}.json", json.dumps(found, indent=1).encode())
+    replace_bytes(runs / f"{folder.name}.md", ("\n".join(lines(found)) + "\n").encode())
     return found
 
 
@@ -66,7 +66,7 @@ def _variant(
     chosen = selections(variants[0], ("train", "test"), quiet)  # the seed changes the training alone
     judged, costs = [], []
     for seed, recipe in enumerate(variants):
-        found, cost = _judged(recipe, chosen, folder / f"{_word(name)}-seed{seed}", device, quiet)
+        found, cost = _judged(recipe, chosen, folder / f"{file_name(name)}-seed{seed}", device, quiet)
         judged.append(found)
         costs.append(cost)
         if not quiet:
@@ -97,7 +97,8 @@ def _accuracy(found: dict[str, Any], classes: Sequence[str]) -> float:
     return sum(row["right"] for row in rows) / sum(row["videos"] for row in rows)
 
 
-def _word(name: str) -> str:
+def file_name(name: str) -> str:
+    """The name of a study or variant as that of its files."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower().replace("%", "-percent")).strip("-")
 
 
@@ -110,7 +111,11 @@ def lines(found: dict[str, Any]) -> list[str]:
         cells = [_spread(row[score]) for score in (*SCORES, *(["classes"] if named else []))]
         cells += [f"{row['parameters']:,}", f"{row['steps']:,}", f"{mean(row['seconds']):,.0f} s"]
         table.append(f"| {row['variant'].replace('|', '/')} | {' | '.join(cells)} |")
-    return [*table, "", f"{found['seeds']} seeds each: mean ± standard deviation."]
+    said = f"{found['seeds']} seeds each: mean ± standard deviation."
+    if found["study"].startswith(GRID) and len(found["variants"]) > 1:
+        best = max(found["variants"], key=lambda row: mean(row["top1"]))
+        said += f" Highest top-1: {best['variant']}. It was chosen on the test videos, so its figure flatters."
+    return [*table, "", said]
 
 
 def _spread(values: Sequence[float]) -> str:

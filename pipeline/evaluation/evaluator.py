@@ -16,9 +16,10 @@ from ..training.dataloader import FeatureLoader
 from ..training.dataset import Features, keys_of
 from ..training.distributed import join
 from ..training.model_factory import inputs, load
-from ..training.validation import probabilities
+from ..training.validation import embeddings, probabilities
 from ..utils.progress import Progress
-from .results import SHOWN, judge, write
+from .embeddings import write_embeddings
+from .results import SHOWN, EvaluationResult, judge, write
 
 
 def evaluate(
@@ -29,8 +30,26 @@ def evaluate(
     which: str | None = None,
     device: str = "auto",
     progress: bool = True,
+    embedded: bool = False,
 ) -> dict[str, Any]:
-    """Judge a run's network on a selection, write RUN/test/ and return what stands in its metrics.json.
+    """Judge a run's network on a selection, write RUN/test/ and return what stands in its metrics.json; see `judged`.
+
+    embedded: also write what the network's head sees of every clip, and a picture of it.
+    """
+    return judged(recipe, selection, run, which=which, device=device, progress=progress, embedded=embedded).summary
+
+
+def judged(
+    recipe: settings.Recipe,
+    selection: Selection,
+    run: Path,
+    *,
+    which: str | None = None,
+    device: str = "auto",
+    progress: bool = True,
+    embedded: bool = False,
+) -> EvaluationResult:
+    """Judge a run's network on a selection and write RUN/test/.
 
     which: "best" or "last"; the recipe's `test.checkpoint` by default. Probabilities are averaged over the views of a
     video that `test.views` names. Under torchrun every process calls this and computes its share.
@@ -49,9 +68,12 @@ def evaluate(
         evaluation = judge(found, views, note, recipe.test)
         for clip in (*evaluation.summary["worst"][:SHOWN], *evaluation.summary["surest"]):
             clip["frames"] = looked_at(network, stream.features, views.clips_of[clip["video"]][0])
+        points = embeddings(network, stream, recipe.test.batch, ranks) if embedded else None
         if ranks.first:
             write(run / "test", evaluation)
-        return evaluation.summary
+            if points is not None:
+                write_embeddings(run / "test", evaluation, points)
+        return evaluation
     finally:
         ranks.close()
 

@@ -41,6 +41,7 @@ class Run:
     rows: Sequence[dict[str, Any]]
     test: dict[str, Any]
     confusion: str
+    reliability: str
     clips: Sequence[dict[str, Any]]
 
     @property
@@ -92,6 +93,7 @@ def read_run(path: Path, name: str, pictures: Pictures | None = None) -> Run:
         rows=folder.rows(),
         test=scores,
         confusion=_image(test / "confusion.png"),
+        reliability=_image(test / "reliability.png"),
         clips=_clips(scores, pictures),
     )
 

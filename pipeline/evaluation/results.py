@@ -2,7 +2,8 @@
 
 RUN/test/metrics.json       scores with intervals, per class, by group, and the surest wrong answers
 RUN/test/per_class.csv      one row a class         RUN/test/confusion.csv, .png   true class x predicted class
-RUN/test/predictions.csv    one row a video
+RUN/test/predictions.csv    one row a video             RUN/test/reliability.png    probability against accuracy
+RUN/test/predictions.npz    every clip's probabilities  (video, view, label, probabilities; classes)
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..planning.selection import Selection
 from ..recipe import schema as settings
 from ..training import metrics
 from ..utils.atomic import replace_bytes
-from ..visualization.plots import confusion_picture
+from ..visualization.plots import confusion_picture, reliability_picture
 
 WORST = 20  # wrong answers named in metrics.json
 SHOWN = 6  # clips of each kind that a report shows
@@ -33,7 +34,7 @@ class EvaluationResult:
     """What a test came to.
 
     videos: ids, in order. labels, predicted: (v) int. probabilities: (v, k), averaged over views. place: (v) int, how
-    many classes stand before the true one. summary: metrics.json.
+    many classes stand before the true one. summary: metrics.json. clips: what every view came to.
     """
 
     videos: Sequence[str]
@@ -43,20 +44,36 @@ class EvaluationResult:
     place: np.ndarray
     classes: Sequence[str]
     summary: dict[str, Any]
+    clips: ClipScores
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """Every clip by itself.
+
+    videos, views: (c) its id and view. labels: (c) int. probabilities: (c, k).
+    """
+
+    videos: Sequence[str]
+    views: Sequence[int]
+    labels: np.ndarray
+    probabilities: np.ndarray
 
 
 def judge(
     found: np.ndarray, selection: Selection, note: Mapping[str, Any], asked: settings.TestSettings
 ) -> EvaluationResult:
-    """From probabilities (clips, k) to a judgement over videos; note: of the checkpoint."""
+    """From probabilities (clips, k) to a evaluation over videos; note: of the checkpoint."""
     clips_of = selection.clips_of
     averaged = np.stack([found[np.asarray(clips)].mean(0) for clips in clips_of.values()])
     first = np.array([clips[0] for clips in clips_of.values()])
     labels, classes = selection.labels[first], len(selection.classes)
     place = metrics.ahead(averaged, labels)
+    bins = metrics.reliability(averaged, labels)
     summary = {
         **metrics.scores(averaged, labels),
         "intervals": metrics.intervals(place, labels, classes, asked.bootstrap),
+        "calibration": {"error": metrics.calibration_error(bins), "bins": [asdict(one) for one in bins]},
         "videos": len(first),
         "clips": len(selection),
         "left_out": len(selection.left_out),
@@ -69,7 +86,10 @@ def judge(
         "worst": _surest(averaged, labels, list(clips_of), selection.classes, right=False),
         "surest": _surest(averaged, labels, list(clips_of), selection.classes, right=True),
     }
-    return EvaluationResult(list(clips_of), labels, averaged.argmax(1), averaged, place, selection.classes, summary)
+    clips = ClipScores([video.id for video in selection.videos], selection.views, selection.labels, found)
+    return EvaluationResult(
+        list(clips_of), labels, averaged.argmax(1), averaged, place, selection.classes, summary, clips
+    )
 
 
 def _per_class(
@@ -123,6 +143,24 @@ def write(folder: Path, evaluation: EvaluationResult) -> None:
     )
     _write_csv(folder / "predictions.csv", PREDICTION, _predictions(evaluation))
     replace_bytes(folder / "confusion.png", confusion_picture(table, classes))
+    calibration = evaluation.summary["calibration"]
+    bins = [metrics.ReliabilityBin(**one) for one in calibration["bins"]]
+    replace_bytes(folder / "reliability.png", reliability_picture(bins, calibration["error"]))
+    _write_scores(folder / "predictions.npz", evaluation.clips, classes)
+
+
+def _write_scores(path: Path, clips: ClipScores, classes: Sequence[str]) -> None:
+    """All probabilities, as arrays that any numpy reads; no pickle is among them."""
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        video=np.array(clips.videos, dtype=str),
+        view=np.array(clips.views, dtype=np.int32),
+        label=clips.labels.astype(np.int32),
+        probabilities=clips.probabilities.astype(np.float32),
+        classes=np.array(classes, dtype=str),
+    )
+    replace_bytes(path, content.getvalue())
 
 
 def _predictions(evaluation: EvaluationResult) -> Iterable[Sequence[Any]]:

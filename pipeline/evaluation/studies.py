@@ -7,8 +7,12 @@ no-attention, frames and data are what its readers ask; training sets the paper'
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
 
+import yaml
+
+from ...errors import UsageError
 from ..recipe.presets import train_settings
 
 Variants = Mapping[str, tuple[str, ...]]
@@ -24,6 +28,30 @@ def _modules(encoder: str, decoder: str) -> tuple[str, ...]:
 _STILL = tuple(f"train.augment.{name}=0" for name in ("shift", "scale", "stretch", "rotation", "joint_jitter"))
 _WITHOUT = {"pool": _STILL, "concat_conv": ("train.augment.rotation=0",)}
 _GLOBAL = ("model.modalities=global", *_STILL, "train.augment.joint_dropout=0")
+
+
+def grid(vary: Sequence[str]) -> tuple[str, Variants]:
+    """A study of one's own: its name, and every combination of the values of some settings.
+
+    vary: `section.key=value,value`, values read as YAML (a list is one value: `model.encoder=[F],[F, Z]`). Raises
+    UsageError where one is not written so, or names a setting twice.
+    """
+    axes: dict[str, list[str]] = {}
+    for words in vary:
+        key, equals, values = words.partition("=")
+        try:
+            found = yaml.safe_load(f"[{values}]") if equals else []
+        except yaml.YAMLError:
+            found = []
+        if not found:
+            raise UsageError(f"--vary {words}: expected section.key=value,value")
+        if key in axes or key == "train.seed":
+            why = "seeds are varied by --seeds" if key == "train.seed" else "is varied twice; name all values at once"
+            raise UsageError(f"--vary {words}: {why}")
+        axes[key] = [json.dumps(value) for value in found]
+    name = f"grid {' '.join(axes)}"
+    rows = [[f"{key}={value}" for key, value in zip(axes, values, strict=True)] for values in product(*axes.values())]
+    return name, {", ".join(row).replace('"', ""): tuple(row) for row in rows}
 
 
 STUDIES: Mapping[str, Variants] = {

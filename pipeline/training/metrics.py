@@ -6,6 +6,7 @@ Axes: v videos, k classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,38 @@ def intervals(
     return {
         name: (float(low), float(high)) for name, (low, high) in ((n, np.quantile(f, edges)) for n, f in found.items())
     }
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Answers whose probability lies in (low, high]: how many, their mean probability, the share that is right."""
+
+    low: float
+    high: float
+    videos: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[ReliabilityBin]:
+    """The answers (v, k) by their probability, in `bins` bins of equal width; empty ones are left out."""
+    predicted = probabilities.argmax(1)
+    sure = probabilities[np.arange(len(predicted)), predicted]
+    right = predicted == labels
+    number = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    found = []
+    for index in range(bins):
+        own = number == index
+        if own.any():
+            edges = index / bins, (index + 1) / bins
+            found.append(ReliabilityBin(*edges, int(own.sum()), float(sure[own].mean()), float(right[own].mean())))
+    return found
+
+
+def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """Expected calibration error: the mean of |accuracy - confidence|, each bin by its videos (Guo et al. 2017)."""
+    videos = sum(one.videos for one in bins)
+    return sum(one.videos * abs(one.accuracy - one.confidence) for one in bins) / max(videos, 1)
 
 
 def by_group(place: np.ndarray, values: Sequence[str]) -> dict[str, dict[str, Any]]:

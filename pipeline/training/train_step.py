@@ -34,17 +34,28 @@ class TrainStep:
     """A network in training.
 
     arguments: of STARTransformer. labels: (clips,) int of the training clips, for class weights. steps: optimizer
-    steps of the whole run. precision: what its products are computed in on this device. Raises MachineError where
-    `train.compile` has no compiler.
+    steps of the whole run. head_alone: all but the head stays as it is. precision: what its products are computed in on
+    this device. Raises MachineError where `train.compile` has no compiler.
     """
 
     def __init__(
-        self, recipe: settings.Recipe, arguments: dict[str, Any], labels: np.ndarray, steps: int, ranks: ProcessGroup
+        self,
+        recipe: settings.Recipe,
+        arguments: dict[str, Any],
+        labels: np.ndarray,
+        steps: int,
+        ranks: ProcessGroup,
+        *,
+        head_alone: bool = False,
     ) -> None:
         self.asked, self.steps, self.ranks, self.side = recipe.train, steps, ranks, map_side(recipe)
         self.precision = compute_precision(self.asked.precision, ranks.device)
         torch.manual_seed(self.asked.seed)
         self.network = STARTransformer(**arguments).to(ranks.device)
+        self.head_alone = head_alone
+        if head_alone:
+            self.network.requires_grad_(False)
+            self.network.head.requires_grad_(True)
         self.model = ranks.wrap(_compiled(self.network, ranks) if self.asked.compile else self.network)
         self.optimizer = make_optimizer(self.network, self.asked)
         self.average = WeightAverage(self.network, self.asked.ema) if self.asked.ema else None
@@ -69,12 +80,19 @@ class TrainStep:
             rescale.set_statistics(length(training, array, rescale.pooled))
             if rescale.channels is not None:
                 rescale.channels.set_statistics(*pooled_moments(training, rescale.pooled))
+        self.average_anew()
+
+    def average_anew(self) -> None:
+        """Begin the averaged weights with the network's, after these were changed by hand."""
         if self.average:
             self.average.model.load_state_dict(self.network.state_dict())
 
     def learn(self, micro_batch: MicroBatch, batch: Batch, epoch: int) -> Tensor:
         """Add the batch's gradient. Returns (2) float32: the sum of the clips' losses, how many were right."""
         self.network.train()
+        if self.head_alone:  # what stays as it is works as it will be judged: without dropout
+            self.network.eval()
+            self.network.head.train()
         random = np.random.default_rng([self.asked.seed, epoch, micro_batch.number])
         torch.manual_seed(int(random.integers(2**62)) + self.ranks.rank)
         batch, wanted = self._prepare(batch, micro_batch, random)

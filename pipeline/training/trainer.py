@@ -34,6 +34,7 @@ from .model_factory import arguments
 from .run_dir import RunFolder, describe_features, describe_machine
 from .sampler import MicroBatch, portions, steps_of
 from .train_step import TrainStep
+from .transfer import Start
 from .transforms import check as check_augment
 from .validation import probabilities
 
@@ -50,18 +51,21 @@ def train(
     device: str = "auto",
     resume: bool = False,
     progress: bool = True,
+    start: Start | None = None,
 ) -> dict[str, Any]:
     """Train the recipe's network and return a summary; what comes of it lies in the folder `run`.
 
     training, testing: the cached clips of the two splits. Every epoch sees each training video once, with a view
     drawn anew, and is judged on the first view of the test videos. device: "auto", "cpu", "cuda", "cuda:1". resume:
-    go on with the run in the folder. Under torchrun every process calls this, and each batch is shared out.
+    go on with the run in the folder. start: another run's weights to begin with. Under torchrun every process calls
+    this, and each batch is shared out.
     Raises UsageError where the folder holds another run, StarError where the loss is not finite, Interrupted after
-    Ctrl-C or SIGTERM, once the state is saved.
+    Ctrl-C or SIGTERM, once the state is saved, WeightsError where another run's weights do not fit.
     """
     ranks = join(device)
     try:
-        return Training(recipe, training, testing, run, ranks, quiet=not (progress and ranks.first)).go(resume=resume)
+        quiet = not (progress and ranks.first)
+        return Training(recipe, training, testing, run, ranks, quiet=quiet, start=start).go(resume=resume)
     finally:
         ranks.close()
 
@@ -101,6 +105,7 @@ class Training:
         ranks: ProcessGroup,
         *,
         quiet: bool,
+        start: Start | None = None,
     ) -> None:
         check_augment(recipe)
         check_board(recipe)
@@ -123,7 +128,10 @@ class Training:
         self.shapes = self.stream.features.shapes
         self.arguments = arguments(recipe, self.shapes, len(training.classes))
         steps = self.asked.epochs * steps_of(len(self.videos), self.asked.batch, self.asked.accumulate)
-        self.learner = TrainStep(recipe, self.arguments, self.training.labels, steps, ranks)
+        self.start = start or Start()
+        self.learner = TrainStep(
+            recipe, self.arguments, self.training.labels, steps, ranks, head_alone=self.start.freeze
+        )
         self.now = Counters()
 
     def go(self, *, resume: bool) -> dict[str, Any]:
@@ -144,10 +152,15 @@ class Training:
         described = describe_features(self.training, self.testing, self.shapes)
         if self.ranks.first:
             self.folder.check(self.recipe, described, resume=resume)
+            if resume:
+                self.start.check(self.folder.path, self.folder.read_environment().get("start", {}))
         if resume and self.folder.state.exists():
             self._restore()
         else:
             self.learner.standardize_by(self.training)
+            if self.start.run:
+                self.start.put(self.learner.network, self.recipe)
+                self.learner.average_anew()
             if self.ranks.first:
                 self.folder.begin(self.recipe, self._environment(described))
         if self.ranks.first:
@@ -160,6 +173,7 @@ class Training:
             "processes": self.ranks.size,
             "precision": self.learner.precision,
             "seed": self.asked.seed,
+            "start": self.start.document(),
             "parameters": sum(p.numel() for p in self.learner.network.parameters()),
             "classes": list(self.training.classes),
             "network": self.arguments,

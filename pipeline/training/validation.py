@@ -7,11 +7,24 @@ import torch
 from torch import nn
 
 from ...stages.precision import float64_device
+from ...stages.transformer import STARTransformer
 from ..utils.progress import Progress
 from .dataloader import FeatureLoader
 from .distributed import ProcessGroup
 from .model_factory import inputs
 from .precision import autocast
+
+
+@torch.no_grad()
+def embeddings(network: STARTransformer, stream: FeatureLoader, batch: int, ranks: ProcessGroup) -> np.ndarray:
+    """(clips, d) float32: what the network's head judges of every clip, in the order of the stream's features."""
+    network.eval()
+    rows = torch.zeros(len(stream.features), network.width, device=ranks.device)
+    mine = ranks.share(np.arange(len(stream.features)))
+    for given in stream([mine[start : start + batch] for start in range(0, len(mine), batch)]):
+        arrays = {name: array.float() for name, array in inputs(given).items()}
+        rows[given["clip"].to(ranks.device)] = network.pool(network.embed(**arrays)).float()
+    return ranks.add(rows).cpu().numpy()
 
 
 @torch.no_grad()

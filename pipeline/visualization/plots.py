@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..training.metrics import ReliabilityBin
 from ..utils.text import drawable
 
 COLOURS = ("#2563eb", "#dc6803", "#0f8a5f", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
@@ -76,6 +77,50 @@ def frames_picture(attention: Mapping[str, np.ndarray]) -> bytes:
     axes.set_xlabel("frame", fontsize=8)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+    return _png(figure)
+
+
+def reliability_picture(bins: Sequence[ReliabilityBin], error: float) -> bytes:
+    """How often answers are right, by how sure the network was: on the diagonal it knows how sure it may be.
+
+    error: the expected calibration error.
+    """
+    figure, axes = _figure(4.4, 4.0)
+    axes.plot([0, 1], [0, 1], "--", color="#9ca3af", lw=1)
+    most = max((one.videos for one in bins), default=1)
+    for one in bins:
+        shade = 0.25 + 0.75 * one.videos / most
+        axes.bar((one.low + one.high) / 2, one.accuracy, 0.92 * (one.high - one.low), color=COLOURS[0], alpha=shade)
+        axes.plot([one.confidence] * 2, [one.confidence, one.accuracy], color=COLOURS[4], lw=1.6)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("probability of the answer")
+    axes.set_ylabel("share of answers that are right")
+    axes.set_title(f"Calibration error {error:.1%}", loc="left", fontsize=10, fontweight="bold")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def embeddings_picture(
+    points: np.ndarray, shares: np.ndarray, labels: np.ndarray, right: np.ndarray, classes: Sequence[str]
+) -> bytes:
+    """Videos (v, 2) as points, one colour a class; crosses are wrong answers. shares: (2,) of the variance, by axis."""
+    from matplotlib import colormaps
+
+    present = np.unique(labels)
+    figure, axes = _figure(7.6, 5.6)
+    colours = colormaps["turbo"](np.linspace(0.04, 0.96, max(len(present), 2)))
+    for number, label in enumerate(present):
+        for kind, marker in ((True, "o"), (False, "x")):
+            own = points[(labels == label) & (right == kind)]
+            name = classes[label] if kind or not ((labels == label) & right).any() else None
+            axes.scatter(*own.T, s=18, marker=marker, color=colours[number], label=name, alpha=0.85, linewidths=1.1)
+    for axis, share, named in ((axes.set_xlabel, shares[0], "first"), (axes.set_ylabel, shares[1], "second")):
+        axis(f"{named} principal component, {share:.0%} of the variance", fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(present) <= NUMBERS_UP_TO:
+        axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return _png(figure)
 
 

@@ -91,6 +91,7 @@ class STARTransformer(nn.Module):
         head: str = "mlp",
     ) -> None:
         super().__init__()
+        self.width = width
         _check_words(norm=norm, order=order, modalities=modalities, class_tokens=class_tokens, position=position)
         _check_words(readout=readout, head=head)
         _check_sizes(frames, width, heads, (*encoder, *decoder))
@@ -160,12 +161,15 @@ class STARTransformer(nn.Module):
         What `inputs` does not name may be left out. Raises UsageError where an array is missing or has a shape the
         network was not built for.
         """
-        z = self.embed(global_grid, joint_map, local_map, joint_heatmap)
+        return self.head(self.pool(self.embed(global_grid, joint_map, local_map, joint_heatmap)))
+
+    def pool(self, z: Tensor) -> Tensor:
+        """Tokens z (b, t, s, d) -> what the head judges, (b, d): the mean of the tokens that are read out."""
         layers = (*self.encoder, *self.decoder)
         for layer in layers[:-1]:
             z = self.carry(layer(z))
         z = layers[-1](z, self.only) if layers else select_tokens(z, self.only)
-        return self.head(at_least_float32(self.norm(z)).mean((1, 2)))
+        return at_least_float32(self.norm(z)).mean((1, 2))
 
     def embed(
         self,

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from star.cli import STUDIES as NAMES
 from star.cli import main
 from star.pipeline.commands.model import run_model
-from star.pipeline.evaluation.studies import STUDIES
+from star.pipeline.evaluation.studies import STUDIES, grid
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.training.transforms import check as check_augment
 
@@ -66,6 +66,52 @@ def test_a_study_is_trained_once_and_gives_a_table(small: Path, tmp_path: Path) 
     written = {file: file.stat().st_mtime_ns for file in runs.rglob("*.safetensors")}
     assert star(*words, "--classes", "raise_arms,lower_arms") == said
     assert {file: file.stat().st_mtime_ns for file in runs.rglob("*.safetensors")} == written
+
+
+def test_settings_of_ones_own_are_varied_as_a_grid(small: Path, tmp_path: Path) -> None:
+    """All combinations, several seeds, one table, which says which was best; finished runs are not trained again."""
+    words = ("ablate", small, "--vary", "model.width=16,32", "--vary", "train.learning_rate=1e-3,3e-4", "--runs",
+             tmp_path, "--seeds", "2", "--device", "cpu", "-q")  # fmt: skip
+    said = star(*words)
+    names = [row.split(" | ")[0].removeprefix("| ") for row in said.splitlines()[2:6]]
+    rates = ("1e-3", "3e-4")
+    assert names == [f"model.width={width}, train.learning_rate={rate}" for width in (16, 32) for rate in rates]
+    assert "2 seeds each: mean ± standard deviation. Highest top-1: model.width=" in said
+    folder = tmp_path / "grid-model-width-train-learning-rate"
+    runs = sorted(path.name for path in folder.iterdir())
+    assert len(runs) == 8
+    run = recipes.load(folder / runs[-1] / "recipe.yaml")
+    assert (run.model.width, run.train.learning_rate, run.train.seed) == (32, 3e-4, 1)
+    written = {file: file.stat().st_mtime_ns for file in folder.rglob("*.safetensors")}
+    assert star(*words) == said
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*.safetensors")} == written
+
+
+def test_values_that_are_lists_are_one_value_each() -> None:
+    """As YAML has them."""
+    name, variants = grid(["model.encoder=[F],[F, Z]"])
+    assert name == "grid model.encoder"
+    assert list(variants.values()) == [('model.encoder=["F"]',), ('model.encoder=["F", "Z"]',)]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--vary", "model.width"], "--vary model.width: expected section.key=value,value"),
+        (["--vary", "train.seed=1,2"], "--vary train.seed=1,2: seeds are varied by --seeds"),
+        (["--vary", "model.width=[", "--vary", "model.heads=2"], "--vary model.width=[: expected section.key=value,va"),
+        (["--vary", "model.heads=2", "--vary", "model.heads=4"], "--vary model.heads=4: is varied twice; name all "),
+        (["--vary", "model.widht=2,4"], "unknown key; did you mean 'width'?"),
+        ([], "ablate: name a study (--study tokens) or settings of your own (--vary KEY=a,b), one of both"),
+        (["--vary", "model.width=2", "--study", "depth"], "ablate: name a study (--study tokens) or settings of your"),
+    ],
+)
+def test_a_grid_that_is_none_is_one_line(words: list[str], told: str, small: Path, tmp_path: Path) -> None:
+    """Before anything is trained."""
+    result = CliRunner().invoke(main, ["ablate", str(small), *words, "--runs", str(tmp_path / "runs"), "-q"])
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_study_goes_on_where_it_was_stopped(small: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import torch
 
 from star.errors import UsageError
 from star.pipeline.commands.test import per_class
-from star.pipeline.evaluation.evaluator import evaluate, looked_at
+from star.pipeline.evaluation.embeddings import principal_plane
+from star.pipeline.evaluation.evaluator import evaluate, judged, looked_at
+from star.pipeline.evaluation.fusion import fuse
 from star.pipeline.training.dataset import Features
 from star.pipeline.training.model_factory import inputs, load
 from star.pipeline.training.trainer import train
@@ -91,6 +94,75 @@ def test_files_agree_with_the_scores(toy, runs):
     wrong = sorted((-float(r["probability"]), r["video"]) for r in predictions if r["right"] == "0")
     assert [clip["video"] for clip in found["worst"]] == [video for _, video in wrong][:20]
     assert (folder / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_scores_of_every_view_are_written(runs):
+    """predictions.npz: each clip by itself; averaged over its views it is what metrics.json judges."""
+    run, testing, recipe = runs
+    summary = evaluate(recipe, testing, run, device="cpu", progress=False)
+    with np.load(run / "test" / "predictions.npz") as file:  # no pickle
+        video, view, label, scores, classes = (
+            file[name] for name in ("video", "view", "label", "probabilities", "classes")
+        )
+    assert scores.shape == (72, len(classes))
+    assert sorted(set(view.tolist())) == [0, 1, 2]
+    network, note = load(run, recipe.test.checkpoint)
+    features = Features(testing, note["arrays"])
+    with torch.no_grad():
+        alone = network(**{n: a.float() for n, a in inputs(features.__getitems__([40])).items()}).softmax(1)
+    np.testing.assert_allclose(scores[40:41], alone, atol=1e-5)
+    names = list(dict.fromkeys(video.tolist()))
+    mean = np.stack([scores[video == name].mean(0) for name in names])
+    labels = np.array([label[video == name][0] for name in names])
+    assert summary["top1"] == pytest.approx((mean.argmax(1) == labels).mean())
+    bins = summary["calibration"]["bins"]
+    assert sum(one["videos"] for one in bins) == 24
+    assert sum(one["videos"] * one["confidence"] for one in bins) == pytest.approx(mean.max(1).sum(), rel=1e-5)
+    assert (run / "test" / "reliability.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_embeddings_are_what_the_head_judges(runs):
+    """The head on the written vectors gives the network's own scores."""
+    run, testing, recipe = runs
+    evaluate(recipe, testing, run, device="cpu", progress=False, embedded=True)
+    network, _ = load(run, recipe.test.checkpoint)
+    with np.load(run / "test" / "embeddings.npz") as file, torch.no_grad():
+        scores = network.head(torch.from_numpy(file["embedding"])).softmax(1).numpy()
+        assert file["video"].tolist() == [video.id for video in testing.videos]
+    with np.load(run / "test" / "predictions.npz") as file:
+        np.testing.assert_allclose(scores, file["probabilities"], atol=1e-5)
+    assert (run / "test" / "embeddings.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_plane_holds_the_most_of_the_spread():
+    """Points that lie on a plane in ten dimensions keep their distances; one point alone is no error."""
+    random = np.random.default_rng(0)
+    flat = random.normal(size=(30, 2)) * (3, 1)
+    turn, _ = np.linalg.qr(random.normal(size=(10, 10)))
+    plane, shares = principal_plane(flat @ turn[:2] + 5)
+    apart = np.linalg.norm(flat[:, None] - flat[None], axis=-1)
+    np.testing.assert_allclose(np.linalg.norm(plane[:, None] - plane[None], axis=-1), apart, atol=1e-9)
+    assert shares.sum() == pytest.approx(1)
+    assert shares[0] > shares[1]
+    assert principal_plane(np.ones((1, 4)))[0].tolist() == [[0, 0]]
+
+
+def test_fusion_is_the_mean_of_the_runs(toy, runs, tmp_path):
+    """Two runs of one data set: their averaged probabilities, judged as a test of its own."""
+    run, testing, recipe = runs
+    other = tmp_path / "other"
+    training, _ = toy.build(tmp_path / "cache", views=(1, 3))
+    train(toy.recipe("train.epochs=1", "train.seed=7"), training, testing, other, device="cpu", progress=False)
+    both = [judged(recipe, testing, one, device="cpu", progress=False) for one in (run, other)]
+    found = fuse([run, other], both, testing, recipe.test, tmp_path / "fusion")
+    mean = (both[0].probabilities + both[1].probabilities) / 2
+    assert found["top1"] == pytest.approx((mean.argmax(1) == both[0].labels).mean())
+    assert [row["run"] for row in found["runs"]] == [str(run), str(other)]
+    assert json.loads((tmp_path / "fusion" / "metrics.json").read_text())["top1"] == found["top1"]
+    assert found["runs"][0]["top1"] == both[0].summary["top1"]
+    odd = replace(both[1], classes=["walk", *both[1].classes[1:]])
+    with pytest.raises(UsageError, match="knows other classes than"):
+        fuse([run, other], [both[0], odd], testing, recipe.test, tmp_path / "fusion")
 
 
 def test_frames_looked_at_are_shares(runs):

@@ -68,6 +68,21 @@ def test_intervals_are_those_of_resampling_videos():
     assert metrics.intervals(place, LABELS, 7, 0) == {}
 
 
+def test_calibration_is_the_distance_of_probability_from_accuracy():
+    """Four answers of 0.75 of which three are right, and two of 0.95 of which one is."""
+    probabilities = np.array([[0.75, 0.25]] * 4 + [[0.05, 0.95]] * 2)
+    bins = metrics.reliability(probabilities, np.array([0, 0, 0, 1, 1, 0]), bins=10)
+    assert [(one.videos, one.accuracy) for one in bins] == [(4, 0.75), (2, 0.5)]
+    assert [(one.low, one.high) for one in bins] == [(0.7, 0.8), (0.9, 1.0)]
+    assert metrics.calibration_error(bins) == pytest.approx((4 * 0 + 2 * 0.45) / 6)
+
+
+def test_every_answer_is_in_one_bin():
+    """Also those of 0 and of 1, and on the edges."""
+    probabilities = np.array([[1.0, 0.0], [0.5, 0.5], [0.6, 0.4], [0.0, 1.0]])
+    assert sum(one.videos for one in metrics.reliability(probabilities, np.zeros(4, int), bins=5)) == 4
+
+
 def test_groups_are_sorted_and_exact():
     """Accuracy by subject or camera."""
     place = np.array([0, 1, 0, 0])
