@@ -23,6 +23,7 @@ check: .venv/ready
 	$(RUN) ruff format --check .
 	$(RUN) pyright
 	$(RUN) lint-imports
+	$(RUN) python tools/structure.py
 
 # One table of all claims in docs/benchmarks.md, about 20 minutes on two cores. PENN=PATH reads Penn Action, VIDEOS=FOLDER real videos,
 # in place of drawn ones; ONLY="NAME NAME" leaves the other rows as they are. imageio-ffmpeg brings an ffmpeg to compare with.
