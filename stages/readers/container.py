@@ -22,8 +22,10 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
-from .base import Orientation, frame_times, upright
+from .base import Orientation, frame_times, upright, upright_size
+from .bitstream.h264_packets import length_size
 from .compat import accept_unknown_side_data
+from .display_matrix import has_vertical_flip
 from .truncation import MESSAGES, STREAMS, missing_end
 
 # Formats that are one file with video in it. FFmpeg also takes play lists, which open other files and addresses, and
@@ -37,6 +39,9 @@ _OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 NOT_UTF8: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _ADVICE = "fetch the file again, or save what is left of it with ffmpeg -i IN OUT"
 
+_LEAST_ASPECT, _MOST_ASPECT = 0.01, 16  # pixels nearer to squares are taken for squares; further ones are no video's
+_ORIENTATION = (b"\x06\x2f", b"\x4e\x01\x2f")  # how a message of H.264, H.265 begins that says how pictures are shown
+_STILL = frozenset(("mjpeg", "png", "bmp", "tiff", "webp", "gif", "ljpeg", "jpeg2000"))  # codecs that covers have
 _LAST_MESSAGES = 8  # packets before the end of a file of which FFmpeg's messages speak of that end
 _LONGEST_GROUP = 600  # packets; in longer groups the last picture is not looked at
 _INVALID = 0x41444E49  # AVERROR_INVALIDDATA
@@ -73,11 +78,12 @@ class VideoFile:
         self.path = path
         self.concealed = False
         self.damaged_at_end = False
+        self._has_orientation = False
         self._said: deque[str] = deque(maxlen=_LAST_MESSAGES)
         with logging.Capture() as messages:
             self.container = _open(path, probe)
         self._ended_early = any(text.startswith(MESSAGES[0]) for _level, _source, text in messages)
-        self.stream = _video_stream(path, self.container)
+        self.stream, self.notes = _video_stream(path, self.container)
         self.decoder = self.stream.codec_context
         self.decoder.thread_count = 1
         self._reformatter = VideoReformatter()
@@ -92,6 +98,7 @@ class VideoFile:
         Raises FFmpegError where the container breaks off, or where a damaged one begins another stream.
         """
         self._said.clear()
+        first = self.decoder.name in ("h264", "hevc")
         packets = self.container.demux(self.stream)
         while True:
             with logging.Capture() as messages:
@@ -102,7 +109,21 @@ class VideoFile:
             self._said.append("\n".join(text for _level, _source, text in messages))
             if packet is None:
                 return
+            if first and packet.size:
+                self._has_orientation, first = self._says_orientation(bytes(packet)), False
             yield packet
+
+    def _says_orientation(self, packet: bytes) -> bool:
+        """Whether one of the first NAL units of a packet is a message on how pictures are shown."""
+        width = length_size(self.decoder.name, bytes(self.decoder.extradata or b""))
+        if not width:
+            return any(unit.startswith(_ORIENTATION) for unit in packet.split(b"\0\0\1"))
+        place = 0
+        while place + width < len(packet):
+            if packet[place + width : place + width + 3].startswith(_ORIENTATION):
+                return True
+            place += width + int.from_bytes(packet[place : place + width], "big")
+        return False
 
     def missing_end(self) -> str:
         """What says that the file was cut short, after all its packets were read; "" where nothing does."""
@@ -112,6 +133,10 @@ class VideoFile:
         if found or not said:
             return found or ("its last picture is damaged" if self.damaged_at_end and self.is_stream() else "")
         return f"FFmpeg says: {' '.join(said.split())}"
+
+    @property
+    def _format(self) -> str:
+        return self.container.format.name
 
     def is_stream(self) -> bool:
         """Whether the container says nothing of lengths, so that only the last picture tells of a cut."""
@@ -164,10 +189,47 @@ class VideoFile:
         return 25.0
 
     def rgb(self, frame: VideoFrame, turn: Orientation) -> np.ndarray:
-        """One decoded frame, turned upright: (h, w, 3) uint8 RGB."""
+        """One decoded frame as it is shown, upright and of square pixels: (h, w, 3) uint8 RGB."""
         # One thread: the many of PyAV's default cost more than they bring, and 64 workers would each start 64.
-        converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        width, height = self._square_size(frame)
+        if (width, height) == (frame.width, frame.height):
+            converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        else:
+            converted = self._reformatter.reformat(frame, width, height, "rgb24", interpolation="BICUBIC", threads=1)
         return upright(converted.to_ndarray(), turn)
+
+    def shown_size(self, frame: VideoFrame, turn: Orientation) -> tuple[int, int]:
+        """Width and height of what `rgb` gives."""
+        return upright_size(*self._square_size(frame), turn)
+
+    def _square_size(self, frame: VideoFrame) -> tuple[int, int]:
+        """A frame's size in square pixels: the side that is too short is made longer, as players do."""
+        aspect = self.stream.sample_aspect_ratio or self.decoder.sample_aspect_ratio
+        shape = float(aspect) if aspect else 1.0
+        if not abs(shape - 1) > _LEAST_ASPECT or not 1 / _MOST_ASPECT <= shape <= _MOST_ASPECT:
+            return frame.width, frame.height
+        return (round(frame.width * shape), frame.height) if shape > 1 else (frame.width, round(frame.height / shape))
+
+    def orientation_of(self, frame: VideoFrame) -> Orientation:
+        """How a frame is to be turned, see `orientation_of`."""
+        return orientation_of(frame, may_flip=self._may_flip())
+
+    def _may_flip(self) -> bool:
+        """Whether a matrix that only swaps top and bottom may be there, of which `rotation` says nothing."""
+        return self.decoder.name == "mjpeg" or self._has_orientation or has_vertical_flip(self.path, self._format)
+
+    def display_notes(self, frame: VideoFrame, turn: Orientation) -> tuple[str, ...]:
+        """What is shown otherwise than it is stored, but for plain turns."""
+        notes, (width, height) = [], self._square_size(frame)
+        a, b, c, d = turn
+        if a * d - b * c < 0:
+            notes.append("stored as a mirror image; it is shown, and taken, as the file asks")
+        if (width, height) != (frame.width, frame.height):
+            notes.append(
+                f"its pixels are not square: stored as {frame.width}×{frame.height}, shown, and taken, as "
+                f"{width}×{height}; joints count in the pixels as shown"
+            )
+        return tuple(notes)
 
 
 class LastGroups:
@@ -191,13 +253,13 @@ class LastGroups:
         return found if len(found) <= _LONGEST_GROUP else []
 
 
-def orientation_of(frame: VideoFrame) -> Orientation:
+def orientation_of(frame: VideoFrame, *, may_flip: bool = False) -> Orientation:
     """How a frame is to be turned: its display matrix in signs; an entry counts as 0 below 1/1000 of the largest.
 
-    A matrix that only swaps top and bottom is not seen, since its angle is 0.
+    may_flip: look for a matrix also where there is no angle, since one that swaps top and bottom has none.
     """
     # Asking for side data ties frame and side data into a cycle, which keeps the decoder's buffers till it is found.
-    data = frame.side_data.get("DISPLAYMATRIX") if frame.rotation else None
+    data = frame.side_data.get("DISPLAYMATRIX") if frame.rotation or may_flip else None
     if data is None:
         return 1, 0, 0, 1
     numbers = np.frombuffer(bytes(data), np.int32)[[0, 1, 3, 4]].astype(np.int64)
@@ -255,6 +317,7 @@ def _unopened(path: Path, error: Exception) -> UnreadableVideo | TruncatedVideo:
     )
 
 
+<<<<<<< HEAD
 def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     for stream in container.streams.video:
         if not _is_cover(stream):
@@ -264,8 +327,48 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
     container.close()
     raise NoVideoStream(f"{path}: no video in it, only {' and '.join(kinds)}; leave it out of the data set")
+=======
+def _video_stream(path: Path, container: InputContainer) -> tuple[VideoStream, tuple[str, ...]]:
+    """The stream that is the video, and a note where there was a choice.
+
+    Covers and thumbnails are none. Of others the one marked as default comes first, then one with many pictures before
+    a single one, then the larger.
+    """
+    streams = [stream for stream in container.streams.video if not _is_cover(stream)]
+    if not streams:
+        kinds = sorted({stream.type for stream in container.streams} - {"video"}) or ["nothing"]
+        covers = len(container.streams.video)
+        container.close()
+        if covers:
+            kinds.append("a cover picture" if covers == 1 else f"{covers} cover pictures")
+        raise NoVideoStream(f"{path}: no video in it, only {' and '.join(kinds)}; leave it out of the data set")
+    known = [stream for stream in streams if stream.codec_context is not None]
+    if not known:
+        raise UnreadableVideo(f"{path}: its video codec is unknown to FFmpeg; re-encode it (H.264 is safe)")
+    chosen = max(known, key=_rank)
+    if len(streams) == 1:
+        return chosen, ()
+    others = ", ".join(_described(stream) for stream in streams if stream is not chosen)
+    return chosen, (f"{len(streams)} video streams: {_described(chosen)} is taken, not {others}",)
+
+
+def _rank(stream: VideoStream) -> tuple[bool, bool, bool, int, int]:
+    """What speaks for a stream. A single picture is a cover too, though MP4 marks its first track as default."""
+    still = not stream.frames and stream.codec_context.name in _STILL
+    size = stream.codec_context.width * stream.codec_context.height
+    is_default = bool(stream.disposition & Disposition.default)
+    return stream.frames != 1, is_default, not still, size, -stream.index
+
+
+def _described(stream: VideoStream) -> str:
+    codec = stream.codec_context
+    if codec is None:
+        return f"stream {stream.index} of an unknown codec"
+    frames = f", {stream.frames:,} frame{'s' * (stream.frames != 1)}" if stream.frames else ""
+    return f"stream {stream.index} ({codec.name}, {codec.width}×{codec.height}{frames})"
+>>>>>>> 440d8ec (Readers: which stream, which series of pictures, what shape of pixels: chosen by rule, and said by scan)
 
 
 def _is_cover(stream: VideoStream) -> bool:
-    """True for the picture on the sleeve of a music file."""
-    return bool(stream.disposition & Disposition.attached_pic)
+    """True for the picture on the sleeve of a music file, and for small pictures of the video itself."""
+    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))

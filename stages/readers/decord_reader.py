@@ -20,7 +20,8 @@ def open_decord(path: Path, selector: FrameSelector | None = None) -> VideoReade
 
     Measured with decord 0.6.0 against a sequential decode: equal, bit for bit, for progressive 8-bit 4:2:0 H.264 of
     even size in MP4, Matroska and AVI. Not equal, so not taken: interlaced video (decord mixes the fields), more than
-    8 bits, odd sizes, MPEG-TS (other frames), mirrored video. Damaged pictures may be mended
+    8 bits, odd sizes, MPEG-TS (other frames), mirrored video, pixels that are not
+    square, files of several streams. Damaged pictures may be mended
     otherwise than by PyAV's newer FFmpeg. Raises MissingPackage, and what `auto` raises.
     """
     video = open_auto(path, selector, probe=True)
@@ -31,7 +32,7 @@ def _is_known(video: SelectiveReader) -> bool:
     codec = video.stream.codec_context
     even = codec.width % 2 == codec.height % 2 == 0
     plain = codec.name == "h264" and codec.pix_fmt == "yuv420p"
-    return plain and even and video.format.split(",")[0] in _FORMATS and not video.is_mirrored()
+    return plain and even and video.format.split(",")[0] in _FORMATS and video.is_plain()
 
 
 class DecordReader(VideoReader):

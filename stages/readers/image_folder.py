@@ -12,11 +12,11 @@ import numpy as np
 
 from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from .base import FOLDER_RATE, IMAGE_SUFFIXES, VideoReader, frame_times, size_mismatch
+from .image_series import ImageSeries, choose_series
 from .image_size import picture_size
 
 _JPEG = b"\xff\xd8\xff"
 _END_MARKERS = {_JPEG: b"\xff\xd9", b"\x89PNG": b"IEND"}  # how a file begins: how it must end
-_PARTS = re.compile(r"\d+|\D+")
 _FLOW = re.compile(r"(flow_)?[xy]_\d+\.")  # as tools for two-stream networks name it, beside img_00001.jpg
 _REDUCED_MODES = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
@@ -30,7 +30,8 @@ class ImageFolderReader(VideoReader):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._names = list_images(path)
+        series = list_images(path)
+        self._names, self.notes = series.names, tuple(series.notes)
         self.frame_count = self.claimed = len(self._names)
         self.times = frame_times([], self.frame_count, FOLDER_RATE)
         first = _read(self._file(0))
@@ -72,10 +73,11 @@ class ImageFolderReader(VideoReader):
         """Nothing is held open."""
 
 
-def list_images(folder: Path) -> list[str]:
-    """The names of the pictures of a folder in natural order.
+def list_images(folder: Path) -> ImageSeries:
+    """The names of the frames in a folder in their order, see `choose_series`.
 
     Names that begin with a dot are not pictures but their shadows; optical flow that lies among frames is no frame.
+    Raises NoVideoStream, UnreadableVideo.
     """
     try:
         with os.scandir(folder) as entries:
@@ -87,18 +89,12 @@ def list_images(folder: Path) -> list[str]:
             f"{folder}: a folder without pictures; put its frames there as {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     frames = [name for name in names if not _FLOW.match(name)]
-    return sorted(frames or names, key=_natural_order)
+    return choose_series(folder, frames or names)
 
 
 def _is_image(name: str) -> bool:
     _stem, dot, suffix = name.rpartition(".")
     return not name.startswith(".") and dot + suffix.lower() in IMAGE_SUFFIXES
-
-
-def _natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Digits count as numbers, everything else as text; the name itself decides between "01" and "1"."""
-    parts = _PARTS.findall(name.rpartition(".")[0])
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
 
 
 def read_picture(path: Path) -> np.ndarray:

@@ -8,9 +8,9 @@ from pathlib import Path
 from av.error import FFmpegError
 
 from ...errors import TruncatedVideo, UnreadableVideo
-from .base import FOLDER_RATE, is_folder, upright_size
+from .base import FOLDER_RATE, is_folder
 from .bitstream.h264_packets import is_whole, length_size
-from .container import LastGroups, VideoFile, broken_off, cut_off, cut_short, no_frames, orientation_of
+from .container import LastGroups, VideoFile, broken_off, cut_off, cut_short, no_frames
 from .image_folder import ImageFolderReader, list_images, unreadable_picture
 
 CONTAINERS = ("mov", "matroska")  # that may say that a video is shown turned
@@ -23,13 +23,14 @@ class VideoInfo:
 
     frames: packets that will be shown, or pictures of a folder. claimed: what the container claims, 0 for nothing.
     size: width and height in px; as stored, unless the survey was to be `upright`. seconds: from the first picture to
-    the end of the last.
+    the end of the last. notes: what was chosen where there was a choice, and what is shown otherwise than stored.
     """
 
     frames: int
     claimed: int
     size: tuple[int, int]
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def probe(path: Path, *, upright: bool = False) -> VideoInfo:
@@ -49,7 +50,7 @@ def probe(path: Path, *, upright: bool = False) -> VideoInfo:
 
 
 def _folder(path: Path) -> VideoInfo:
-    for picture in (path / name for name in list_images(path)):
+    for picture in (path / name for name in list_images(path).names):
         try:
             size = picture.stat().st_size
         except OSError as error:  # a link that leads nowhere, or a picture that was just removed
@@ -57,7 +58,7 @@ def _folder(path: Path) -> VideoInfo:
         if size == 0:
             raise UnreadableVideo(f"{picture}: the picture is empty (0 bytes); fetch it again")
     video = ImageFolderReader(path)
-    return VideoInfo(video.frame_count, video.claimed, video.frame_size, video.frame_count / FOLDER_RATE)
+    return VideoInfo(video.frame_count, video.claimed, video.frame_size, video.frame_count / FOLDER_RATE, video.notes)
 
 
 class _PacketCounter:
@@ -67,7 +68,9 @@ class _PacketCounter:
         self.file = file
         self.stamps: list[int | None] = []
         self.size: tuple[int, int] | None = None
+        self.notes = file.notes
         turning = file.container.format.name.startswith(CONTAINERS) or file.decoder.name in CODECS
+        turning = turning or file.stream.sample_aspect_ratio not in (None, 0, 1)
         self.looks = upright and turning
         self.groups = LastGroups() if file.is_stream() else None
         self.lengths = length_size(file.decoder.name, bytes(file.decoder.extradata or b""))
@@ -90,7 +93,7 @@ class _PacketCounter:
         if why := self.file.missing_end():
             raise cut_short(self.file.path, count, why)
         size = self.size or (self.file.decoder.width, self.file.decoder.height)
-        return VideoInfo(count, claimed, size, self._seconds())
+        return VideoInfo(count, claimed, size, self._seconds(), self.notes)
 
     def _count(self) -> tuple[int | None, bool]:
         """The first packet (from 1) that is not whole, None where all are; and whether the last one is cut off."""
@@ -115,7 +118,9 @@ class _PacketCounter:
         """Decode until the first picture comes out, which may take as many packets as the decoder holds back."""
         try:
             for frame in self.file.decode(packet)[:1]:  # type: ignore[arg-type]
-                self.size = upright_size(frame.width, frame.height, orientation_of(frame))
+                turn = self.file.orientation_of(frame)
+                self.size = self.file.shown_size(frame, turn)
+                self.notes += self.file.display_notes(frame, turn)
         except FFmpegError:
             self.looks = False
 

@@ -23,7 +23,7 @@ from .base import FrameSelector, Orientation, VideoReader, upright_size
 from .bitstream.bits import UnprovableOrder
 from .bitstream.h264_order import NeedsProbe
 from .bitstream.index import PACKET_INDEXES
-from .container import LastGroups, VideoFile, orientation_of
+from .container import LastGroups, VideoFile
 from .sequential import SequentialReader
 
 KEPT_BYTES = 64 << 20  # compressed packets up to this much are kept, larger files are read twice
@@ -57,6 +57,7 @@ class SelectiveReader(VideoReader):
         self._path = path
         self._size: tuple[int, int] | None = None
         self._turn: Orientation | None = None
+        self._is_square = True
         self._kept: list[Packet[VideoStream]] | None = []
         self._file = VideoFile(path, probe=probe)
         try:
@@ -105,6 +106,10 @@ class SelectiveReader(VideoReader):
         """FFmpeg's name of the container."""
         return self._file.container.format.name
 
+    def is_plain(self) -> bool:
+        """True where the pictures are those of the only stream, at most turned."""
+        return len(self._file.container.streams.video) == 1 and not self.is_mirrored() and self._is_square
+
     def is_mirrored(self) -> bool:
         """True where the pictures are not only turned but mirrored."""
         _ = self.frame_size  # known with the first picture
@@ -134,8 +139,9 @@ class SelectiveReader(VideoReader):
     def _orient(self, frame: VideoFrame) -> Orientation:
         """How all pictures are to be turned; one parameter set, so one size."""
         if self._turn is None:
-            self._turn = orientation_of(frame)
-            self._size = upright_size(frame.width, frame.height, self._turn)
+            self._turn = self._file.orientation_of(frame)
+            self._size = self._file.shown_size(frame, self._turn)
+            self._is_square = self._size == upright_size(frame.width, frame.height, self._turn)
         return self._turn
 
     def _decode(self, wanted: list[int]) -> Iterator[VideoFrame]:

@@ -13,8 +13,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ...errors import UnreadableVideo
-from .base import FrameSelector, VideoReader, size_mismatch, upright_size
-from .container import VideoFile, broken_off, cut_off, cut_short, no_frames, orientation_of
+from .base import FrameSelector, VideoReader, size_mismatch
+from .container import VideoFile, broken_off, cut_off, cut_short, no_frames
 
 KEPT_BYTES = 64 << 20  # decoded frames up to this much are kept between counting and delivering; packets likewise
 
@@ -48,8 +48,8 @@ class SequentialReader(VideoReader):
         size, room = 0, KEPT_BYTES
         for index, frame in enumerate(decode(self._file, packets)):
             if not stamps:
-                self._turn = orientation_of(frame)
-                self._size = upright_size(frame.width, frame.height, self._turn)
+                self._turn = self._file.orientation_of(frame)
+                self._size = self._file.shown_size(frame, self._turn)
                 size = sum(plane.buffer_size for plane in frame.planes)
             stamps.append(frame.pts)
             if self._kept is not None and (keep is None or index in keep):

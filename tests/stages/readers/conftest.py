@@ -66,9 +66,14 @@ def _mux(container, packets, shift: int) -> None:
 
 
 def plain_decode(path: Path) -> list[np.ndarray]:
-    """Every frame of a video by PyAV alone: one thread, no skipping, nothing of star's."""
+    """Every frame of a video by PyAV alone: one thread, no skipping, nothing of star's; wide pixels made square."""
     with av.open(str(path)) as container:
-        container.streams.video[0].codec_context.thread_count = 1
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        if (stream.sample_aspect_ratio or 1) > 1.01:
+            size = round(stream.width * stream.sample_aspect_ratio), stream.height
+            shown = (frame.reformat(*size, "rgb24", interpolation="BICUBIC") for frame in container.decode(video=0))
+            return [frame.to_ndarray() for frame in shown]
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 

@@ -25,7 +25,7 @@ SAMPLES = {
 def test_packets_count_what_decodes(shared, name):
     """Length, size and duration of the real samples are those of a decode; the AVI has no time stamps."""
     path = shared / "data" / "videos" / name
-    found = probe_video(path)
+    found = probe_video(path, upright=True)
     with open_video(path) as video:
         assert found.frames == SAMPLES[name] == video.frame_count
         assert found.size == video.frame_size

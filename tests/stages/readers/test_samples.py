@@ -14,7 +14,7 @@ from star.stages.readers.selective import SelectiveReader
 
 SAMPLES = {
     "S001C001P001R001A001_rgb.avi": (103, (1920, 1080)),
-    "armwrestling.mp4": (280, (340, 256)),
+    "armwrestling.mp4": (280, (427, 256)),
     "mmpose_demo.mp4": (5, (960, 540)),
     "stdet.mp4": (57, (340, 256)),
     "v_GGSY1Qvo990.mp4": (355, (320, 240)),
