@@ -58,7 +58,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def folder_digest(path: str | Path) -> str:
-    """The digest of a folder of frames: its files' names and sizes, not their bytes (32 hex digits).
+    """The digest of a folder of frames as caches of star 0.1.0's first months have it: names and sizes, not bytes.
 
     Hidden files and folders inside do not count. Raises UnreadableVideo when the folder cannot be read.
     """
@@ -71,6 +71,37 @@ def folder_digest(path: str | Path) -> str:
     for name, size in sorted(files):
         digest.update(f"{size} {name}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def frames_digest(path: str | Path) -> str:
+    """The digest of a folder of frames: its files' names and all their bytes (32 hex digits).
+
+    Hidden files and folders inside do not count. Raises UnreadableVideo when something cannot be read.
+    """
+    try:
+        with os.scandir(path) as entries:
+            names = sorted(e.name for e in entries if e.is_file() and not e.name.startswith("."))
+    except OSError as error:
+        raise UnreadableVideo(f"{path}: {error.strerror}; check the path and its permissions") from None
+    digest = blake2b(digest_size=DIGEST_BYTES)
+    for name in names:
+        digest.update(f"{file_digest(Path(path) / name)} {name}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def folder_stamp(path: str | Path) -> tuple[int, int]:
+    """What changes with a folder of frames, at the cost of listing it: (a number below 0, a time in ns since 1970).
+
+    The number is a hash of its files' names, sizes and modification times, the time is the latest of these. Raises
+    OSError.
+    """
+    with os.scandir(path) as entries:
+        found = [(e.name, e.stat()) for e in entries if e.is_file() and not e.name.startswith(".")]
+    digest, latest = blake2b(digest_size=7), 0
+    for name, status in sorted(found):
+        digest.update(f"{status.st_size} {status.st_mtime_ns} {name}\0".encode(errors="surrogateescape"))
+        latest = max(latest, status.st_mtime_ns)
+    return -1 - int.from_bytes(digest.digest(), "big"), latest
 
 
 def _plain(value: Any) -> Any:

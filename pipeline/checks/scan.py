@@ -113,7 +113,7 @@ def duplicates(result: Scan, children: DecodePool) -> list[Finding]:
 
 
 def _confirmed(videos: list[Video], children: DecodePool) -> list[list[Video]]:
-    """Videos of one digest, parted by all their bytes: a folder's digest knows only names and sizes."""
+    """Videos of one digest, parted by all their bytes: the digest of older caches knows only names and sizes."""
     if not os.path.isdir(videos[0].media):  # noqa: PTH112 (a path's own method raises for some names)
         return [videos]
     futures = [(video, children.submit(content, video.media)) for video in videos]

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ...cache import atomic
-from ...cache.keys import canonical, file_digest, folder_digest
+from ...cache.keys import canonical, file_digest, folder_digest, folder_stamp, frames_digest
 from ...errors import DatasetError, VideoError
 from ...stages.skeletons import Skeleton
 from .. import datasets
@@ -44,7 +44,10 @@ class Digests(NamedTuple):
 
 @dataclass(slots=True)
 class Source:
-    """The bytes behind one video: their digests, and the sizes and modification times at which those were read."""
+    """The bytes behind one video: their digests, and the sizes and modification times at which those were read.
+
+    video_stamp: (bytes, ns since 1970) of a file, `folder_stamp` of a folder of frames.
+    """
 
     digests: Digests = Digests()
     video_stamp: tuple[int, int] = (0, 0)
@@ -68,10 +71,11 @@ class Sources:
     ) -> None:
         self.manifest = manifest
         self.memory = memory
+        self.adopted = False  # whether a folder's digest is of the older kind, and its stamp has yet to be remembered
         self.known = {video.id: self._look(video) for video in manifest.videos}
         self.removed = sorted((memory.keys() | set(removed)) - self.known.keys())
         self.parts = parts  # what shards remembered apart, with the modification times at which it was read
-        self.changed = self.removed != sorted(removed) or bool(parts)
+        self.changed = self.removed != sorted(removed) or bool(parts) or self.adopted
 
     def _look(self, video: Video) -> Source:
         """The remembered digests that still hold, by size and modification time."""
@@ -81,12 +85,15 @@ class Sources:
         found = _status(video.media)
         if found is None:
             return replace(old, present=False)
-        stamp = _stamp(found)
+        folder = stat.S_ISDIR(found.st_mode)
+        stamp = _folder_stamp(video.media, found) if folder else _stamp(found)
         beside = _status(video.annotation) if video.annotation else None
         note = _stamp(beside) if beside else None
-        same_video = stamp == old.video_stamp and stat.S_ISREG(found.st_mode)
+        same_video = stamp == old.video_stamp and (stat.S_ISREG(found.st_mode) or stamp[0] < 0)
+        if folder and not same_video and _is_older_memory(video.media, old):
+            same_video, self.adopted = True, True
         same_note = note in (None, old.annotation_stamp)
-        if same_video and same_note and old.present:
+        if same_video and same_note and old.present and stamp == old.video_stamp:
             return old
         known = Digests(old.digests.video if same_video else "", old.digests.annotation if same_note else "")
         return Source(known, stamp, note or old.annotation_stamp)
@@ -120,7 +127,7 @@ def digests(video: Video, known: Digests) -> Digests:
 def _digest(path: Path) -> str:
     try:
         if path.is_dir():
-            return folder_digest(path)
+            return frames_digest(path)
         return file_digest(path) if path.is_file() else ""
     except (OSError, ValueError, VideoError):
         return ""
@@ -131,6 +138,24 @@ def _status(path: Path) -> os.stat_result | None:
         return os.stat(path)  # noqa: PTH116 (a path's own method takes twice the time)
     except (OSError, ValueError):  # also a name that no file can have
         return None
+
+
+def _folder_stamp(path: Path, found: os.stat_result) -> tuple[int, int]:
+    """That of its files, see `folder_stamp`; the folder's own where it cannot be listed."""
+    try:
+        return folder_stamp(path)
+    except OSError:
+        return _stamp(found)
+
+
+def _is_older_memory(path: Path, old: Source) -> bool:
+    """Whether a folder's remembered digest is one of names and sizes, which still holds as far as that can be told."""
+    if not old.digests.video or old.video_stamp[0] < 0:
+        return False
+    try:
+        return folder_digest(path) == old.digests.video
+    except VideoError:
+        return False
 
 
 def _stamp(found: os.stat_result) -> tuple[int, int]:

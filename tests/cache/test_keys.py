@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 import pytest
 
-from star.cache.keys import canonical, file_digest, folder_digest, stage_key
+from star.cache.keys import canonical, file_digest, folder_digest, folder_stamp, frames_digest, stage_key
 from star.errors import NoVideoStream, UnreadableVideo
 
 
@@ -106,3 +106,22 @@ def test_folder_digest_is_names_and_sizes(tmp_path):
     (tmp_path / "3.jpg").unlink()
     digests.append(folder_digest(tmp_path))
     assert len(set(digests)) == 4
+
+
+def test_the_digest_of_frames_is_their_names_and_bytes(tmp_path):
+    """Bytes of the same length change it, times alone do not; both change the stamp."""
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / name).write_bytes(b"abc")
+    before, stamp = frames_digest(tmp_path), folder_stamp(tmp_path)
+    (tmp_path / ".DS_Store").write_bytes(b"junk")
+    (tmp_path / "inside").mkdir()
+    assert (frames_digest(tmp_path), folder_stamp(tmp_path)) == (before, stamp)
+    os.utime(tmp_path / "1.jpg", ns=(1, 1))
+    assert frames_digest(tmp_path) == before
+    assert folder_stamp(tmp_path) != stamp
+    (tmp_path / "1.jpg").write_bytes(b"xyz")
+    rewritten = frames_digest(tmp_path)
+    (tmp_path / "1.jpg").rename(tmp_path / "3.jpg")
+    assert len({before, rewritten, frames_digest(tmp_path)}) == 3
+    with pytest.raises(UnreadableVideo):
+        frames_digest(tmp_path / "none")

@@ -1,0 +1,88 @@
+"""The digests of a data set's videos: what is read again, what is believed, what is stale."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from star.cache.keys import folder_digest
+from star.pipeline.planning import manifest
+from star.pipeline.planning.manifest import Digests, Source, Sources
+from star.pipeline.recipe.schema import DatasetSettings
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DatasetSettings:
+    """Two classes, each a folder of frames, all of them as large as each other (bitmaps)."""
+    for name in ("bow/a", "wave/b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(3):
+            draw(tmp_path / f"data/{name}/{number}.bmp", number)
+    return DatasetSettings(kind="videos", root=tmp_path / "data")
+
+
+def draw(path: Path, grey: int) -> None:
+    cv2.imwrite(str(path), np.full((8, 8, 3), grey, np.uint8))
+
+
+def sources(data: DatasetSettings) -> Sources:
+    """As a command opens them: read, and remembered in the cache."""
+    (data.root.parent / "cache").mkdir(exist_ok=True)
+    _, found, _ = manifest.open_manifest(data, data.root.parent / "cache")
+    for video in found.manifest.videos:
+        found.get(video)
+    if found.changed:
+        manifest.remember(data, data.root.parent / "cache", found)
+    return found
+
+
+def rows(found: Sources) -> dict[str, str]:
+    return {video.id: found.get(video).row(False) for video in found.manifest.videos}
+
+
+def test_frames_that_are_rewritten_in_place_are_another_video(data: DatasetSettings) -> None:
+    """With the same names and sizes, as bitmaps have; only the one that changed."""
+    before = rows(sources(data))
+    draw(data.root / "bow/a/1.bmp", 99)
+    after = rows(sources(data))
+    assert before["bow/a"] != after["bow/a"]
+    assert before["wave/b"] == after["wave/b"]
+    draw(data.root / "bow/a/1.bmp", 1)
+    assert rows(sources(data)) == before
+
+
+def test_other_times_alone_change_nothing(data: DatasetSettings) -> None:
+    """A copy of a data set on another machine is the same data set."""
+    before = rows(sources(data))
+    for path in data.root.rglob("*.bmp"):
+        os.utime(path, ns=(5, 5))
+    assert rows(sources(data)) == before
+
+
+def test_no_byte_is_read_twice(data: DatasetSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read once is known by names, sizes and times."""
+    before = rows(sources(data))
+    monkeypatch.setattr(manifest, "frames_digest", lambda path: pytest.fail("read again"))
+    assert rows(sources(data)) == before
+
+
+def test_older_digests_of_names_and_sizes_hold_until_a_frame_changes(data: DatasetSettings) -> None:
+    """Caches that were made before are not computed anew."""
+    found = sources(data)
+    for video in found.manifest.videos:
+        status = video.media.stat()
+        found.known[video.id] = Source(Digests(folder_digest(video.media)), (status.st_size, status.st_mtime_ns))
+    manifest.remember(data, data.root.parent / "cache", found)
+    older = rows(sources(data))
+    assert older == {video.id: folder_digest(video.media) for video in found.manifest.videos}
+    assert rows(sources(data)) == older
+    (path,) = (data.root.parent / "cache/catalogues").glob("*.json")
+    assert all(row[8] < 0 for row in json.loads(path.read_text())["videos"])
+    draw(data.root / "bow/a/1.bmp", 99)
+    assert rows(sources(data))["bow/a"] != older["bow/a"]
+    assert rows(sources(data))["wave/b"] == older["wave/b"]
