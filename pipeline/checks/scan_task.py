@@ -87,13 +87,9 @@ def look(job: ScanTask) -> Look:
     """Look at one video. Raises VideoError where it cannot be opened; whatever else is wrong is a finding."""
     video = job.video
     require_media(video)
-<<<<<<< HEAD
     if job.kind == "joints":
         return _look_at_joints(job)
-    found = probe_video(video.media, upright=video.annotation is not None)
-=======
     found = probe_video(video.media, upright=True)
->>>>>>> 440d8ec (Readers: which stream, which series of pictures, what shape of pixels: chosen by rule, and said by scan)
     seen = Look(digests(video, job.known), found.frames, found.size, found.seconds)
     findings = [*_lengths(job, found.frames, found.claimed)]
     findings += [Finding("note", "choice", video.id, note) for note in found.notes]

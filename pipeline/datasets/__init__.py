@@ -23,6 +23,8 @@ KINDS = {
     "drawn": "synthetic.dataset",
 }
 
+OF_OWN_LAYOUT = frozenset(("videos", "joints"))  # kinds in which every file says which joints it holds
+
 ONLY_OF = {
     "fold": ("ucf101", "hmdb51", "joints"),
     "lists": ("ucf101", "hmdb51", "kinetics"),

@@ -30,10 +30,15 @@ from .shard import Shard
 
 
 class Digests(NamedTuple):
-    """Hex digests of a video's bytes and of its annotation; "" for what is not there or was never read."""
+    """Hex digests of a video's bytes and of its annotation; "" for what is not there or was never read.
+
+    layout: of the joints of its data set, where each file names its own: what fits one layout is a failure in another,
+    and a row of one layout never stands among those of another.
+    """
 
     video: str = ""
     annotation: str = ""
+    layout: str = ""
 
     def row(self, annotated: bool) -> str:
         """What a cached row of this video names as its source; "" where the video was never read."""
@@ -68,14 +73,19 @@ class Sources:
         memory: dict[str, Source],
         removed: Iterable[str] = (),
         parts: Mapping[Path, int] = MappingProxyType({}),
+        layout: str = "",
     ) -> None:
         self.manifest = manifest
         self.memory = memory
         self.adopted = False  # whether a folder's digest is of the older kind, and its stamp has yet to be remembered
-        self.known = {video.id: self._look(video) for video in manifest.videos}
+        self.known = {video.id: self._of_layout(self._look(video), layout) for video in manifest.videos}
         self.removed = sorted((memory.keys() | set(removed)) - self.known.keys())
         self.parts = parts  # what shards remembered apart, with the modification times at which it was read
         self.changed = self.removed != sorted(removed) or bool(parts) or self.adopted
+
+    @staticmethod
+    def _of_layout(source: Source, layout: str) -> Source:
+        return replace(source, digests=source.digests._replace(layout=layout)) if layout else source
 
     def _look(self, video: Video) -> Source:
         """The remembered digests that still hold, by size and modification time."""
@@ -119,9 +129,9 @@ def digests(video: Video, known: Digests) -> Digests:
     """The digests of a video, reading only what is not known."""
     media = known.video or _digest(video.media)
     if video.annotation == video.media:  # joints without a video
-        return Digests(media, media)
+        return Digests(media, media, known.layout)
     annotation = known.annotation or (_digest(video.annotation) if video.annotation else "")
-    return Digests(media, annotation)
+    return Digests(media, annotation, known.layout)
 
 
 def _digest(path: Path) -> str:
@@ -187,7 +197,14 @@ def open_manifest(settings: DatasetSettings, cache: Path) -> tuple[Manifest, Sou
     for part in parts:
         for video, source in _memory(_read(part)).items():
             memory[video] = max(memory.get(video, source), source, key=_age)
-    return manifest, Sources(manifest, memory, removed, parts), warning
+    layout = _layout(manifest) if settings.kind in datasets.OF_OWN_LAYOUT else ""
+    return manifest, Sources(manifest, memory, removed, parts, layout), warning
+
+
+def _layout(manifest: Manifest) -> str:
+    """A digest of the names of a data set's joints; "" without joints."""
+    names = "\n".join(manifest.skeleton.joints) if manifest.skeleton else ""
+    return hashlib.blake2b(names.encode(errors="surrogateescape"), digest_size=4).hexdigest() if names else ""
 
 
 def remember(settings: DatasetSettings, cache: Path, sources: Sources, shard: Shard | None = None) -> None:
@@ -257,7 +274,7 @@ def _describe(manifest: Manifest, sources: Sources, root: Path) -> dict[str, Any
 def _row(video: Video, source: Source, root: Path) -> list[Any]:
     place = os.path.relpath(video.annotation, root) if video.annotation else None
     stamps = [*source.video_stamp, *source.annotation_stamp]
-    digest = [*source.digests, *stamps]
+    digest = [source.digests.video, source.digests.annotation, *stamps]
     row = [video.id, video.label, video.split, os.path.relpath(video.media, root), place, list(video.groups), *digest]
     return [*row, video.part] if video.part else row
 

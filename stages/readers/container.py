@@ -317,17 +317,6 @@ def _unopened(path: Path, error: Exception) -> UnreadableVideo | TruncatedVideo:
     )
 
 
-<<<<<<< HEAD
-def _video_stream(path: Path, container: InputContainer) -> VideoStream:
-    for stream in container.streams.video:
-        if not _is_cover(stream):
-            if stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison] (it may be)
-                raise UnreadableVideo(f"{path}: its video codec is unknown to FFmpeg; re-encode it (H.264 is safe)")
-            return stream
-    kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-    container.close()
-    raise NoVideoStream(f"{path}: no video in it, only {' and '.join(kinds)}; leave it out of the data set")
-=======
 def _video_stream(path: Path, container: InputContainer) -> tuple[VideoStream, tuple[str, ...]]:
     """The stream that is the video, and a note where there was a choice.
 
@@ -336,13 +325,15 @@ def _video_stream(path: Path, container: InputContainer) -> tuple[VideoStream, t
     """
     streams = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not streams:
-        kinds = sorted({stream.type for stream in container.streams} - {"video"}) or ["nothing"]
+        kinds: list[str] = sorted({stream.type for stream in container.streams} - {"video"})
         covers = len(container.streams.video)
         container.close()
         if covers:
             kinds.append("a cover picture" if covers == 1 else f"{covers} cover pictures")
-        raise NoVideoStream(f"{path}: no video in it, only {' and '.join(kinds)}; leave it out of the data set")
-    known = [stream for stream in streams if stream.codec_context is not None]
+        raise NoVideoStream(
+            f"{path}: no video in it, only {' and '.join(kinds) or 'nothing'}; leave it out of the data set"
+        )
+    known = [stream for stream in streams if _is_known(stream)]
     if not known:
         raise UnreadableVideo(f"{path}: its video codec is unknown to FFmpeg; re-encode it (H.264 is safe)")
     chosen = max(known, key=_rank)
@@ -362,11 +353,15 @@ def _rank(stream: VideoStream) -> tuple[bool, bool, bool, int, int]:
 
 def _described(stream: VideoStream) -> str:
     codec = stream.codec_context
-    if codec is None:
+    if not _is_known(stream):
         return f"stream {stream.index} of an unknown codec"
     frames = f", {stream.frames:,} frame{'s' * (stream.frames != 1)}" if stream.frames else ""
     return f"stream {stream.index} ({codec.name}, {codec.width}×{codec.height}{frames})"
->>>>>>> 440d8ec (Readers: which stream, which series of pictures, what shape of pixels: chosen by rule, and said by scan)
+
+
+def _is_known(stream: VideoStream) -> bool:
+    """Whether FFmpeg has a decoder."""
+    return stream.codec_context is not None  # pyright: ignore[reportUnnecessaryComparison] (it may be)
 
 
 def _is_cover(stream: VideoStream) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,9 @@ def class_folders(root: Path) -> Listing:
     with the reason. Raises DatasetError where ROOT cannot be read, or where its folders are no classes' but parts of a
     data set in another layout.
     """
-    return _Walk(root).listing()
+    listing = _Walk(root).listing()
+    drop_frames_of_films(root, listing)
+    return listing
 
 
 class _Walk:
@@ -68,7 +71,6 @@ class _Walk:
             self._refuse_wrappers(names)
             for name in names:
                 self._class(name, name, "")
-        self._drop_frames_of_films()
         return self.found
 
     def _parts(self, names: list[str], parts: dict[str, str]) -> None:
@@ -178,18 +180,6 @@ class _Walk:
                     name = f"{prefix}/{entry.name}" if prefix else entry.name
                     self.found.left_out.append((name, "in no class's folder"))
 
-    def _drop_frames_of_films(self) -> None:
-        """Of a film and the folder of its frames only the film is a video."""
-        films = {_place(entry.video): entry.video for entry in self.found.entries if not self._is_dir(entry.video)}
-        kept = []
-        for entry in self.found.entries:
-            film = films.get(_place(entry.video))
-            if film and film != entry.video and self._is_dir(entry.video):
-                self.found.left_out.append((entry.video, f"the frames of {film}"))
-            else:
-                kept.append(entry)
-        self.found.entries = kept
-
     def _listed(self, folder: str, *, quiet: bool = False) -> list[os.DirEntry[str]]:
         """What lies in a folder; one that may not be listed is left out and said, unless quiet."""
         try:
@@ -230,15 +220,34 @@ class _Walk:
             return 0, 0
         return found.st_dev, found.st_ino
 
-    def _is_dir(self, video: str) -> bool:
-        return os.path.isdir(self.root / video)  # noqa: PTH112 (a path's own method raises for some names)
+
+def drop_frames_of_films(root: Path, listing: Listing) -> None:
+    """Of a film and the folder of its frames, both of one class, only the film is a video; the folder is left out."""
+    stems = Counter(_place(entry) for entry in listing.entries)
+    if not stems or max(stems.values()) < 2:
+        return
+    folders = {
+        entry.video
+        for entry in listing.entries
+        if stems[_place(entry)] > 1 and os.path.isdir(root / entry.video)  # noqa: PTH112 (a path's own may raise)
+    }
+    films = {_place(entry): entry.video for entry in listing.entries if entry.video not in folders}
+    kept = []
+    for entry in listing.entries:
+        film = films.get(_place(entry), "")
+        if film and entry.video in folders:
+            listing.left_out.append((entry.video, f"the frames of {film}"))
+        else:
+            kept.append(entry)
+    listing.entries = kept
 
 
-def _place(video: str) -> tuple[str, ...]:
-    """Where a video lies, without its ending and without folders that only say whether films or frames lie in them."""
-    *folders, name = video.split("/")
+def _place(entry: Entry) -> tuple[str, ...]:
+    """The class of a video and where it lies, without its ending and without folders that say only what kind of files
+    lie in them."""
+    *folders, name = entry.video.split("/")
     stem = name.removesuffix(name[name.rfind(".") :]) if ending(name) in VIDEO_SUFFIXES else name
-    return (*(folder for folder in folders if folder.lower() not in MEDIA), stem)
+    return (entry.label, *(folder for folder in folders if folder.lower() not in MEDIA), stem)
 
 
 def _named(names: object) -> str:

@@ -14,6 +14,7 @@ A video is a file or a folder of frames. Its id is its path relative to ROOT, so
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from ....stages.skeletons import Skeleton
 from .. import keypoint_files
 from ..base import Annotation, Manifest, Video, official_only, open_root
 from ..folder_names import VIDEO_SUFFIXES, ending
-from .class_folders import Listing, class_folders
+from .class_folders import JOINTS, Listing, class_folders, drop_frames_of_films
 from .csv_list import Entry, read_csv
 from .splits import sides
 
@@ -87,7 +88,11 @@ def list_entries(root: Path, chosen: Path | None = None) -> Listing:
     if len(lists) > 1:
         names = ", ".join(path.name for path in lists)
         raise DatasetError(f"dataset.root: {root} holds {len(lists)} CSV files ({names}); name one: dataset.list")
-    listing = Listing(read_csv(lists[0], root)) if lists else class_folders(root)
+    if lists:
+        listing = Listing(_with_joints(root, read_csv(lists[0], root)))
+        drop_frames_of_films(root, listing)
+    else:
+        listing = class_folders(root)
     if not listing.entries:
         loose = sum(ending(path.name) in VIDEO_SUFFIXES for path in root.iterdir())
         found = f"holds {loose:,} video{'s' * (loose > 1)}, but" if loose else "has"
@@ -96,6 +101,27 @@ def list_entries(root: Path, chosen: Path | None = None) -> Listing:
         )
     listing.entries.sort(key=lambda entry: entry.video)
     return listing
+
+
+def _with_joints(root: Path, entries: list[Entry]) -> list[Entry]:
+    """Listed videos with the joints that lie beside them, where the list names none for any."""
+    if any(entry.joints for entry in entries):
+        return entries
+    names = {folder: _names(root / folder) for folder in {entry.video.rpartition("/")[0] for entry in entries}}
+    found = []
+    for entry in entries:
+        folder, _, name = entry.video.rpartition("/")
+        stem = name.removesuffix(name[name.rfind(".") :]) if ending(name) in VIDEO_SUFFIXES else name
+        beside = next((f"{one}{JOINTS}" for one in (stem, name) if f"{one}{JOINTS}" in names[folder]), "")
+        found.append(entry._replace(joints=f"{folder}/{beside}".lstrip("/")) if beside else entry)
+    return found
+
+
+def _names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208 (a path for each of 10,000 names takes time)
+    except (OSError, ValueError):
+        return frozenset()
 
 
 def csv_files(root: Path) -> list[Path]:

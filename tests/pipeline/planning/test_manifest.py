@@ -86,3 +86,25 @@ def test_older_digests_of_names_and_sizes_hold_until_a_frame_changes(data: Datas
     draw(data.root / "bow/a/1.bmp", 99)
     assert rows(sources(data))["bow/a"] != older["bow/a"]
     assert rows(sources(data))["wave/b"] == older["wave/b"]
+
+
+def joints(path: Path, count: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = [f"joint_{number}" for number in range(count)]
+    np.savez(path, keypoints=np.full((3, count, 3), 4, np.float32), skeleton=names)
+
+
+def test_the_layout_of_the_joints_belongs_to_what_a_row_is(data: DatasetSettings) -> None:
+    """Where another layout becomes that of the data set, no row of the first is its own any more."""
+    joints(data.root / "wave/b.npz", 13)
+    found = sources(data)
+    of_13 = {video.id: found.get(video) for video in found.manifest.videos}
+    joints(data.root / "bow/a.npz", 17)
+    found = sources(data)
+    of_17 = {video.id: found.get(video) for video in found.manifest.videos}
+    assert of_13["wave/b"].annotation == of_17["wave/b"].annotation
+    assert of_13["wave/b"].row(True) != of_17["wave/b"].row(True)
+    assert of_13["wave/b"].row(False) == of_17["wave/b"].row(False)
+    (data.root / "bow/a.npz").unlink()
+    found = sources(data)
+    assert {video.id: found.get(video) for video in found.manifest.videos}["wave/b"] == of_13["wave/b"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from star.errors import DatasetError
@@ -142,3 +143,30 @@ def test_roots_that_hold_no_list_or_two_are_refused(tmp_path):
     assert message(tmp_path / "wave/notes.txt") == (
         f"dataset.root: {tmp_path / 'wave/notes.txt'} is not a folder; give the folder that holds the data set"
     )
+
+
+@pytest.mark.parametrize("column", [False, True])
+def test_joints_beside_listed_videos_are_found(tmp_path, column):
+    """As beside videos in folders; a list that names some says all."""
+    touch(tmp_path, "clips/a.mp4", "clips/a.npz", "b.mov", "b.mov.npz", "frames/1.jpg", "frames.npz", "c.mp4")
+    for path in tmp_path.rglob("*.npz"):
+        np.savez(path.with_suffix(""), keypoints=np.ones((3, 13, 3)), skeleton="penn_action")
+    rows = ["clips/a.mp4,wave", "b.mov,wave", "frames,wave", "c.mp4,wave"]
+    text = "\n".join(["video,label", *rows])
+    if column:
+        text = "\n".join(["video,label,joints", *(f"{row},{'clips/a.npz' if 'a.mp4' in row else ''}" for row in rows)])
+    (tmp_path / "list.csv").write_text(text)
+    found = {video.id: video.annotation for video in load(tmp_path).videos}
+    expected = {"clips/a.mp4": "clips/a.npz", "b.mov": "b.mov.npz", "frames": "frames.npz", "c.mp4": ""}
+    for video, beside in expected.items():
+        there = beside and (not column or video == "clips/a.mp4")
+        assert found[video] == (tmp_path / beside if there else None)
+
+
+def test_a_list_of_films_and_of_their_frames_has_each_video_once(tmp_path):
+    """The film is taken, and the folder named; under another label both stay, for scan to judge."""
+    touch(tmp_path, "a.mp4", "a/1.jpg", "videos/b.avi", "frames/b/1.jpg", "c.mp4", "c/1.jpg")
+    rows = ["a.mp4,wave,train", "a,wave,test", "videos/b.avi,bow,", "frames/b,bow,", "c.mp4,wave,", "c,bow,"]
+    manifest = load(listed(tmp_path, *rows))
+    assert {video.id for video in manifest.videos} == {"a.mp4", "videos/b.avi", "c.mp4", "c"}
+    assert manifest.left_out == [("a", "the frames of a.mp4"), ("frames/b", "the frames of videos/b.avi")]
