@@ -43,8 +43,9 @@ VIDEOS = {
             "muxing": {"avoid_negative_ts": "disabled", "use_editlist": "1"},
         },
     ),
-    "mpeg4.avi": (SelectiveReader, {"codec": "mpeg4", "size": (17, 23)}),
-    "mpeg4_b.mp4": (SelectiveReader, {"codec": "mpeg4", "options": {"bf": "2"}}),
+    "mpeg4.avi": (SelectiveReader, {"codec": "mpeg4", "size": (17, 23), "count": 90}),
+    "mpeg4_b.mp4": (SelectiveReader, {"codec": "mpeg4", "options": {"bf": "2"}, "count": 90}),
+    "mpeg4_short.avi": (SequentialReader, {"codec": "mpeg4", "count": 48}),
     "mjpeg.avi": (SequentialReader, {"codec": "mjpeg", "size": (17, 23), "pixels": "yuvj444p"}),
     "vp9.webm": (SequentialReader, {"codec": "libvpx-vp9", "options": {"deadline": "realtime", "cpu-used": "8"}}),
     "hevc.mp4": (SequentialReader, {"codec": "libx265", "count": 12, "options": {"x265-params": "log-level=none"}}),
@@ -88,10 +89,10 @@ def test_other_readers_equal_it_too(video, reader):
 def test_nothing_is_decoded_to_open_a_video(make, tmp_path, monkeypatch):
     """Length, size of the file's frames and times come from the packets alone."""
     for name, codec in (("a.mp4", "libx264"), ("a.avi", "mpeg4")):
-        path = make(tmp_path / name, codec)
+        path = make(tmp_path / name, codec, count=60)
         sent = sent_to_decoders(monkeypatch)
         with open_video(path) as video:
-            assert (video.frame_count, len(video.times)) == (40, 40)
+            assert (video.frame_count, len(video.times)) == (60, 60)
         assert sent == []
 
 
