@@ -52,7 +52,7 @@ class Multiply(BackboneNetwork):
 
     def __init__(self, models: Models) -> None:
         self.stage, self.batch = models.graph["backbone"].stage, models.recipe.backbone.batch
-        self.device = torch.device("cpu")
+        self.device, self.precision = torch.device("cpu"), "float32"
 
     def run(self, batch: np.ndarray, features: dict[str, np.ndarray]) -> None:
         """One multiplication for each feature."""
