@@ -38,9 +38,10 @@ class ErrorHandlingGroup(click.Group):
         try:
             return super().invoke(ctx)
         except StarError as error:
-            if "--json" in sys.argv:
+            if "--json" in sys.argv and not error.said:
                 _print_json({"error": str(error), "exit_code": error.exit_code})
-            click.echo(f"star: {error}", err=True)
+            if not error.said:
+                click.echo(f"star: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("star: interrupted; what was finished is kept", err=True)

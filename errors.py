@@ -14,7 +14,8 @@ StarError                   exit code 1: a bug, unless a branch below says bette
 │   └── AnnotationError        its joints cannot be read or do not fit its frames
 ├── CacheError              4: the cache lacks what was asked for
 │   ├── MissingFeatures        not extracted yet
-│   ├── FormatError            another format version, or not a segment of star's
+│   ├── FormatError            not a segment of star's
+│   │   └── OtherVersion           one of another format version
 │   └── CorruptSegment         its bytes are not those that were written
 ├── MachineError            5: this machine lacks something
 │   ├── MissingPackage         a package that is not installed
@@ -34,6 +35,7 @@ class StarError(Exception):
     """The root: whatever star raises on purpose."""
 
     exit_code = 1
+    said = False  # whether another process of the same run says it already
 
 
 class UsageError(StarError):
@@ -122,7 +124,11 @@ class MissingFeatures(CacheError):
 
 
 class FormatError(CacheError):
-    """A file of another format version, or none of star's."""
+    """A file that is none of star's, or of a format that this star does not read."""
+
+
+class OtherVersion(FormatError):
+    """A file of another format version: another star can read it, this one cannot."""
 
 
 class CorruptSegment(CacheError):

@@ -37,18 +37,43 @@ def row_head(row: Row) -> bytes:
     return _text(row.video_id) + _text(row.source) + row.view.to_bytes(8, "little", signed=True)
 
 
-def row_checksums(rows: Sequence[Row], arrays: Mapping[str, np.ndarray], version: int = FORMAT_VERSION) -> np.ndarray:
-    """The checksum of every row: (n, 8) uint8. arrays: each (n, ...), little-endian. version: of the format."""
-    heads = [(_text(array_head(name, arrays[name])), as_bytes(arrays[name])) for name in sorted(arrays)]
-    sums = np.empty((len(rows), CHECKSUM_BYTES), np.uint8)
+def row_checksums(
+    rows: Sequence[Row],
+    arrays: Mapping[str, np.ndarray],
+    version: int = FORMAT_VERSION,
+    inputs: np.ndarray | None = None,
+) -> np.ndarray:
+    """The checksums of every row: (n, arrays, 8) uint8, by array name; before version 3 one in all, (n, 8).
+
+    arrays: each (n, ...), little-endian. version: of the format. inputs: (n, stages, 8) uint8, see `row_digests`.
+    """
+    names = sorted(arrays)
+    heads = [(_text(array_head(name, arrays[name])), as_bytes(arrays[name])) for name in names]
+    apart = len(names) if version >= 3 else 1
+    sums = np.empty((len(rows), apart, CHECKSUM_BYTES), np.uint8)
     for number, row in enumerate(rows):
-        digest = Digest(CHECKSUM_BYTES, version)
-        digest.update(row_head(row))
-        for head, content in heads:
-            digest.update(head)
-            digest.update(content[number].data)
-        sums[number] = np.frombuffer(digest.digest(), np.uint8)
-    return sums
+        name = row_head(row) + (b"" if inputs is None else inputs[number].tobytes())
+        for place in range(apart):
+            digest = Digest(CHECKSUM_BYTES, version)
+            digest.update(name)
+            for head, content in heads[place : place + 1] if version >= 3 else heads:
+                digest.update(head)
+                digest.update(content[number].data)
+            sums[number, place] = np.frombuffer(digest.digest(), np.uint8)
+    return sums if version >= 3 else sums[:, 0]
+
+
+def row_digests(checksums: np.ndarray) -> np.ndarray:
+    """What a row is known by to the rows that are made from it: (n, 8) uint8, over all its checksums.
+
+    checksums: as they stand in a segment, of any version.
+    """
+    if checksums.ndim == 2:  # before version 3 there is one
+        return checksums
+    digests = [Digest(CHECKSUM_BYTES) for _ in checksums]
+    for digest, row in zip(digests, checksums, strict=True):
+        digest.update(row.tobytes())
+    return np.frombuffer(b"".join(digest.digest() for digest in digests), np.uint8).reshape(-1, CHECKSUM_BYTES)
 
 
 def array_head(name: str, array: np.ndarray) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 from blake3 import blake3
 
-FORMAT_VERSION = 2  # what is written
-READABLE = (1, 2)
+FORMAT_VERSION = 3  # what is written
+READABLE = (1, 2, 3)
 NAME_BYTES = 16
 CHECKSUM_BYTES = 8
 _BLOCK = 1 << 20

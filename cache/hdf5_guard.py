@@ -22,7 +22,9 @@ from ..errors import CorruptSegment, FormatError
 MAX_ROWS = 64
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 TEXTS = ("video_id", "source")
-COLUMNS = (*TEXTS, "view", "checksum")
+INPUTS = "inputs"
+REQUIRED = (*TEXTS, "view", "checksum")
+COLUMNS = (*REQUIRED, INPUTS)
 TYPES = {np.dtype(name) for name in ("<i1", "<i2", "<i4", "<i8", "<u1", "<u2", "<u4", "<u8", "<f2", "<f4", "<f8")}
 VERIFY = "`star verify RECIPE --repair` moves it aside"
 _MAX_DATASETS = 64
@@ -100,8 +102,11 @@ def datasets(path: Path, root: h5g.GroupID, size: int) -> dict[str, tuple[h5d.Da
             raise refusal(path, f"an object named {name!r}")
         if root.links.get_info(link).type != h5l.TYPE_HARD:
             raise refusal(path, f"a soft or external link {name!r}")
-        if h5o.get_info(root, link).type != h5o.TYPE_DATASET:
+        about = h5o.get_info(root, link)
+        if about.type != h5o.TYPE_DATASET:
             raise refusal(path, f"{name!r}, which is no dataset")
+        if about.rc != 1:
+            raise refusal(path, f"a dataset {name!r} under two names")
         dataset = h5d.open(root, link)
         found[name] = dataset, _layout(path, name, dataset, size)
     return found

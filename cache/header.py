@@ -14,11 +14,11 @@ import h5py
 import numpy as np
 from h5py import h5f, h5g
 
-from ..errors import CorruptSegment, FormatError, MissingFeatures, StorageError
+from ..errors import CorruptSegment, FormatError, MissingFeatures, OtherVersion, StorageError
 from .atomic import read_error, size_of
 from .checksum import shape_text
 from .digest import CHECKSUM_BYTES, READABLE
-from .hdf5_guard import COLUMNS, VERIFY, Layout, attribute, attributes, corrupt, datasets, refusal
+from .hdf5_guard import COLUMNS, INPUTS, REQUIRED, VERIFY, Layout, attribute, attributes, corrupt, datasets, refusal
 
 FORMAT = "star segment"
 _TEXTS = ("stage", "key", "star_version", "provenance")
@@ -30,7 +30,8 @@ _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 class Header:
     """What a segment says of itself: root attributes, datasets by name, and the attributes of the stage's arrays.
 
-    size: bytes of the file. version: of the format. provenance: JSON text.
+    size: bytes of the file. version: of the format. provenance: JSON text. inputs: the stages whose rows it was made
+    from, by name; empty where it was made from none, or does not say (before version 3).
     """
 
     size: int
@@ -41,6 +42,7 @@ class Header:
     provenance: str
     datasets: dict[str, Layout]
     attributes: dict[str, dict[str, str]]
+    inputs: tuple[str, ...] = ()
 
 
 def read_header(path: Path) -> Header:
@@ -93,11 +95,11 @@ def _head(path: Path, file: h5f.FileID, size: int) -> Header:
     found = datasets(path, root, size)
     layouts = {name: layout for name, (_, layout) in found.items()}
     said = {n: _only_texts(path, n, attributes(path, n, d)) for n, (d, _) in found.items() if n not in COLUMNS}
-    _check_schema(path, layouts, said)
+    inputs = tuple(texts.get(INPUTS, "").split())
+    _check_schema(path, version, layouts, said, inputs)
     _check_json(path, texts["provenance"])
-    return Header(
-        size, version, texts["stage"], texts["key"], texts["star_version"], texts["provenance"], layouts, said
-    )
+    stage, key, star = texts["stage"], texts["key"], texts["star_version"]
+    return Header(size, version, stage, key, star, texts["provenance"], layouts, said, inputs)
 
 
 def _version(path: Path, root: h5g.GroupID) -> int:
@@ -106,13 +108,14 @@ def _version(path: Path, root: h5g.GroupID) -> int:
     version = attribute(root, b"format_version")
     if isinstance(version, int) and version in READABLE:
         return version
-    raise FormatError(f"{path}: {other_version(version, READABLE)}")
+    raise OtherVersion(f"{path}: {other_version(version, READABLE)}")
 
 
 def other_version(version: object, readable: Sequence[int]) -> str:
     """What to say of a file of another format version."""
-    known = " and ".join(map(str, readable))
-    return f"is of format version {version}; this star reads {known}: update star, or extract again"
+    known = " to ".join(map(str, (readable[0], readable[-1]) if len(readable) > 1 else readable))
+    remedy = "update star, or `star verify RECIPE --repair`, then extract again"
+    return f"is of format version {version}; this star reads {known}: {remedy}"
 
 
 def _only_texts(path: Path, owner: str, values: Mapping[str, str | int]) -> dict[str, str]:
@@ -122,12 +125,20 @@ def _only_texts(path: Path, owner: str, values: Mapping[str, str | int]) -> dict
     return texts
 
 
-def _check_schema(path: Path, layouts: Mapping[str, Layout], said: Mapping[str, Mapping[str, str]]) -> None:
+def _check_schema(
+    path: Path,
+    version: int,
+    layouts: Mapping[str, Layout],
+    said: Mapping[str, Mapping[str, str]],
+    inputs: Sequence[str],
+) -> None:
     """The columns are there, all datasets have the same rows, and the attributes agree with the datasets."""
-    if lacking := [name for name in COLUMNS if name not in layouts]:
+    if lacking := [name for name in (*REQUIRED, *((INPUTS,) if inputs else ())) if name not in layouts]:
         raise FormatError(f"{path}: has no dataset {lacking[0]!r}; {VERIFY}")
     rows = layouts["view"].shape[0]
-    wanted = {"video_id": (rows,), "source": (rows,), "view": (rows,), "checksum": (rows, CHECKSUM_BYTES)}
+    checksum = (rows, len(said), CHECKSUM_BYTES) if version >= 3 else (rows, CHECKSUM_BYTES)
+    wanted = {"video_id": (rows,), "source": (rows,), "view": (rows,), "checksum": checksum}
+    wanted[INPUTS] = (rows, len(inputs), CHECKSUM_BYTES)
     for name, layout in layouts.items():
         if layout.shape != wanted.get(name, (rows, *layout.shape[1:])):
             raise FormatError(f"{path}: {name} has shape {layout.shape} beside {rows} rows; {VERIFY}")
@@ -135,7 +146,8 @@ def _check_schema(path: Path, layouts: Mapping[str, Layout], said: Mapping[str, 
         layout = layouts[name]
         if (texts.get("dtype"), texts.get("shape")) != (layout.dtype.name, shape_text(layout.shape[1:])):
             raise FormatError(f"{path}: {name} is not of the type and shape that its attributes say; {VERIFY}")
-    if layouts["view"].dtype != np.dtype("<i4") or layouts["checksum"].dtype != np.dtype("u1"):
+    bytes_ = [layouts[name].dtype for name in ("checksum", INPUTS) if name in layouts]
+    if layouts["view"].dtype != np.dtype("<i4") or any(dtype != np.dtype("u1") for dtype in bytes_):
         raise FormatError(f"{path}: view or checksum is of another type; {VERIFY}")
 
 

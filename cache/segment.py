@@ -15,9 +15,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..errors import FormatError, MissingFeatures
-from .checksum import Row, as_bytes, id_problem
-from .hdf5_guard import COLUMNS, Layout, corrupt
+from ..errors import CorruptSegment, FormatError, MissingFeatures
+from .checksum import Row, as_bytes, id_problem, row_checksums, row_digests
+from .hdf5_guard import COLUMNS, INPUTS, Layout, corrupt
 from .header import Header, not_given, read_header, unreadable
 from .mmap import map_file
 from .writer import Compression, write_segment
@@ -65,12 +65,58 @@ class Segment:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """What each row is. Raises FormatError for an id that leads out of a folder."""
+        """What each row is. Raises FormatError for an id that leads out of a folder, or a view below 0."""
         ids, sources = (_decode(self.read(name)) for name in ("video_id", "source"))
         for video_id in ids:
             if problem := id_problem(video_id):
                 raise FormatError(f"{self.path}: video id {video_id!r} {problem}; do not trust this file")
-        return list(map(Row, ids, sources, self.read("view").tolist()))
+        views = self.read("view").tolist()
+        if min(views) < 0:
+            raise FormatError(f"{self.path}: has a view {min(views)}, they count from 0; do not trust this file")
+        return list(map(Row, ids, sources, views))
+
+    @cached_property
+    def inputs(self) -> np.ndarray | None:
+        """(rows, stages, 8) uint8: the digests of the rows of `head.inputs` that each row was made from; None where
+        it was made from none, or does not say."""
+        return self.read(INPUTS) if self.head.inputs else None
+
+    @cached_property
+    def checksums(self) -> np.ndarray:
+        """The checksums as they were written: (rows, arrays, 8) uint8, before version 3 (rows, 8)."""
+        return self.read("checksum")
+
+    @cached_property
+    def digests(self) -> np.ndarray:
+        """(rows, 8) uint8: what rows that are made from these name as their inputs."""
+        return row_digests(self.checksums)
+
+    def check_row(self, row: int, expected: Row) -> None:
+        """Raises CorruptSegment where another clip than `expected` is in a row."""
+        found = self.rows[row] if row < len(self) else None
+        if found != expected:
+            told = f"is {_told(found)}" if found else "is not there"
+            wrong = f"row {row} {told} where the index has {_told(expected)}"
+            raise CorruptSegment(f"{self.path}: {wrong}; `star verify RECIPE --repair` mends that")
+
+    def check_content(self, name: str, row: int, content: np.ndarray) -> None:
+        """Prove what was read of one clip: the bytes of this array that were written. Raises CorruptSegment."""
+        found = self.rows[row]
+        arrays = {name: content[None]}
+        number = self.names.index(name)
+        if self.head.version < 3:  # one checksum over all arrays
+            arrays |= {other: self.read(other, [row]) for other in self.names if other != name}
+            wanted = self.checksums[row]
+        else:
+            wanted = self.checksums[row, number]
+        inputs = None if self.inputs is None else self.inputs[row : row + 1]
+        if not np.array_equal(row_checksums([found], arrays, self.head.version, inputs).reshape(-1), wanted):
+            raise corrupt(self.path, f"{name} of {_told(found)} is not what was written")
+
+    def check_home(self, stage: str, key: str) -> None:
+        """Raises FormatError where the segment says that it is of another stage or key."""
+        if (self.stage, self.key) != (stage, key):
+            raise FormatError(f"{self.path}: belongs to {self.stage}/{self.key}; move it there, or remove it")
 
     def layout(self, name: str) -> Layout:
         """Type, shape and offset of a dataset. Raises MissingFeatures when there is none of this name."""
@@ -164,6 +210,10 @@ def _fill(file: io.FileIO, buffer: memoryview) -> int:
     while done < len(buffer) and (count := file.readinto(buffer[done:])):
         done += count
     return done
+
+
+def _told(row: Row) -> str:
+    return f"{row.video_id}, view {row.view}"
 
 
 def _decode(column: np.ndarray) -> list[str]:

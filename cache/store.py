@@ -19,6 +19,7 @@ from .hdf5_guard import NAME
 from .header import other_version
 from .index import Index, RowLocation
 from .index_file import SEGMENT_NAME, load_index, segment_names
+from .schema import Schema
 from .segment import Compression, Segment, write_segment
 
 __all__ = ["Index", "RowLocation", "StageStore", "Store"]
@@ -34,11 +35,12 @@ _MAX_MAPS = 1 << 14  # a process may have 65,530 maps on Linux; three shelves ar
 class StageStore:
     """All rows of one stage under one key. It may be sent to another process; no file stays open but memory maps.
 
-    stage, key: what it holds. path: its folder, which need not exist yet.
+    stage, key: what it holds. path: its folder, which need not exist yet. schema: what its arrays must be; a segment
+    that does not fit is no part of the index.
     """
 
-    def __init__(self, path: Path, stage: str, key: str) -> None:
-        self.path, self.stage, self.key = path, stage, key
+    def __init__(self, path: Path, stage: str, key: str, schema: Schema | None = None) -> None:
+        self.path, self.stage, self.key, self.schema = path, stage, key, schema
         self._segments: dict[str, Segment] = {}
         self._mapped: dict[str, None] = {}
 
@@ -82,7 +84,7 @@ class StageStore:
 
     def index(self) -> Index:
         """Which rows are there, and where, as of now."""
-        return load_index(self.path, self.stage, self.key)
+        return load_index(self.path, self.stage, self.key, self.schema)
 
     def segments(self) -> list[str]:
         """The names of all segments, sorted."""
@@ -91,7 +93,9 @@ class StageStore:
     def segment(self, name: str) -> Segment:
         """One segment, its head read once. Raises FormatError for a name that is none, see `Segment` for more."""
         if name not in self._segments:
-            self._segments[name] = Segment(self.file(name))
+            segment = Segment(self.file(name))
+            segment.check_home(self.stage, self.key)
+            self._segments[name] = segment
         return self._segments[name]
 
     def file(self, segment: str) -> Path:
@@ -107,22 +111,36 @@ class StageStore:
         attributes: Mapping[str, Mapping[str, str]],
         provenance: Mapping[str, Any],
         compression: Compression = "none",
+        inputs: Mapping[str, np.ndarray] | None = None,
     ) -> Path:
         """Add one segment, see `write_segment`."""
         with reporting(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         return write_segment(
             self.path, stage=self.stage, key=self.key, rows=rows, arrays=arrays, attributes=attributes,
-            provenance=provenance, compression=compression,
+            provenance=provenance, compression=compression, inputs=inputs,
         )  # fmt: skip
 
-    def read(self, places: Sequence[RowLocation], name: str) -> np.ndarray:
-        """A copy of the rows at these places, stacked in their order: (places, ...). At least one place."""
+    def read(self, places: Sequence[RowLocation], name: str, rows: Sequence[Row | None] | None = None) -> np.ndarray:
+        """A copy of the rows at these places, stacked in their order: (places, ...). At least one place.
+
+        Each is proved by its checksum. rows: the clips that should be there. Raises CorruptSegment for one that is not
+        what was written, or another clip's.
+        """
         layout = self.segment(places[0].segment).layout(name)
         out = np.empty((len(places), *layout.shape[1:]), layout.dtype)
         for number, place in enumerate(places):
-            self.segment(place.segment).read_into(name, [place.row], out[number : number + 1])
+            segment = self.segment(place.segment)
+            expected = rows[number] if rows else None
+            if expected is not None:
+                segment.check_row(place.row, expected)
+            segment.read_into(name, [place.row], out[number : number + 1])
+            segment.check_content(name, place.row, out[number])
         return out
+
+    def digests(self, places: Sequence[RowLocation]) -> np.ndarray:
+        """(places, 8) uint8: what rows that are made from these name as their inputs."""
+        return np.stack([self.segment(place.segment).digests[place.row] for place in places])
 
     def map(self, segment: str, name: str) -> np.ndarray:
         """All rows of an array in a segment, as a read-only view of the file's bytes.
@@ -200,11 +218,14 @@ class Store:
         with reporting(folder):
             return shutil.disk_usage(folder).free
 
-    def stage_store(self, stage: str, key: str) -> StageStore:
-        """The shelf of a stage and key, which may be empty. Raises ValueError for names that might lead elsewhere."""
+    def stage_store(self, stage: str, key: str, schema: Schema | None = None) -> StageStore:
+        """The shelf of a stage and key, which may be empty; schema: see `StageStore`.
+
+        Raises ValueError for names that might lead elsewhere.
+        """
         if not NAME.fullmatch(stage) or not KEY.fullmatch(key):
             raise ValueError(f"{stage!r}/{key!r}: a stage is a word in small letters, a key 32 hex digits")
-        return StageStore(self.root / stage / key, stage, key)
+        return StageStore(self.root / stage / key, stage, key, schema)
 
     def stage_stores(self) -> list[StageStore]:
         """All shelves, by stage and key."""

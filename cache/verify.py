@@ -13,6 +13,7 @@ from .checksum import Row, row_checksums
 from .digest import segment_name
 from .header import not_given
 from .keys import stage_key
+from .schema import Schema, misfit
 from .segment import Segment
 from .store import StageStore
 
@@ -22,7 +23,9 @@ class Problem:
     """Something wrong with a file of the cache.
 
     kind: "digest" (its bytes are not those its name promises), "format", "corrupt", "place" (in another stage's or
-    key's folder), "checksum", "duplicate", "not_finite", "description"; and "all_zero", which may be right.
+    key's folder), "schema" (arrays that are not the stage's), "checksum", "duplicate", "not_finite", "description";
+    "index" (it is not what the segments say), "misaligned" (other frames than the settings choose), "derived" (made
+    from other rows than are there); and "all_zero", which may be right.
     message: one line that begins with the file. videos: ids of the clips it concerns; empty where they cannot be told.
     """
 
@@ -36,10 +39,13 @@ class Problem:
         return self.kind == "all_zero"
 
 
-def check_segment(path: str | Path, stage: str | None = None, key: str | None = None) -> list[Problem]:
+def check_segment(
+    path: str | Path, stage: str | None = None, key: str | None = None, schema: Schema | None = None
+) -> list[Problem]:
     """Everything that is wrong with one segment; reads all its bytes twice. Empty if it is as it was written.
 
-    stage, key: where it should belong. Raises StorageError when the system does not give the file out.
+    stage, key: where it should belong. schema: what its arrays should be. Raises StorageError when the system does not
+    give the file out.
     """
     path = Path(path)
     try:
@@ -53,6 +59,8 @@ def check_segment(path: str | Path, stage: str | None = None, key: str | None = 
         *_check_place(segment, stage, key, everyone),
         *_check_rows(path, rows),
     ]
+    if schema is not None and (wrong := misfit(segment.head, schema)):
+        problems.append(Problem("schema", f"{path}: {wrong}", everyone))
     try:
         arrays = {name: segment.read(name) for name in segment.names}
         checksums = segment.read("checksum")
@@ -109,7 +117,8 @@ def _check_rows(path: Path, rows: Sequence[Row]) -> list[Problem]:
 def _check_checksums(
     segment: Segment, rows: Sequence[Row], arrays: Mapping[str, np.ndarray], checksums: np.ndarray
 ) -> list[Problem]:
-    bad = (row_checksums(rows, arrays, segment.head.version) != checksums).any(axis=1)
+    found = row_checksums(rows, arrays, segment.head.version, segment.inputs)
+    bad = (found != checksums).reshape(len(rows), -1).any(axis=1)
     return _by_row("checksum", f"{segment.path}: {{}} not what was written", rows, bad)
 
 

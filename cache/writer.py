@@ -43,18 +43,24 @@ def write_segment(
     attributes: Mapping[str, Mapping[str, str]],
     provenance: Mapping[str, Any],
     compression: Compression = "none",
+    inputs: Mapping[str, np.ndarray] | None = None,
 ) -> Path:
     """Write one segment into an existing folder and return its path; it is whole or absent.
 
     rows: 1 to 64, no two alike. arrays: name -> (n, ...) numbers. attributes: name -> {"axes", "units", "about"}.
-    provenance: a JSON object of at most 32 KiB. Raises StorageError when the disk refuses, DatasetError for a video
+    provenance: a JSON object of at most 32 KiB. inputs: stage -> (n, 8) uint8, the digests of the rows that these were
+    made from, see `Segment.digests`. Raises StorageError when the disk refuses, DatasetError for a video
     id that cannot be stored, ValueError for rows and arrays that make no segment.
     """
     arrays = {name: _plain(name, array) for name, array in sorted(arrays.items())}
     _check(rows, arrays)
     about = {"format": FORMAT, "format_version": FORMAT_VERSION, "stage": stage, "key": key}
     about |= {"star_version": __version__, "provenance": _provenance(provenance)}
-    columns = _columns(rows) | {"checksum": row_checksums(rows, arrays)}
+    columns = _columns(rows)
+    if inputs:
+        about["inputs"] = " ".join(sorted(inputs))
+        columns["inputs"] = np.stack([np.asarray(inputs[name], np.uint8) for name in sorted(inputs)], axis=1)
+    columns["checksum"] = row_checksums(rows, arrays, inputs=columns.get("inputs"))
     said = {name: _attributes(array, attributes.get(name, {})) for name, array in arrays.items()}
     with reporting(folder), partial(folder) as name:
         with _uninterrupted():

@@ -104,7 +104,7 @@ def _rows(
 ) -> Iterator[tuple[str, np.ndarray]]:
     for segment in sorted(segments):
         for row, video in sorted(segments[segment]):
-            yield video, stage.stage_store.read([RowLocation(segment, row)], array)[0]
+            yield video, stage.stage_store.read([RowLocation(segment, row)], array, [stage.row_of(video, 0)])[0]
 
 
 def _joints(figures: Figures, keypoints: np.ndarray) -> None:

@@ -3,107 +3,238 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ...cache.index_file import forget_index, wrong_places
+from ...cache.store import RowLocation, StageStore, Store
 from ...cache.verify import Problem, check_description, check_segment
-from ..planning.plan import Plan, StagePlan, plan
+from ...errors import CacheError, OtherVersion
+from ..planning.array_shapes import schema
+from ..planning.graph import graph
+from ..planning.plan import Plan, StagePlan, plan, worthwhile
 from ..recipe.schema import Recipe
 from ..utils.progress import Progress
+from .repair import Repair
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem and where it is; segment: its name, "" where it is of the whole shelf."""
+
+    stage_store: StageStore
+    segment: str
+    problem: Problem
+
+    def to_document(self) -> dict[str, Any]:
+        """The finding as JSON."""
+        return {
+            "stage": self.stage_store.stage,
+            "segment": self.segment,
+            "kind": self.problem.kind,
+            "message": self.problem.message,
+            "videos": list(self.problem.videos),
+            "warning": self.problem.is_warning,
+        }
+
+
+@dataclass
+class _Checked:
+    """What reading all segments found: the findings, and the shapes of the arrays, segment by segment."""
+
+    findings: list[Finding] = field(default_factory=list)
+    segments: int = 0
+
+    @property
+    def bad(self) -> dict[StageStore, set[str]]:
+        """Per shelf, the segments with more than warnings."""
+        found: dict[StageStore, set[str]] = defaultdict(set)
+        for finding in self.findings:
+            if finding.segment and not finding.problem.is_warning:
+                found[finding.stage_store].add(finding.segment)
+        return found
 
 
 def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> dict[str, Any]:
     """Check all segments of the recipe's stages, and that their rows belong together.
 
     Format version, schema, shapes, the digest of every file, the checksum of every row, NaN and infinity, all-zero maps
-    (a warning: a frame without a person gives one), and row alignment: every stage has the frames that the decode
-    settings choose, the same number of them, from the same bytes. repair: move bad segments aside, so that the next
-    `star extract` makes exactly their clips again. Returns the findings as JSON.
+    (a warning: a frame without a person gives one), the index against the segments, and row alignment: every stage has
+    the frames that the decode settings choose, from the same bytes, and was made from the rows that are there. repair:
+    move bad segments and all that was made from their clips aside, so that the next `star extract` makes exactly these
+    clips again. Returns the findings as JSON.
     """
-    planned = plan(recipe)
-    total = sum(len(stage.stage_store.segments()) for stage in planned.stages.values())
-    findings: list[dict[str, Any]] = []
-    moved: list[str] = []
-    with Progress("verify", total, "segments", quiet=quiet) as bar:
-        for stage in planned.stages.values():
-            findings += [_row(stage, "", problem) for problem in check_description(stage.stage_store) if stage.places]
-            for name in stage.stage_store.segments():
-                problems = check_segment(stage.stage_store.file(name), stage.name, stage.stage_store.key)
-                findings += [_row(stage, name, problem) for problem in problems]
-                bar.advance()
-                if repair and any(not problem.is_warning for problem in problems):
-                    moved.append(str(stage.stage_store.quarantine(name)))
-    bad = {finding["segment"] for finding in findings if finding["segment"] and not finding["warning"]}
-    findings += [_row(stage, "", problem) for stage, problem in _misaligned(planned, bad)]
+    nodes, store = graph(recipe), Store(recipe.cache.root)
+    names = nodes.below(worthwhile(recipe, nodes))
+    stage_stores = [store.stage_store(name, nodes[name].key, schema(recipe, nodes, name)) for name in names]
+    checked = _check_segments(stage_stores, quiet)
+    checked.findings += [
+        Finding(stage_store, "", found) for stage_store in stage_stores for found in check_shelf(stage_store)
+    ]
+    repairing = Repair(store) if repair else None
+    if repairing:
+        repairing.move(checked.bad)
+        for stage_store in {finding.stage_store for finding in checked.findings if not finding.segment}:
+            forget_index(stage_store.path)
+            repairing.describe(stage_store, nodes[stage_store.stage].description())
+    indexed = repairing is not None or not any(finding.problem.kind == "index" for finding in checked.findings)
+    planned = _plan(recipe) if indexed else None
+    if planned is not None:
+        checked.findings += _misaligned(planned, checked.bad)
+    if repairing:
+        repairing.move(checked.bad)
+        repairing.move_derived()
+    findings = [finding.to_document() for finding in checked.findings]
     return {
-        "segments": total,
-        "rows": sum(len(stage.places) for stage in planned.stages.values()),
+        "segments": checked.segments,
+        "rows": sum(len(stage.places) for stage in planned.stages.values()) if planned else 0,
         "problems": [finding for finding in findings if not finding["warning"]],
         "warnings": [finding for finding in findings if finding["warning"]],
-        "moved": moved,
-        "backbone_precision": dict(_precisions(planned, bad)),
+        "moved": [str(path) for path in repairing.moved] if repairing else [],
+        "backbone_precision": dict(_precisions(planned, checked.bad)) if planned else {},
     }
 
 
-def _row(stage: StagePlan, segment: str, problem: Problem) -> dict[str, Any]:
-    return {
-        "stage": stage.name,
-        "segment": segment,
-        "kind": problem.kind,
-        "message": problem.message,
-        "videos": list(problem.videos),
-        "warning": problem.is_warning,
+def _plan(recipe: Recipe) -> Plan | None:
+    """The plan, None where the cache does not allow one (the reason is among the findings)."""
+    try:
+        return plan(recipe)
+    except CacheError:
+        return None
+
+
+def _check_segments(stage_stores: list[StageStore], quiet: bool) -> _Checked:
+    checked = _Checked()
+    names = {stage_store: stage_store.segments() for stage_store in stage_stores}
+    checked.segments = sum(map(len, names.values()))
+    with Progress("verify", checked.segments, "segments", quiet=quiet) as bar:
+        for stage_store in stage_stores:
+            for name in names[stage_store]:
+                problems = check_segment(stage_store.file(name), stage_store.stage, stage_store.key, stage_store.schema)
+                checked.findings += [Finding(stage_store, name, problem) for problem in problems]
+                bar.advance()
+            checked.findings += _odd(stage_store, set(names[stage_store]) - checked.bad[stage_store])
+    return checked
+
+
+def _odd(stage_store: StageStore, sound: set[str]) -> list[Finding]:
+    """Segments whose arrays have other shapes than most have, where the settings leave that open."""
+    shapes = {
+        name: tuple(
+            (array, stage_store.segment(name).layout(array).shape[1:]) for array in stage_store.segment(name).names
+        )
+        for name in sorted(sound)
     }
+    most = Counter(shapes.values()).most_common(1)
+    findings = []
+    for name, found in shapes.items():
+        if found != most[0][0]:
+            told = ", ".join(f"{array} {shape}" for array, shape in sorted(set(found) - set(most[0][0])))
+            message = f"{stage_store.file(name)}: {told} a clip, unlike most segments of this key"
+            videos = tuple(dict.fromkeys(row.video_id for row in stage_store.segment(name).rows))
+            findings.append(Finding(stage_store, name, Problem("schema", message, videos)))
+    return findings
 
 
-def _misaligned(planned: Plan, bad: set[str]) -> Iterator[tuple[StagePlan, Problem]]:
+def check_shelf(stage_store: StageStore) -> list[Problem]:
+    """What is wrong with the files beside the segments: stage.json and the index."""
+    if not stage_store.segments():
+        return []
+    problems = check_description(stage_store)
+    try:
+        wrong = wrong_places(stage_store.path, stage_store.stage, stage_store.key)
+    except OtherVersion:
+        wrong = False
+    if wrong:
+        message = f"{stage_store.path / 'index'}: says of the segments what is not in them; --repair makes it anew"
+        problems.append(Problem("index", message))
+    return problems
+
+
+def _misaligned(planned: Plan, bad: dict[StageStore, set[str]]) -> Iterator[Finding]:
     """Rows of one clip that do not belong together, in segments that are sound by themselves."""
+    spoilt = {stage_store.path: names for stage_store, names in bad.items()}
     decode = planned.stages.get("decode")
-    if decode is None:
-        return
+    if decode is not None:
+        yield from _other_frames(planned, decode, spoilt.get(decode.stage_store.path, set()))
+    for stage in planned.stages.values():
+        yield from _other_inputs(planned, stage, spoilt)
+
+
+def _other_frames(planned: Plan, decode: StagePlan, bad: set[str]) -> Iterator[Finding]:
     stage = planned.graph["decode"].stage
     for (video, view), place in decode.places.items():
         if place.segment in bad:
             continue
-        index, count, flip = (_value(decode, place, name) for name in ("frame_index", "frame_count", "flip"))
+        index, count, flip = (decode.read([(video, view)], name)[0] for name in ("frame_index", "frame_count", "flip"))
         chosen, flipped = stage.sample(video, view, int(count))
         if not np.array_equal(index, chosen) or bool(flip) != flipped:
             message = f"{decode.stage_store.path}: {video}, view {view}: not the frames that its settings choose"
-            yield decode, Problem("misaligned", message, (video,))
-    yield from _wrong_lengths(planned, bad)
+            yield Finding(decode.stage_store, place.segment, Problem("misaligned", message, (video,)))
 
 
-def _wrong_lengths(planned: Plan, bad: set[str]) -> Iterator[tuple[StagePlan, Problem]]:
-    frames = planned.graph["decode"].stage.frames
-    for stage in planned.stages.values():
-        videos: dict[str, list[str]] = defaultdict(list)
-        for (video, _), place in stage.places.items():
-            videos[place.segment].append(video)
-        for segment in videos.keys() - bad:
-            for name, about in planned.graph[stage.name].arrays.items():
-                shape = stage.stage_store.segment(segment).read(name, [0]).shape[1:]
-                if about.axes.startswith("t") and shape[0] != frames:
-                    message = (
-                        f"{stage.stage_store.file(segment)}: {name} has {shape[0]} frames a clip, the recipe {frames}"
-                    )
-                    yield stage, Problem("misaligned", message, tuple(videos[segment]))
+def _other_inputs(planned: Plan, stage: StagePlan, bad: dict[Any, set[str]]) -> Iterator[Finding]:
+    """Segments of a stage that were made from other rows than are there."""
+    by_segment: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for clip, place in stage.places.items():
+        by_segment[place.segment].append(clip)
+    for name in sorted(by_segment.keys() - bad.get(stage.stage_store.path, set())):
+        segment = stage.stage_store.segment(name)
+        for number, above in enumerate(segment.head.inputs):
+            source = planned.stages.get(above)
+            if source is None or segment.inputs is None:
+                continue
+            if planned.graph[stage.name].upstream[above] != source.stage_store.key:
+                continue  # made from local maps that this recipe does not keep
+            wrong = [
+                video
+                for video, view in by_segment[name]
+                if (place := source.places.get((video, view))) is not None
+                and place.segment not in bad.get(source.stage_store.path, set())
+                and not _made_from(source, place, segment.inputs[stage.places[video, view].row, number])
+            ]
+            if wrong:
+                clips = "1 clip was" if len(wrong) == 1 else f"{len(wrong)} clips were"
+                message = f"{segment.path}: {clips} made from other rows of {above} than are there"
+                yield Finding(stage.stage_store, name, Problem("derived", message, tuple(dict.fromkeys(wrong))))
 
 
-def _precisions(planned: Plan, bad: set[str]) -> Counter[str]:
+def _made_from(source: StagePlan, place: RowLocation, digest: np.ndarray) -> bool:
+    """Whether a row with this digest is there: the one that counts, or the same clip's in another segment."""
+    segment = source.stage_store.segment(place.segment)
+    if np.array_equal(segment.digests[place.row], digest):
+        return True
+    row = segment.rows[place.row]
+    others = (source.stage_store.segment(name) for name in source.stage_store.segments() if name != place.segment)
+    return any(
+        np.array_equal(other.digests[other.rows.index(row)], digest) for other in _readable(others) if row in other.rows
+    )
+
+
+def _readable(segments: Iterator[Any]) -> Iterable[Any]:
+    """The segments that can be opened."""
+    while True:
+        try:
+            yield next(segments)
+        except StopIteration:
+            return
+        except CacheError:
+            return
+
+
+def _precisions(planned: Plan, bad: dict[StageStore, set[str]]) -> Counter[str]:
     """Rows of the backbone by what they were computed in; a segment that does not say was computed in the setting."""
     clips: Counter[str] = Counter()
     stage = planned.stages.get("backbone")
+    spoilt = {name for names in bad.values() for name in names}
     for place in stage.places.values() if stage else ():
-        if place.segment not in bad:
+        if place.segment not in spoilt:
             provenance = stage.stage_store.segment(place.segment).provenance if stage else {}
             clips[provenance.get("precision", planned.recipe.backbone.precision)] += 1
     return clips
-
-
-def _value(stage: StagePlan, place: Any, name: str) -> np.ndarray:
-    return stage.stage_store.read([place], name)[0]
 
 
 def lines(found: dict[str, Any]) -> list[str]:

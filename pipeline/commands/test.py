@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..planning.selections import selections
 from ..recipe.schema import Recipe, load
 from ..utils.text import table
 from .result import Result
@@ -16,10 +15,13 @@ def run_test(
     recipe: Recipe, run: Path, *, device: str = "auto", quiet: bool = False, embeddings: bool = False
 ) -> Result:
     """`star test` of one run."""
-    from ..evaluation.evaluator import evaluate
+    from ..evaluation.evaluator import evaluate, test_selection
+    from ..training.distributed import join
 
-    (testing,) = selections(recipe, ("test",), quiet)
-    found = evaluate(recipe, testing, run, device=device, progress=not quiet, embedded=embeddings)
+    ranks = join(device)
+    with ranks.together():
+        testing = test_selection(recipe, run, None, quiet or not ranks.first)
+    found = evaluate(recipe, testing, run, ranks=ranks, progress=not quiet, embedded=embeddings)
     pictured = [f"embeddings: {run / 'test' / 'embeddings.png'}, {run / 'test' / 'embeddings.npz'}"] * embeddings
     return Result(found, [*per_class(found["per_class"]), *_accuracies(found), *pictured, f"details: {run / 'test'}"])
 
@@ -31,7 +33,7 @@ def run_fusion(
 
     out: where the result goes; FIRST_RUN/fusion by default.
     """
-    from ..evaluation.evaluator import judged
+    from ..evaluation.evaluator import judged, test_selection
     from ..evaluation.fusion import fuse
 
     evaluations, selected = [], []
@@ -39,7 +41,7 @@ def run_fusion(
         own = load(run / "recipe.yaml").model_copy(
             update={"dataset": recipe.dataset, "cache": recipe.cache, "test": recipe.test}
         )
-        (testing,) = selections(own, ("test",), quiet)
+        testing = test_selection(own, run, None, quiet)
         evaluations.append(judged(own, testing, run, device=device, progress=not quiet))
         selected.append(testing)
     folder = out or runs[0] / "fusion"

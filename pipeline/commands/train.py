@@ -25,14 +25,17 @@ def run_train(
 
     Raises UsageError where all but the head of a random network would be frozen.
     """
+    from ..training.distributed import join
     from ..training.trainer import train
     from ..training.transfer import Start
 
     if freeze and not (init or resume):
         raise UsageError("train --freeze: keeps the weights of another run as they are; name it with --init RUN")
-    training, testing = selections(recipe, ("train", "test"), quiet)
+    ranks = join(device)
+    with ranks.together():
+        training, testing = selections(recipe, ("train", "test"), quiet or not ranks.first)
     start = Start(init, freeze)
-    summary = train(recipe, training, testing, run, device=device, resume=resume, progress=not quiet, start=start)
+    summary = train(recipe, training, testing, run, ranks=ranks, resume=resume, progress=not quiet, start=start)
     best, videos = summary["best"], summary["videos"]
     said = [
         f"{videos['train']:,} training and {videos['test']:,} test videos, {summary['parameters']:,} parameters, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,37 @@ import torch
 
 from ...errors import UsageError
 from ...stages.transformer import STARTransformer
+from ..planning.graph import graph
+from ..planning.inputs import STAGE_OF
 from ..planning.selection import Selection
+from ..planning.selections import selections
 from ..recipe import schema as settings
+from ..training import checkpoint
 from ..training.dataloader import FeatureLoader
 from ..training.dataset import Features, keys_of
-from ..training.distributed import join
+from ..training.distributed import ProcessGroup, join
 from ..training.model_factory import inputs, load
 from ..training.validation import embeddings, probabilities
-from ..utils.progress import Progress
+from ..utils.progress import Progress, tell
 from .embeddings import write_embeddings
 from .results import SHOWN, EvaluationResult, judge, write
+
+
+def test_selection(recipe: settings.Recipe, run: Path, which: str | None, quiet: bool) -> Selection:
+    """The test clips with what the run's network reads, whatever the recipe would train on.
+
+    Raises UsageError where the recipe names no such features, and what `select` raises.
+    """
+    _, note = checkpoint.read_note(run / (which or recipe.test.checkpoint) / "weights.safetensors")
+    stages = tuple(dict.fromkeys(STAGE_OF[name] for name in note["arrays"]))
+    missing = [stage for stage in stages if stage not in graph(recipe).names]
+    if missing:
+        raise UsageError(
+            f"{run}: was trained on {', '.join(note['arrays'])}, which tokens.form {recipe.tokens.form!r} does not "
+            f"make; take its own recipe, {run / 'recipe.yaml'}"
+        )
+    (testing,) = selections(recipe, ("test",), quiet, stages=stages)
+    return testing
 
 
 def evaluate(
@@ -29,6 +51,7 @@ def evaluate(
     *,
     which: str | None = None,
     device: str = "auto",
+    ranks: ProcessGroup | None = None,
     progress: bool = True,
     embedded: bool = False,
 ) -> dict[str, Any]:
@@ -36,7 +59,10 @@ def evaluate(
 
     embedded: also write what the network's head sees of every clip, and a picture of it.
     """
-    return judged(recipe, selection, run, which=which, device=device, progress=progress, embedded=embedded).summary
+    found = judged(
+        recipe, selection, run, which=which, device=device, ranks=ranks, progress=progress, embedded=embedded
+    )
+    return found.summary
 
 
 def judged(
@@ -46,22 +72,29 @@ def judged(
     *,
     which: str | None = None,
     device: str = "auto",
+    ranks: ProcessGroup | None = None,
     progress: bool = True,
     embedded: bool = False,
 ) -> EvaluationResult:
     """Judge a run's network on a selection and write RUN/test/.
 
     which: "best" or "last"; the recipe's `test.checkpoint` by default. Probabilities are averaged over the views of a
-    video that `test.views` names. Under torchrun every process calls this and computes its share.
+    video that `test.views` names. Under torchrun every process calls this and computes its share. Classes are those
+    of the network, whatever their order in the data set; some of them may be missing there.
+    ranks: where they are known already, in place of `device`.
     Raises UsageError where the run has no such checkpoint, knows other classes, or was trained on other features.
     """
-    ranks = join(device)
+    ranks = ranks or join(device)
     try:
-        network, note = load(run, which or recipe.test.checkpoint, ranks.device)
-        _check(run, note, selection)
+        with ranks.together():
+            network, note = load(run, which or recipe.test.checkpoint, ranks.device)
+            selection = _as_trained(run, note, selection)
+        if progress and ranks.first:
+            _tell_differences(run, note, recipe)
         views = selection if recipe.test.views == "all" else selection.first_views()
         stream = FeatureLoader(
-            Features(views, note["arrays"], preload="none", device=ranks.device), workers=recipe.train.workers
+            Features(views, note["arrays"], preload="none", device=ranks.device, checksums=recipe.train.checksums),
+            workers=recipe.train.workers,
         )
         with Progress("test", len(views), quiet=not (progress and ranks.first)) as bar:
             found = probabilities(network, stream, len(selection.classes), recipe.test.batch, ranks=ranks, progress=bar)
@@ -69,10 +102,14 @@ def judged(
         for clip in (*evaluation.summary["worst"][:SHOWN], *evaluation.summary["surest"]):
             clip["frames"] = looked_at(network, stream.features, views.clips_of[clip["video"]][0])
         points = embeddings(network, stream, recipe.test.batch, ranks) if embedded else None
-        if ranks.first:
-            write(run / "test", evaluation)
-            if points is not None:
-                write_embeddings(run / "test", evaluation, points)
+        with ranks.together():
+            if ranks.first:
+                write(run / "test", evaluation)
+                if points is not None:
+                    write_embeddings(run / "test", evaluation, points)
+    except RuntimeError as error:
+        raise ranks.lost(error) from None
+    else:
         return evaluation
     finally:
         ranks.close()
@@ -87,16 +124,31 @@ def looked_at(network: STARTransformer, features: Features, clip: int) -> dict[s
     return {name: [round(share, 4) for share in weights[0].mean((0, 1)).tolist()] for name, weights in found.items()}
 
 
-def _check(run: Path, note: Mapping[str, Any], selection: Selection) -> None:
-    known, classes = note["classes"], selection.classes
-    if list(known) != list(classes):
-        odd = next((name for name in classes if name not in known), f"{len(classes)} classes")
-        raise UsageError(
-            f"{run}: was trained on {len(known)} other classes (the data set has {odd}); take its own recipe"
-        )
+def _as_trained(run: Path, note: Mapping[str, Any], selection: Selection) -> Selection:
+    """The selection with the labels that the network knows. Raises UsageError where it cannot judge these clips."""
     for name, key in keys_of(selection, note["arrays"]).items():
         if key != note["keys"][name]:
             raise UsageError(
                 f"{run}: was trained on {name} of key {note['keys'][name][:8]}…, the recipe names {key[:8]}…; "
                 f"take its own recipe, {run / 'recipe.yaml'}"
             )
+    known, classes = list(note["classes"]), list(selection.classes)
+    if known == classes:
+        return selection
+    odd = [name for name in classes if name not in known]
+    if odd or len(set(known)) < len(known) or len(set(classes)) < len(classes):
+        told = odd[0] if odd else f"{len(classes)} classes, two of one name"
+        raise UsageError(
+            f"{run}: was trained on {len(known)} other classes (the data set has {told}); take its own recipe"
+        )
+    label = [known.index(name) for name in classes]
+    videos = [replace(video, label=label[video.label]) if video.label >= 0 else video for video in selection.videos]
+    return replace(selection, videos=videos, classes=tuple(known))
+
+
+def _tell_differences(run: Path, note: Mapping[str, Any], recipe: settings.Recipe) -> None:
+    """Say once which settings of the network differ from the recipe's: the checkpoint's hold."""
+    asked, trained = recipe.model.model_dump(mode="json"), note["network"]
+    other = [f"model.{name} {trained[name]!r}" for name in asked if name in trained and trained[name] != asked[name]]
+    if other:
+        tell(f"{run}: trained with {', '.join(other)}; that is what is tested, not the recipe's")

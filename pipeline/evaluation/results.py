@@ -82,13 +82,13 @@ def judge(
             name: metrics.by_group(place, [values[clip] for clip in first.tolist()])
             for name, values in selection.groups.items()
         },
-        "per_class": _per_class(place, averaged.argmax(1), labels, selection.classes),
+        "per_class": _per_class(place, metrics.predicted(averaged), labels, selection.classes),
         "worst": _surest(averaged, labels, list(clips_of), selection.classes, right=False),
         "surest": _surest(averaged, labels, list(clips_of), selection.classes, right=True),
     }
     clips = ClipScores([video.id for video in selection.videos], selection.views, selection.labels, found)
     return EvaluationResult(
-        list(clips_of), labels, averaged.argmax(1), averaged, place, selection.classes, summary, clips
+        list(clips_of), labels, metrics.predicted(averaged), averaged, place, selection.classes, summary, clips
     )
 
 
@@ -101,7 +101,7 @@ def _per_class(
     wrong = table - np.diag(np.diag(table))
     found: list[dict[str, Any]] = []
     for index, name in enumerate(classes):
-        count, named = int(table[index].sum()), int(table[:, index].sum())
+        count, named = int((labels == index).sum()), int(table[:, index].sum())
         row: dict[str, Any] = {"class": name, "videos": count, "right": int(table[index, index])}
         row["accuracy"] = row["right"] / count if count else None
         row["top5"] = int(hits[index]) / count if count else None
@@ -115,8 +115,8 @@ def _surest(
     probabilities: np.ndarray, labels: np.ndarray, videos: Sequence[str], classes: Sequence[str], *, right: bool
 ) -> list[dict[str, Any]]:
     """The right, or the wrong, answers of which the network was most sure, the surest first."""
-    predicted = probabilities.argmax(1)
-    chosen = np.flatnonzero((predicted == labels) == right)
+    predicted = metrics.predicted(probabilities)
+    chosen = np.flatnonzero(((predicted == labels) == right) & (predicted >= 0))
     order: list[int] = chosen[np.argsort(-probabilities[chosen, predicted[chosen]], kind="stable")].tolist()
     return [
         {
@@ -133,7 +133,7 @@ def write(folder: Path, evaluation: EvaluationResult) -> None:
     """Write RUN/test/; each file is replaced as a whole. Raises StorageError."""
     classes = evaluation.classes
     table = metrics.confusion(evaluation.predicted, evaluation.labels, len(classes))
-    replace_bytes(folder / "metrics.json", json.dumps(evaluation.summary, indent=1).encode())
+    replace_bytes(folder / "metrics.json", json.dumps(evaluation.summary, indent=1, allow_nan=False).encode())
     rows = evaluation.summary["per_class"]
     _write_csv(folder / "per_class.csv", list(rows[0]), [list(row.values()) for row in rows])
     _write_csv(
@@ -166,12 +166,14 @@ def _write_scores(path: Path, clips: ClipScores, classes: Sequence[str]) -> None
 def _predictions(evaluation: EvaluationResult) -> Iterable[Sequence[Any]]:
     for index, video in enumerate(evaluation.videos):
         label, predicted = evaluation.labels[index], evaluation.predicted[index]
-        sure, own = (f"{evaluation.probabilities[index, which]:.6f}" for which in (predicted, label))
+        sure, own = (
+            f"{evaluation.probabilities[index, which]:.6f}" if predicted >= 0 else "" for which in (predicted, label)
+        )
         right = int(label == predicted)
         yield (
             video,
             evaluation.classes[label],
-            evaluation.classes[predicted],
+            evaluation.classes[predicted] if predicted >= 0 else "",
             right,
             sure,
             own,

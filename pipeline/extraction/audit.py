@@ -130,6 +130,6 @@ def _compare(planned: Plan, state: ClipState, result: Audit) -> None:
     for stage in planned.stages.values():
         for name in planned.graph[stage.name].arrays:
             precision = planned.recipe.backbone.precision if name in FROM_BACKBONE else "float32"
-            cached = stage.stage_store.read([stage.places[state.clip.video.id, state.clip.view]], name)[0]
+            cached = stage.read([(state.clip.video.id, state.clip.view)], name)[0]
             comparison = result.arrays.setdefault(name, ArrayAudit(TOLERANCE[precision]))
             comparison.add(cached, np.asarray(state.arrays[name]))

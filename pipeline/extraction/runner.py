@@ -80,6 +80,9 @@ def extract(
     planned = plan(recipe, only=only, force=force, retry_failed=retry_failed, shard=shard)
     work = units(planned)
     outcome = ExtractionResult()
+    for name, stage in planned.stages.items():
+        if stage.places:
+            stage.stage_store.describe(planned.graph[name].description())  # where somebody removed it
     if not work:
         remember(planned)
         return planned, outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Literal
 
+from ...cache.checksum import Row
 from ...cache.store import Store
 from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import SKELETONS, Skeleton
@@ -79,13 +80,14 @@ class UnitReader:
         return "cut" if "backbone" in unit.computed else "none"
 
     def inputs(self, unit: Unit, stages: Collection[str]) -> dict[tuple[str, int], Arrays]:
-        """The cached arrays of some of the stages that the unit takes, clip by clip."""
+        """The cached arrays of some of the stages that the unit takes, clip by clip. Raises CorruptSegment."""
         states: dict[tuple[str, int], Arrays] = {(clip.video.id, clip.view): {} for clip in unit.clips}
         for stage, places in unit.inputs.items():
-            stage_store = self.store.stage_store(stage, self.graph[stage].key)
+            stage_store, annotated = self.store.stage_store(stage, self.graph[stage].key), self.graph[stage].annotated
+            rows = [Row(clip.video.id, unit.known[clip.video.id].row(annotated), clip.view) for clip in unit.clips]
             for name in self.graph[stage].arrays if stage in stages else ():
                 if name == "global_grid":  # big, and no stage takes it
                     continue
-                for clip, row in zip(unit.clips, stage_store.read(places, name), strict=True):
+                for clip, row in zip(unit.clips, stage_store.read(places, name, rows), strict=True):
                     states[clip.video.id, clip.view][name] = row
         return states

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -41,7 +42,7 @@ class UnitWriter:
         segments: dict[str, str] = {}
         with spent(computed.seconds, "write"):
             for name in computed.unit.stages if computed.states else ():
-                path = self._segment(computed, name)
+                path = self._segment(computed, name, segments)
                 sizes[name], segments[name] = path.stat().st_size, path.stem
         digests = {state.clip.video.id: state.digests for state in computed.states}
         precision = self.models.network.precision if "backbone" in sizes else ""
@@ -52,8 +53,8 @@ class UnitWriter:
         computed.states, computed.features = [], {}
         return done
 
-    def _segment(self, computed: ComputedUnit, name: str) -> Path:
-        """One segment; returns its file."""
+    def _segment(self, computed: ComputedUnit, name: str, segments: Mapping[str, str]) -> Path:
+        """One segment; returns its file. segments: of the stages that were written before."""
         node, states = self.graph[name], computed.states
         stage_store = self.store.stage_store(name, node.key)
         stage_store.describe(node.description())
@@ -61,7 +62,20 @@ class UnitWriter:
         arrays = {array: self._stacked(computed, array) for array in node.arrays}
         attributes = {array: about.attributes() for array, about in node.arrays.items()}
         provenance = self._provenance(computed, name)
-        return stage_store.write(rows, arrays, attributes, provenance, self.recipe.cache.compression)
+        stored = [above for above in node.takes if node.upstream[above] == self.graph[above].key]  # see backbone.keep
+        inputs = {above: self._digests(computed, above, rows, segments) for above in stored}
+        return stage_store.write(rows, arrays, attributes, provenance, self.recipe.cache.compression, inputs)
+
+    def _digests(
+        self, computed: ComputedUnit, stage: str, rows: Sequence[Row], segments: Mapping[str, str]
+    ) -> np.ndarray:
+        """(rows, 8) uint8: the digests of the rows of a stage that these were made from, cached or just written."""
+        stage_store = self.store.stage_store(stage, self.graph[stage].key)
+        if stage in segments:
+            return stage_store.segment(segments[stage]).digests
+        clips = ((clip.video.id, clip.view) for clip in computed.unit.clips)
+        places = dict(zip(clips, computed.unit.inputs[stage], strict=True))
+        return stage_store.digests([places[row.video_id, row.view] for row in rows])
 
     def _stacked(self, computed: ComputedUnit, array: str) -> np.ndarray:
         """An array of all clips; what the backbone gave lies row by row already."""

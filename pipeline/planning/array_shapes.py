@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+from ...cache.schema import ArraySchema
 from ...stages.backbone.network import CHANNELS, STRIDES
 from ...stages.tokens import token_channels
 from ..recipe.schema import Recipe
@@ -30,3 +33,26 @@ def shapes(recipe: Recipe, nodes: Graph, joints: int) -> Shapes:
     if "tokens" in nodes.nodes:
         found["joint_map"] = (frames, maps, token_channels(recipe.tokens.form, depth, local**2))
     return found
+
+
+def schema(recipe: Recipe, nodes: Graph, stage: str) -> dict[str, ArraySchema]:
+    """What the arrays of a stage must be in every segment of its key: all but the number of joints follows from it."""
+    found = {}
+    for name, array in nodes[stage].arrays.items():
+        shape = tuple(_lengths(recipe, nodes, name, array.axes.split()))
+        found[name] = ArraySchema(array.dtype, array.attributes()["axes"], array.units, shape)
+    return found
+
+
+def _lengths(recipe: Recipe, nodes: Graph, array: str, axes: Sequence[str]) -> Iterator[int | None]:
+    """The length of each axis of a clip's array, None where the settings do not tell."""
+    known = {"t": recipe.decode.frames, "wh": 2, "people": recipe.pose.people, "xyscore": 3}
+    layers = {"global_grid": recipe.backbone.global_layer, "local_map": recipe.backbone.local_layer}
+    if array in layers:
+        known["c"] = CHANNELS[layers[array]]
+        known["y"] = known["x"] = nodes["backbone"].stage.grid(layers[array])
+    elif array == "joint_heatmap":
+        known["y"] = known["x"] = local_side(recipe)
+    elif array == "joint_map":
+        known["c"] = token_channels(recipe.tokens.form, CHANNELS[recipe.backbone.local_layer], local_side(recipe) ** 2)
+    return (known.get(axis) for axis in axes)

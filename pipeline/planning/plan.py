@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...cache.checksum import Row
 from ...cache.failures import Failure, Ledger
 from ...cache.index import row_keys
 from ...cache.store import RowLocation, StageStore, Store
@@ -20,6 +21,7 @@ from ...stages.skeletons import SKELETONS
 from ..datasets.base import Manifest, Video
 from ..recipe.schema import PoseSettings, Recipe
 from . import manifest
+from .array_shapes import schema
 from .graph import Graph, graph
 from .manifest import Sources
 from .selection import Selection
@@ -39,7 +41,7 @@ class StagePlan:
 
     places: where each cached clip lies. missing: clips to compute. stale: videos whose bytes are not those that were
     extracted (their clips are missing too). failed: clips whose video is in the ledger. broken: one line for each
-    segment that cannot be read; its clips are missing.
+    segment that cannot be read; its clips are missing. row_of: (video, view) -> what its row is called.
     """
 
     name: str
@@ -49,6 +51,16 @@ class StagePlan:
     stale: set[str] = field(default_factory=set)
     failed: list[Clip] = field(default_factory=list)
     broken: tuple[str, ...] = ()
+    row_of: Callable[[str, int], Row | None] = lambda video, view: None
+
+    def read(self, clips: Sequence[tuple[str, int]], array: str) -> np.ndarray:
+        """The cached array of some (video, view), stacked: (clips, ...), each proved to be what was written, and of it.
+
+        Raises CorruptSegment.
+        """
+        return self.stage_store.read(
+            [self.places[clip] for clip in clips], array, [self.row_of(*clip) for clip in clips]
+        )
 
 
 @dataclass
@@ -102,7 +114,12 @@ def plan(
 
         wants = _Wants(clips, sources)
         stages = {
-            name: _compare(store.stage_store(name, nodes[name].key), wants, nodes[name].annotated, failures)
+            name: _compare(
+                store.stage_store(name, nodes[name].key, schema(recipe, nodes, name)),
+                wants,
+                nodes[name].annotated,
+                failures,
+            )
             for name in wanted
         }
     result = Plan(recipe, nodes, listed, sources, store, ledger, failures, stages, retry_failed, warning, shard)
@@ -128,6 +145,11 @@ class _Wants:
     def __init__(self, clips: list[Clip], sources: Sources) -> None:
         self.clips, self.sources = clips, sources
         self.names = [(clip.video.id, clip.view) for clip in clips]
+
+    @cached_property
+    def videos(self) -> dict[str, Video]:
+        """The videos by id."""
+        return {clip.video.id: clip.video for clip in self.clips}
 
     def keys(self, annotated: bool) -> np.ndarray:
         """What an index knows the rows by; annotated: whether they depend on annotations, where there are any."""
@@ -199,6 +221,7 @@ def _compare(stage_store: StageStore, wants: _Wants, annotated: bool, failures: 
     index = stage_store.index()
     stage = StagePlan(stage_store.stage, stage_store, broken=index.broken)
     places = index.find_keys(wants.keys(annotated)) if len(index) else [None] * len(wants.clips)
+    stage.row_of = lambda video, view: Row(video, wants.sources.get(wants.videos[video]).row(annotated), view)
     stage.places = {name: place for name, place in zip(wants.names, places, strict=True) if place is not None}
     for clip, place in zip(wants.clips, places, strict=True) if len(stage.places) < len(places) else ():
         video, view = clip
@@ -237,6 +260,9 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
         classes=plan.manifest.classes,
         skeleton=SKELETONS.get(plan.recipe.pose.layout, plan.manifest.skeleton),
         left_out=[(video, _reason(plan, video)) for video in lost],
+        sources={
+            name: [plan.sources.get(clip.video).row(plan.graph[name].annotated) for clip in complete] for name in stages
+        },
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +21,7 @@ class Selection:
     places: stage -> one place a clip. shelves: stage -> where those places are.
     left_out: (video id, reason) of what the data set has but this selection cannot give.
     classes: the labels' names; a video's label counts in them.
+    sources: stage -> the source digest of every clip's row; empty where nobody knows.
     """
 
     videos: Sequence[Video]
@@ -30,6 +31,7 @@ class Selection:
     left_out: Sequence[tuple[str, str]]
     classes: tuple[str, ...]
     skeleton: Skeleton | None = None
+    sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -41,6 +43,7 @@ class Selection:
             videos=[self.videos[clip] for clip in clips],
             views=[self.views[clip] for clip in clips],
             places={stage: [places[clip] for clip in clips] for stage, places in self.places.items()},
+            sources={stage: [sources[clip] for clip in clips] for stage, sources in self.sources.items()},
         )
 
     def first_views(self) -> Selection:

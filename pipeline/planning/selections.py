@@ -13,9 +13,14 @@ from .selection import Selection
 from .status import warn
 
 
-def selections(recipe: Recipe, splits: Sequence[str], quiet: bool) -> list[Selection]:
-    """The cached clips of each split that training with this recipe reads; says what is left out."""
-    stages = stages_for_training(recipe)
+def selections(
+    recipe: Recipe, splits: Sequence[str], quiet: bool, stages: Sequence[str] | None = None
+) -> list[Selection]:
+    """The cached clips of each split that training with this recipe reads; says what is left out.
+
+    stages: those that must be there, in place of what training would read.
+    """
+    stages = tuple(stages or stages_for_training(recipe))
     planned = plan(recipe, only=stages)
     remember(planned)
     warn(planned, quiet)

@@ -27,7 +27,10 @@ from pydantic_core import PydanticCustomError
 from ...errors import RecipeError
 
 WORDS = {"official", "random", "kinetics400"}  # weights by name; anything else is a file
-Positive = Annotated[int, Field(gt=0)]
+LARGEST = 2**31  # of whole numbers: more is a slip of the keyboard, and nothing that a machine could do
+Positive = Annotated[int, Field(gt=0, lt=LARGEST)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+AnySeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -48,7 +51,7 @@ Real = Annotated[float, BeforeValidator(_scalar)]
 class Settings(BaseModel):
     """What all sections share: unknown keys are refused, values keep their type, nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 class DatasetSettings(Settings):
@@ -78,9 +81,7 @@ class DatasetSettings(Settings):
     split_by: str | None = Field(
         default=None, description="videos: a column of the CSV; no value of it stands on both sides of a drawn split"
     )
-    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
-        default=0, description="videos: another seed draws another split"
-    )
+    split_seed: Seed = Field(default=0, description="videos: another seed draws another split")
 
     @field_validator("split")
     @classmethod
@@ -109,9 +110,9 @@ class ViewsSettings(Settings):
 class DecodeSettings(Settings):
     """Which frames of a video."""
 
-    frames: Annotated[int, Field(ge=2)] = 16
+    frames: Annotated[int, Field(ge=2, lt=LARGEST)] = 16
     sampling: Literal["segments", "linspace", "window"] = "segments"
-    seed: int = 0
+    seed: AnySeed = 0
     views: ViewsSettings = ViewsSettings()
     flip: bool = Field(default=True, description="views after the first are mirrored at random")
     reader: Literal["auto", "pyav", "decord"] = "auto"
@@ -166,7 +167,7 @@ class PoseSettings(Settings):
         default="auto",
         description="which people count; auto: whoever moves most of annotated ones, area times score of detected ones",
     )
-    seed: int = 0
+    seed: AnySeed = 0
     batch: Positive = 32
 
     @model_validator(mode="after")
@@ -190,7 +191,7 @@ class BackboneSettings(Settings):
     model: Literal["mc3_18"] = "mc3_18"
     weights: str = Field(default="kinetics400", description="kinetics400, random, or a file")
     weights_sha256: str | None = None
-    seed: int = Field(default=0, description="of random weights")
+    seed: AnySeed = Field(default=0, description="of random weights")
     size: Annotated[int, Field(ge=32, multiple_of=16)] = 112
     crop: Literal["frame", "person"] = "frame"
     margin: Annotated[Real, Field(ge=0)] = Field(
@@ -233,8 +234,8 @@ class ModelSettings(Settings):
 
     width: Positive = 512
     heads: Positive = 8
-    encoder_layers: Annotated[int, Field(ge=0)] = 3
-    decoder_layers: Annotated[int, Field(ge=0)] = 3
+    encoder_layers: Annotated[int, Field(ge=0, lt=LARGEST)] = 3
+    decoder_layers: Annotated[int, Field(ge=0, lt=LARGEST)] = 3
     encoder: tuple[Literal["F", "Z", "B", "A"], ...] = Field(
         default=("F", "Z"), description="attention modules of a layer"
     )
@@ -297,15 +298,18 @@ class TrainSettings(Settings):
     )
     compile: bool = False
     class_weights: bool = False
-    seed: int = 0
+    seed: Seed = 0
     fraction: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         default=1.0, description="share of the training videos used"
     )
     preload: Literal["auto", "none", "memory", "device"] = "auto"
-    workers: Annotated[int, Field(ge=0)] = 0
+    checksums: bool = Field(
+        default=True, description="each cached row is proved to be what was written when it is first read"
+    )
+    workers: Annotated[int, Field(ge=0, lt=LARGEST)] = 0
     evaluate_every: Positive = 1
     checkpoint_every: Positive = 1
-    patience: Annotated[int, Field(ge=0)] = Field(
+    patience: Annotated[int, Field(ge=0, lt=LARGEST)] = Field(
         default=0, description="epochs without a better result; 0 for no early stop"
     )
     best_by: Literal["top1", "mean_class", "loss"] = "top1"
@@ -324,7 +328,7 @@ class TestSettings(Settings):
     checkpoint: Literal["last", "best"] = Field(
         default="last", description="best is chosen on the test videos, so its accuracy flatters; last is not"
     )
-    bootstrap: Annotated[int, Field(ge=0)] = 1000
+    bootstrap: Annotated[int, Field(ge=0, lt=LARGEST)] = 1000
 
 
 class Recipe(Settings):

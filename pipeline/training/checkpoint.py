@@ -9,7 +9,8 @@ Each file is whole by itself and is replaced in one rename.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,19 @@ def write(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) ->
     Raises StorageError where the disk is full or the folder cannot be written.
     """
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    content = save(ready, {"format": FORMAT, "note": json.dumps(note)})
+    content = save(ready, {"format": FORMAT, "note": json.dumps(note, allow_nan=False)})
     replace_bytes(path, content)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors, in memory, and the note. Raises UsageError where there is no such file or it is not star's."""
+    with _opened(path) as (file, note):
+        return {name: file.get_tensor(name) for name in file.keys()}, note  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The file and its note; what it raises inside is said in one line."""
     if not path.is_file():
         raise UsageError(f"{path}: no checkpoint there; `star train RECIPE --run {path.parent.parent}` makes it")
     try:
@@ -44,10 +52,19 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
                 raise UsageError(f"{path}: format {header.get('format')!r}; this star reads {FORMAT!r}")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(header["note"])  # noqa: SIM118
-    except (SafetensorError, ValueError, KeyError, OSError) as error:
+            note = json.loads(header["note"])
+            if not isinstance(note, dict):
+                raise UsageError(f"{path}: its note is no JSON object; delete it, or train again")
+            yield file, note
+    except (SafetensorError, ValueError, KeyError, OSError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path}: not a whole checkpoint ({reason}); delete it, or train again") from None
+
+
+def read_note(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """The names of the tensors, and the note, without the tensors. Raises what `read` raises."""
+    with _opened(path) as (file, note):
+        return list(file.keys()), note
 
 
 def put(model: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:

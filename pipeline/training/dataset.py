@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
+from ...cache.checksum import Row
 from ...cache.store import RowLocation, StageStore
 from ...errors import CorruptSegment, DatasetError, MissingFeatures
 from ..planning.inputs import STAGE_OF
@@ -33,15 +34,37 @@ def keys_of(selection: Selection, arrays: Sequence[str]) -> dict[str, str]:
     return {name: selection.stage_stores[STAGE_OF[name]].key for name in arrays}
 
 
+class ClipNames(NamedTuple):
+    """What clips are called: ids of their videos, views, digests of their sources; `sources` is empty if unknown."""
+
+    videos: Sequence[str]
+    views: Sequence[int]
+    sources: Sequence[str]
+
+    def row(self, clip: int, source: str) -> Row:
+        """The name of a clip's row; source: where nobody knows better."""
+        return Row(self.videos[clip], self.sources[clip] if self.sources else source, self.views[clip])
+
+
 class Rows:
     """One array of one shelf: where each clip's row lies, and how to copy rows into a batch.
 
     Segments are mapped when they are first read, in each process by itself; what is sent to another process holds no
-    map. At most `MAPS` are held at once.
+    map. At most `MAPS` are held at once. clips: what each row should be called. checksums: prove each row by its
+    checksum when this process reads it for the first time; that it is the right clip's is proved in any case.
     """
 
-    def __init__(self, stage_store: StageStore, name: str, places: Sequence[RowLocation]) -> None:
-        self.stage_store, self.name = stage_store, name
+    def __init__(
+        self,
+        stage_store: StageStore,
+        name: str,
+        places: Sequence[RowLocation],
+        clips: ClipNames,
+        *,
+        checksums: bool = True,
+    ) -> None:
+        self.stage_store, self.name, self.clips, self.checksums = stage_store, name, clips, checksums
+        self.unread = np.ones(len(places), bool)
         self.segments = sorted({place.segment for place in places})
         number = {segment: index for index, segment in enumerate(self.segments)}
         self.segment = np.fromiter((number[place.segment] for place in places), np.int32, len(places))
@@ -68,6 +91,16 @@ class Rows:
             if rows is None:
                 rows = self._map(segment)
             out[slot] = rows[row] if rows is not None else self._unpack(segment, row)
+            if self.unread[clip]:
+                self._check(clip, out[slot])
+
+    def _check(self, clip: int, content: np.ndarray) -> None:
+        """Prove that what was read of a clip is its own, and what was written. Raises CorruptSegment."""
+        segment, row = self.stage_store.segment(self.segments[int(self.segment[clip])]), int(self.row[clip])
+        segment.check_row(row, self.clips.row(clip, segment.rows[row].source))
+        if self.checksums:
+            segment.check_content(self.name, row, content)
+        self.unread[clip] = False
 
     def _map(self, number: int) -> np.ndarray | None:
         """All rows of a segment as a view of its bytes, None where they are compressed."""
@@ -93,12 +126,19 @@ class Features(Dataset[Batch]):
     """The cached arrays of a selection's clips, as a torch data set over clips; safe under fork and spawn.
 
     arrays: names of `STAGE_OF`. preload: "none" maps files, "memory" copies all to memory first, "device" to the
-    device, "auto" chooses by size. A batch is {array: (b, …) float16, "label": (b) int64, "clip": (b) int64}.
+    device, "auto" chooses by size. checksums: see `Rows`. A batch is {array: (b, …) float16,
+    "label": (b) int64, "clip": (b) int64}.
     Raises MissingFeatures for an empty selection, DatasetError for a clip without a label.
     """
 
     def __init__(
-        self, selection: Selection, arrays: Sequence[str], *, preload: str = "none", device: torch.device | str = "cpu"
+        self,
+        selection: Selection,
+        arrays: Sequence[str],
+        *,
+        preload: str = "none",
+        device: torch.device | str = "cpu",
+        checksums: bool = True,
     ) -> None:
         if not len(selection):
             raise MissingFeatures(
@@ -110,7 +150,8 @@ class Features(Dataset[Batch]):
             raise DatasetError(
                 f"{selection.videos[unlabelled[0]].id}: has no label; give it one, or leave it out of the split"
             )
-        self.rows = {name: _rows(selection, name) for name in arrays}
+        ids = [video.id for video in selection.videos]
+        self.rows = {name: _rows(selection, name, ids, checksums) for name in arrays}
         self.bytes = sum(rows.bytes for rows in self.rows.values())
         self.device = torch.device(device)
         self.preload = choose_preload(preload, self.bytes, self.device)
@@ -180,9 +221,10 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype, *, pin: bool) -> Tensor:
     return torch.empty(0, dtype=kind).set_(shared, 0, shape)  # pyright: ignore[reportCallIssue]
 
 
-def _rows(selection: Selection, name: str) -> Rows:
+def _rows(selection: Selection, name: str, ids: Sequence[str], checksums: bool) -> Rows:
     stage = STAGE_OF[name]
-    return Rows(selection.stage_stores[stage], name, selection.places[stage])
+    names = ClipNames(ids, selection.views, selection.sources.get(stage, ()))
+    return Rows(selection.stage_stores[stage], name, selection.places[stage], names, checksums=checksums)
 
 
 def part_of(selection: Selection, fraction: float, seed: int) -> list[str]:

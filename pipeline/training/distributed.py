@@ -6,13 +6,17 @@ Only rank 0 writes. Whatever is summed over ranks is summed exactly once, so eva
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ...errors import MachineError, StarError
 from ..utils.hardware import choose_device
 
 
@@ -49,9 +53,41 @@ class ProcessGroup:
         """Whether any rank raises the flag; every rank must ask at the same point."""
         return flag if self.size == 1 else bool(self.add(torch.tensor(float(flag), device=self.device)))
 
-    def wait(self) -> None:
-        """Go on when every rank has come here."""
-        self.any(False)
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Go on when every rank has come to the end of the block; what one of them raises, all raise."""
+        caught = None
+        try:
+            yield
+        except StarError as error:
+            caught = error
+        self.agree(caught)
+
+    def agree(self, error: StarError | None) -> None:
+        """Raise the first error that any rank has, on every rank; every rank must ask at the same point.
+
+        All but the first keep quiet about it.
+        """
+        if self.size > 1:
+            told: list[Any] = [None] * self.size
+            distributed.all_gather_object(told, error and (type(error), str(error)))
+            found = next((kind_and_text for kind_and_text in told if kind_and_text), None)
+            error = found[0](found[1]) if found else None
+            if error is not None:
+                error.said = not self.first
+        if error is not None:
+            raise error
+
+    def lost(self, error: RuntimeError) -> Exception:
+        """What to raise for an error of torch's: itself, or, among several processes, that another one has ended.
+
+        torchrun says which; the one that ended has said why.
+        """
+        if self.size == 1 or not any(word in str(error) for word in ("gloo", "NCCL", "onnection", "peer")):
+            return error
+        gone = MachineError("another process of this training ended; its own message says why")
+        gone.said = True
+        return gone
 
     def close(self) -> None:
         """Leave the group."""

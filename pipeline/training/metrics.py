@@ -26,13 +26,19 @@ def ahead(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(probabilities).all(1), count, probabilities.shape[1])
 
 
+def predicted(probabilities: np.ndarray) -> np.ndarray:
+    """(v,) int: the likeliest class, -1 where a value is not finite: no answer is no right one."""
+    return np.where(np.isfinite(probabilities).all(1), probabilities.argmax(1), -1)
+
+
 def top(count: int, classes: int) -> int:
     """What top-`count` means among so few classes: min(count, classes)."""
     return min(count, classes)
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """(k, k) int: how often the row's class was taken for the column's."""
+    """(k, k) int: how often the row's class was taken for the column's; -1 is taken for none."""
+    labels, predicted = labels[predicted >= 0], predicted[predicted >= 0]
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
@@ -44,10 +50,13 @@ def per_class(place: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray
 
 
 def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """top1, top5 and mean_class as shares, loss as the mean cross-entropy in nats. probabilities: (v, k)."""
+    """top1, top5 and mean_class as shares, loss as the mean cross-entropy in nats. probabilities: (v, k).
+
+    NaN is wrong, and as far off as can be.
+    """
     classes = probabilities.shape[1]
     place = ahead(probabilities, labels)
-    own = np.take_along_axis(probabilities, labels[:, None], 1)
+    own = np.nan_to_num(np.take_along_axis(probabilities, labels[:, None], 1))
     return {
         "top1": float((place == 0).mean()),
         "top5": float((place < top(TOP, classes)).mean()),

@@ -63,7 +63,7 @@ def _onecycle(step: int, steps: int, rising: float) -> float:
     first, last = 1 / ONECYCLE_START, 1 / (ONECYCLE_START * ONECYCLE_END)
     peak = rising * steps - 1
     if step <= peak:
-        return _between(first, 1.0, step / peak)
+        return _between(first, 1.0, step / peak if peak else 1.0)  # where the way up is one step, that is the peak
     return _between(1.0, last, (step - peak) / (steps - 1 - peak))
 
 

@@ -16,11 +16,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from ... import __version__
+from ...cache.atomic import reporting
 from ...errors import UsageError
 from ..planning.selection import Selection
 from ..recipe import schema as settings
@@ -30,7 +31,8 @@ from ..utils.atomic import replace_bytes
 FREE = (
     "dataset.root", "dataset.name", "dataset.skeletons", "dataset.missing", "cache", "decode.reader", "decode.timeout",
     "decode.views.test", "pose.batch", "pose.checkpoint", "pose.detector_weights", "backbone.batch", "backbone.weights",
-    "train.preload", "train.workers", "train.checkpoint_every", "train.tensorboard", "train.wandb", "test",
+    "train.preload", "train.workers", "train.checksums", "train.checkpoint_every", "train.tensorboard", "train.wandb",
+    "test",
 )  # fmt: skip
 
 
@@ -43,6 +45,35 @@ class RunFolder:
         self.environment = path / "environment.json"
         self.metrics = path / "metrics.jsonl"
         self.state = path / "last" / "state.safetensors"
+        self._lock: BinaryIO | None = None
+
+    def claim(self, *, create: bool) -> None:
+        """Take the folder for this process until `close`, or its end. Raises UsageError while another one has it.
+
+        create: make it where it is not there; otherwise nothing is taken then.
+        """
+        if not create and not self.path.is_dir():
+            return
+        with reporting(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                import fcntl
+            except ImportError:  # not on this system: nothing is guarded there
+                return
+            self._lock = (self.path / "lock").open("ab")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise UsageError(f"{self.path}: another `star train` is at work there; take another folder") from None
+        except OSError:
+            pass  # a file system without locks
+
+    def close(self) -> None:
+        """Leave the folder to others."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def weights(self, which: str) -> Path:
         """The weights file of a checkpoint: "last" or "best"."""
@@ -88,9 +119,9 @@ class RunFolder:
         return found
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Append an epoch's row."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        """Append an epoch's row. Raises StorageError."""
+        with reporting(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
 
     def trim(self, epoch: int) -> None:
         """Drop the rows after `epoch`: the epochs that a resumed run trains again."""

@@ -9,13 +9,17 @@ import numpy as np
 
 from .distributed import ProcessGroup
 
+NOBODY = np.empty(0, np.int64)
+
 
 class MicroBatch(NamedTuple):
     """What one process computes between two reads.
 
     number: of the batch within the epoch. clips: (b) int, this process's clips. picks: (b) int, their places within
     the whole batch of `size` clips. weight: of one clip in the gradient of the optimizer step. steps: whether the
-    optimizer steps after it.
+    optimizer steps after it. partners: with mixup, (b) int, for each clip the place in `read` of the one that is
+    blended in; others: (o) int, such clips of other processes, and other_picks their places within the whole batch.
+    share: of the clip itself.
     """
 
     number: int
@@ -24,11 +28,34 @@ class MicroBatch(NamedTuple):
     size: int
     weight: float
     steps: bool
+    partners: np.ndarray | None = None
+    others: np.ndarray = NOBODY
+    other_picks: np.ndarray = NOBODY
+    share: float = 1.0
+
+    @property
+    def read(self) -> np.ndarray:
+        """(b + o) int: all clips that must be read, this process's own first."""
+        return np.concatenate([self.clips, self.others])
+
+    @property
+    def read_picks(self) -> np.ndarray:
+        """(b + o) int: the places of those within the whole batch."""
+        return np.concatenate([self.picks, self.other_picks])
 
 
-def portions(order: np.ndarray, batch: int, accumulate: int, ranks: ProcessGroup) -> Iterator[MicroBatch]:
+def portions(
+    order: np.ndarray,
+    batch: int,
+    accumulate: int,
+    ranks: ProcessGroup,
+    mixup: float = 0.0,
+    seed: tuple[int, int] = (0, 0),
+) -> Iterator[MicroBatch]:
     """The epoch's clips in `order`, `batch` at a time over all processes, a step every `accumulate` batches.
 
+    mixup: alpha of `transforms.mixup`, 0 for none; partners are drawn over the whole batch, from `seed` (the run's, the
+    epoch) and the batch's number, so that they do not depend on how many processes share it.
     Every clip weighs the same within its step, however the step is cut; the last step may have fewer. A process for
     which nothing is left computes the batch's first clip with weight 0, so that all take the same steps.
     """
@@ -40,8 +67,18 @@ def portions(order: np.ndarray, batch: int, accumulate: int, ranks: ProcessGroup
             picks = ranks.share(np.arange(len(whole)))
             weight = 1 / len(step) if len(picks) else 0.0
             picks = picks if len(picks) else np.zeros(1, int)
-            yield MicroBatch(number, whole[picks], picks, len(whole), weight, begin + batch >= len(step))
+            micro_batch = MicroBatch(number, whole[picks], picks, len(whole), weight, begin + batch >= len(step))
+            yield _with_partners(micro_batch, whole, mixup, seed) if mixup else micro_batch
             number += 1
+
+
+def _with_partners(micro_batch: MicroBatch, whole: np.ndarray, alpha: float, seed: tuple[int, int]) -> MicroBatch:
+    random = np.random.default_rng([*seed, micro_batch.number, 1])
+    share, chosen = float(random.beta(alpha, alpha)), random.permutation(micro_batch.size)[micro_batch.picks]
+    others = np.setdiff1d(chosen, micro_batch.picks)
+    place = {int(pick): number for number, pick in enumerate([*micro_batch.picks.tolist(), *others.tolist()])}
+    partners = np.array([place[int(pick)] for pick in chosen], np.int64)
+    return micro_batch._replace(partners=partners, others=whole[others], other_picks=others, share=share)
 
 
 def steps_of(clips: int, batch: int, accumulate: int) -> int:

@@ -19,7 +19,7 @@ from ...stages.transformer.tokens import Rescale
 from ..planning.selection import Selection
 from ..recipe import schema as settings
 from . import checkpoint
-from .dataset import Batch
+from .dataset import Batch, to_device
 from .distributed import ProcessGroup
 from .feature_stats import length, moments, pooled_moments
 from .losses import class_weights, targets
@@ -95,14 +95,23 @@ class TrainStep:
             self.network.head.train()
         random = np.random.default_rng([self.asked.seed, epoch, micro_batch.number])
         torch.manual_seed(int(random.integers(2**62)) + self.ranks.rank)
+        labels = batch["label"]
         batch, wanted = self._prepare(batch, micro_batch, random)
         with contextlib.nullcontext() if micro_batch.steps else self._alone():
             with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
                 logits = self._model_for(len(micro_batch.clips))(**inputs(batch)).float()
             losses = cross_entropy(logits, wanted, self.weights, reduction="none")
             (losses.sum() * (micro_batch.weight * self.ranks.size)).backward()
-        right = (logits.argmax(1) == batch["label"]).sum()
-        return torch.stack([losses.detach().sum(), right.float()])
+        right = self._right(logits.argmax(1), labels, micro_batch)
+        return torch.stack([losses.detach().sum(), right])
+
+    def _right(self, found: Tensor, labels: Tensor, micro_batch: MicroBatch) -> Tensor:
+        """How many answers are right, float32: of a clip that is two blended, each class by its share."""
+        right = (found == labels[: len(found)]).float()
+        if micro_batch.partners is not None:
+            other = found == labels[to_device(micro_batch.partners, labels.device)]
+            right = micro_batch.share * right + (1 - micro_batch.share) * other
+        return right.sum()
 
     def _model_for(self, clips: int) -> Any:
         """The compiled network for whole batches; the last one of an epoch is not worth a compilation of its own."""
@@ -112,7 +121,7 @@ class TrainStep:
     def _prepare(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> tuple[Batch, Tensor]:
         """The batch, augmented, and its targets (b, k)."""
         blank = self.standardize.mean if self.standardize else None
-        batch = augment(batch, self.asked.augment, self.side, random, micro_batch.size, micro_batch.picks, blank)
+        batch = augment(batch, self.asked.augment, self.side, random, micro_batch.size, micro_batch.read_picks, blank)
         dtype = PRECISIONS[self.precision]
         # bfloat16 has no room for the small differences between large values that standardising brings out
         kept = {"global_grid"} if self.standardize else set()
@@ -121,8 +130,8 @@ class TrainStep:
             for name, tensor in batch.items()
         }
         wanted = targets(batch["label"], self.classes, self.asked.label_smoothing)
-        if self.asked.augment.mixup:
-            return mixup(batch, wanted, self.asked.augment.mixup, random)
+        if micro_batch.partners is not None:
+            return mixup(batch, wanted, micro_batch.partners, micro_batch.share)
         return batch, wanted
 
     def _alone(self) -> contextlib.AbstractContextManager[None]:
@@ -141,6 +150,12 @@ class TrainStep:
         if self.average:
             self.average.update(self.network, step)
         return now
+
+    @torch.no_grad()
+    def is_finite(self) -> bool:
+        """Whether all weights are numbers: one gradient that is not makes some of them NaN or infinite for good."""
+        weights = [*self.network.parameters(), *(self.average.model.parameters() if self.average else ())]
+        return bool(torch.stack([weight.sum().isfinite() for weight in weights]).all())
 
     def tensors(self) -> dict[str, Tensor]:
         """All that must be kept to go on."""

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,6 +50,7 @@ def train(
     run: Path,
     *,
     device: str = "auto",
+    ranks: ProcessGroup | None = None,
     resume: bool = False,
     progress: bool = True,
     start: Start | None = None,
@@ -58,14 +60,16 @@ def train(
     training, testing: the cached clips of the two splits. Every epoch sees each training video once, with a view
     drawn anew, and is judged on the first view of the test videos. device: "auto", "cpu", "cuda", "cuda:1". resume:
     go on with the run in the folder. start: another run's weights to begin with. Under torchrun every process calls
-    this, and each batch is shared out.
+    this, and each batch is shared out. ranks: where they are known already, in place of `device`.
     Raises UsageError where the folder holds another run, StarError where the loss is not finite, Interrupted after
     Ctrl-C or SIGTERM, once the state is saved, WeightsError where another run's weights do not fit.
     """
-    ranks = join(device)
+    ranks = ranks or join(device)
     try:
         quiet = not (progress and ranks.first)
         return Training(recipe, training, testing, run, ranks, quiet=quiet, start=start).go(resume=resume)
+    except RuntimeError as error:
+        raise ranks.lost(error) from None
     finally:
         ranks.close()
 
@@ -107,8 +111,9 @@ class Training:
         quiet: bool,
         start: Start | None = None,
     ) -> None:
-        check_augment(recipe)
-        check_board(recipe)
+        with ranks.together():
+            check_augment(recipe)
+            check_board(recipe)
         self.recipe, self.asked, self.folder, self.ranks, self.quiet = (
             recipe,
             recipe.train,
@@ -118,12 +123,8 @@ class Training:
         )
         self.training, self.testing = _used(training, recipe.train), testing.first_views()
         self.names = arrays_for(recipe.model, recipe.tokens.form)
-        self.stream, self.test_stream = (
-            FeatureLoader(
-                Features(part, self.names, preload=self.asked.preload, device=ranks.device), workers=self.asked.workers
-            )
-            for part in (self.training, self.testing)
-        )
+        with ranks.together():
+            self.stream, self.test_stream = (self._streamed(part) for part in (self.training, self.testing))
         self.videos = list(self.training.clips_of)
         self.shapes = self.stream.features.shapes
         self.arguments = arguments(recipe, self.shapes, len(training.classes))
@@ -133,9 +134,21 @@ class Training:
             recipe, self.arguments, self.training.labels, steps, ranks, head_alone=self.start.freeze
         )
         self.now = Counters()
+        self.diverged: StarError | None = None
 
     def go(self, *, resume: bool) -> dict[str, Any]:
         """Train until the last epoch, or until nothing has got better for `train.patience` epochs."""
+        with contextlib.closing(self.folder):
+            return self._go(resume)
+
+    def _streamed(self, part: Selection) -> FeatureLoader:
+        asked = self.asked
+        features = Features(
+            part, self.names, preload=asked.preload, device=self.ranks.device, checksums=asked.checksums
+        )
+        return FeatureLoader(features, workers=asked.workers)
+
+    def _go(self, resume: bool) -> dict[str, Any]:
         self._open(resume)
         board = MetricLogger(self.folder.path, self.recipe, self.now.epoch + 1) if self.ranks.first else None
         with contextlib.closing(board) if board else contextlib.nullcontext(), StopSignal() as stop, self._bar() as bar:
@@ -150,22 +163,25 @@ class Training:
     def _open(self, resume: bool) -> None:
         """Begin the folder, or go on where its last checkpoint stands."""
         described = describe_features(self.training, self.testing, self.shapes)
-        if self.ranks.first:
-            self.folder.check(self.recipe, described, resume=resume)
-            if resume:
-                self.start.check(self.folder.path, self.folder.read_environment().get("start", {}))
-        if resume and self.folder.state.exists():
-            self._restore()
-        else:
-            self.learner.standardize_by(self.training)
-            if self.start.run:
-                self.start.put(self.learner.network, self.recipe)
-                self.learner.average_anew()
+        with self.ranks.together():
             if self.ranks.first:
-                self.folder.begin(self.recipe, self._environment(described))
-        if self.ranks.first:
-            self.folder.trim(self.now.epoch)
-        self.ranks.wait()
+                self.folder.claim(create=not resume)
+                self.folder.check(self.recipe, described, resume=resume)
+                if resume:
+                    self.start.check(self.folder.path, self.folder.read_environment().get("start", {}))
+        with self.ranks.together():
+            if resume and self.folder.state.exists():
+                self._restore()
+            else:
+                self.learner.standardize_by(self.training)
+                if self.start.run:
+                    self.start.put(self.learner.network, self.recipe)
+                    self.learner.average_anew()
+                if self.ranks.first:
+                    self.folder.begin(self.recipe, self._environment(described))
+        with self.ranks.together():
+            if self.ranks.first:
+                self.folder.trim(self.now.epoch)
 
     def _environment(self, described: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -192,7 +208,9 @@ class Training:
         """The batches that are left of the next epoch. Raises Interrupted, with everything saved."""
         self.stream.features.load()  # once, and not within the time of an epoch
         order = views_of_epoch(self.training.clips_of, self.videos, self.asked.seed, self.now.epoch)
-        plan = list(portions(order, self.asked.batch, self.asked.accumulate, self.ranks))[self.now.batch :]
+        mixup, seed = self.asked.augment.mixup, (self.asked.seed, self.now.epoch)
+        cut = portions(order, self.asked.batch, self.asked.accumulate, self.ranks, mixup, seed)
+        plan = list(cut)[self.now.batch :]
         before: tuple[MicroBatch, Tensor] | None = None
         for micro_batch, batch in self._timed(plan):
             found = self.learner.learn(micro_batch, batch, self.now.epoch)
@@ -207,11 +225,12 @@ class Training:
                 self._count(before)
                 self._interrupt()
         self._count(before)
+        self.ranks.agree(self.diverged or self._not_finite_weights())
 
     def _timed(self, plan: list[MicroBatch]) -> Iterator[tuple[MicroBatch, Batch]]:
         """Each portion with its batch; counts the time that goes by, and of it the time spent waiting for data."""
         began = time.perf_counter()
-        with contextlib.closing(self.stream([micro_batch.clips for micro_batch in plan])) as batches:
+        with contextlib.closing(self.stream([micro_batch.read for micro_batch in plan])) as batches:
             for micro_batch in plan:
                 asked = time.perf_counter()
                 batch = next(batches)
@@ -221,13 +240,16 @@ class Training:
                 began = time.perf_counter()
 
     def _count(self, done: tuple[MicroBatch, Tensor] | None) -> None:
-        """Take a batch's result into account. Raises StarError where its loss is not finite."""
+        """Take a batch's result into account. Raises StarError where its loss is not finite, in several processes at
+        the end of the epoch."""
         if done is None:
             return
         micro_batch, found = done
         loss, right = found.tolist()
         if not math.isfinite(loss):
-            raise StarError(self._not_finite(micro_batch, loss))
+            self.diverged = self.diverged or StarError(self._not_finite(micro_batch, loss))
+            if self.ranks.size == 1:
+                raise self.diverged
         if micro_batch.weight:
             self.now.loss += loss
             self.now.right += right
@@ -241,14 +263,29 @@ class Training:
         return (
             f"train: the loss is {loss} in epoch {self.now.epoch + 1}, batch {micro_batch.number + 1}: "
             f"{', '.join(named)}"
-            f"{more}; lower train.learning_rate, set train.clip_norm, or check these clips with `star verify`"
+            f"{more}; {self._kept()}lower train.learning_rate, set train.clip_norm, or check these clips with "
+            "`star verify`"
         )
+
+    def _not_finite_weights(self) -> StarError | None:
+        """The error of a network that an infinite gradient went into: its weights stay so for good."""
+        if self.learner.is_finite():
+            return None
+        return StarError(
+            f"train: the gradient was not finite in epoch {self.now.epoch + 1}; {self._kept()}lower "
+            "train.learning_rate or set train.clip_norm"
+        )
+
+    def _kept(self) -> str:
+        """What a run that ends here leaves, as a part of a sentence."""
+        return f"{self.folder.state.parent} is kept, " if self.folder.state.exists() else ""
 
     def _asked_to_stop(self, stop: StopSignal) -> bool:
         agree = self.ranks.size == 1 or self.now.step % AGREE_EVERY == 0
         return agree and self.ranks.any(stop.asked)
 
     def _interrupt(self) -> None:
+        self.ranks.agree(self.diverged or self._not_finite_weights())
         self._add_up()
         self._save_state()
         where = f"epoch {self.now.epoch + 1} of {self.asked.epochs}, step {self.now.step}"
@@ -279,8 +316,9 @@ class Training:
         if last or now.epoch % self.asked.evaluate_every == 0:
             row |= self._judge()
         row["seconds"] = now.seconds
-        if self.ranks.first:
-            self.folder.add(row)
+        with self.ranks.together():
+            if self.ranks.first:
+                self.folder.add(row)
         if last or self._tired() or now.epoch % self.asked.checkpoint_every == 0:
             self._save_weights("last", row)
             self._save_state()
@@ -298,6 +336,12 @@ class Training:
             ranks=self.ranks,
         )
         scores = metrics.scores(found, self.testing.labels)
+        if not np.isfinite(found).all():
+            error = StarError(
+                f"train: the judged loss is not finite in epoch {self.now.epoch}; {self._kept()}lower "
+                "train.learning_rate, set train.clip_norm, or check the test clips with `star verify`"
+            )
+            self.ranks.agree(error)
         row = {"test_loss": scores["loss"], **{name: scores[name] for name in ("top1", "top5", "mean_class")}}
         self.now.since_best += 1
         if self._merit(row) > self._merit(self.now.best):
@@ -312,14 +356,19 @@ class Training:
         return (loss if self.asked.best_by == "loss" else row.get(self.asked.best_by, -math.inf)), loss
 
     def _save_weights(self, which: str, scores: dict[str, Any]) -> None:
-        if self.ranks.first:
-            note = {"network": self.arguments, "classes": list(self.training.classes), "arrays": list(self.names)}
-            note |= {"keys": keys_of(self.training, self.names), "epoch": self.now.epoch, "scores": scores}
-            checkpoint.write(self.folder.weights(which), self.learner.judged.state_dict(), note)
+        with self.ranks.together():
+            if self.ranks.first:
+                self._write_weights(which, scores)
+
+    def _write_weights(self, which: str, scores: dict[str, Any]) -> None:
+        note = {"network": self.arguments, "classes": list(self.training.classes), "arrays": list(self.names)}
+        note |= {"keys": keys_of(self.training, self.names), "epoch": self.now.epoch, "scores": scores}
+        checkpoint.write(self.folder.weights(which), self.learner.judged.state_dict(), note)
 
     def _save_state(self) -> None:
-        if self.ranks.first:
-            checkpoint.write(self.folder.state, self.learner.tensors(), {"counters": asdict(self.now)})
+        with self.ranks.together():
+            if self.ranks.first:
+                checkpoint.write(self.folder.state, self.learner.tensors(), {"counters": asdict(self.now)})
 
     def _restore(self) -> None:
         tensors, note = checkpoint.read(self.folder.state)

@@ -178,15 +178,15 @@ def check_map(shape: Sequence[int], side: int) -> None:
         )
 
 
-def mixup(batch: Batch, targets: Tensor, alpha: float, random: np.random.Generator) -> tuple[Batch, Tensor]:
-    """Blend each clip and its target with another of the batch (Zhang et al. 2018), with one Beta(alpha, alpha) share.
+def mixup(batch: Batch, targets: Tensor, partners: np.ndarray, share: float) -> tuple[Batch, Tensor]:
+    """Blend the first clips and their targets with their partners (Zhang et al. 2018); only they are returned.
 
-    targets: (b, k) class probabilities. Arrays and targets are blended, "label" and "clip" stay.
+    targets: (b + o, k) class probabilities. partners: (b) int, places in the batch. share: of the clip itself.
+    Arrays and targets are blended, "label" and "clip" stay.
     """
-    share = float(random.beta(alpha, alpha))
-    partner = to_device(random.permutation(len(targets)), targets.device)
+    own, chosen = len(partners), to_device(partners, targets.device)
     blended = {
-        name: tensor.lerp(tensor[partner], 1 - share) if tensor.is_floating_point() else tensor
+        name: tensor[:own].lerp(tensor[chosen], 1 - share) if tensor.is_floating_point() else tensor[:own]
         for name, tensor in batch.items()
     }
-    return blended, targets.lerp(targets[partner], 1 - share)
+    return blended, targets[:own].lerp(targets[chosen], 1 - share)

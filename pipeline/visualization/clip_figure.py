@@ -53,10 +53,9 @@ def cached(planned: Plan, video: str, view: int) -> Arrays:
     """Every cached array of one clip, by name."""
     arrays = {}
     for name, stage in planned.stages.items():
-        place = stage.places.get((video, view))
-        if place is not None:
+        if (video, view) in stage.places:
             for array in planned.graph[name].arrays:
-                arrays[array] = stage.stage_store.read([place], array)[0]
+                arrays[array] = stage.read([(video, view)], array)[0]
     return arrays
 
 

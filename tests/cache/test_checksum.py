@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
-from star.cache.checksum import Row, id_problem, row_checksums
+from star.cache.checksum import Row, id_problem, row_checksums, row_digests
 
 
 def plainly(row: Row, arrays: dict[str, np.ndarray], version: int) -> bytes:
@@ -40,6 +40,26 @@ def test_checksums_follow_the_format(version):
     for number, row in enumerate(rows):
         one = {name: array[number] for name, array in arrays.items()}
         assert sums[number].tobytes() == plainly(row, one, version)
+
+
+def test_each_array_has_a_checksum_of_its_own():
+    """Version 3: one checksum an array, over the row's name, its inputs, and this array alone; the digest is of all."""
+    rows, inputs = [Row("ä.mp4", "00", 0), Row("\udcff.mp4", "", 3)], np.arange(32, dtype=np.uint8).reshape(2, 2, 8)
+    arrays = {"b": np.arange(2, dtype=np.int32), "a": np.arange(12, dtype=np.float16).reshape(2, 3, 2)}
+    sums = row_checksums(rows, arrays, 3, inputs)
+    assert sums.shape == (2, 2, 8)
+    for number, row in enumerate(rows):
+        for place, name in enumerate("ab"):
+            array = arrays[name][number]
+            head = f"{name} {array.dtype.name} {' '.join(map(str, array.shape))}".encode()
+            message = b"".join(
+                struct.pack("<Q", len(text)) + text
+                for text in (row.video_id.encode("utf-8", "surrogateescape"), row.source.encode())
+            )
+            message += struct.pack("<q", row.view) + inputs[number].tobytes()
+            message += struct.pack("<Q", len(head)) + head + array.tobytes()
+            assert sums[number, place].tobytes() == blake3(message).digest(8)
+        assert row_digests(sums)[number].tobytes() == blake3(sums[number].tobytes()).digest(8)
 
 
 def test_every_part_of_a_row_counts():

@@ -56,6 +56,11 @@ def arrays(compression: str) -> dict[str, np.ndarray]:
     }
 
 
+def inputs(rows: list[Row]) -> dict[str, np.ndarray]:
+    """What the rows of a golden segment say they were made from."""
+    return {"decode": (np.arange(len(rows) * 8).reshape(-1, 8) * 3 + len(rows)).astype("u1")}
+
+
 def make(folder: Path) -> None:
     """Write the golden files and what is expected of them."""
     stage_store = Store(folder).stage_store("pose", stage_key("pose", 1, SETTINGS, UPSTREAM))
@@ -63,10 +68,12 @@ def make(folder: Path) -> None:
     expected: dict[str, object] = {"key": stage_store.key}
     for compression, rows in SEGMENTS.items():
         made = arrays(compression)
-        path = stage_store.write(rows, made, ATTRIBUTES, {"h5py": h5py.__version__}, compression)  # type: ignore[arg-type]
+        provenance = {"h5py": h5py.__version__}
+        path = stage_store.write(rows, made, ATTRIBUTES, provenance, compression, inputs(rows))  # type: ignore[arg-type]
         values = {name: [array.dtype.name, list(array.shape), digest(array)] for name, array in made.items()}
         small = {name: made[name].tolist() for name in ("map", "time", "frame_count", "flip")}
         expected[path.stem] = {"rows": rows, "arrays": values, "values": small, "compression": compression}
+        expected[path.stem]["inputs"] = inputs(rows)["decode"].tolist()  # type: ignore[index]
     (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 
@@ -114,6 +121,8 @@ def test_golden_values_are_read(stage_store, expected):
             assert (values.dtype.name, list(values.shape), digest(values)) == (dtype, shape, blake)
         for array, values in wanted["values"].items():
             assert segment.read(array).tolist() == values
+        if "inputs" in wanted:
+            assert segment.head.inputs == ("decode",) and segment.inputs[:, 0].tolist() == wanted["inputs"]
 
 
 def test_golden_rows_are_found(stage_store, expected):
@@ -125,13 +134,13 @@ def test_golden_rows_are_found(stage_store, expected):
             assert index.find(Row(*row)) == (name, number)
 
 
-@pytest.mark.parametrize("version", [1], indirect=True)
-def test_a_shelf_holds_segments_of_both_versions(stage_store, expected):
+@pytest.mark.parametrize("version", [1, 2], indirect=True)
+def test_a_shelf_holds_segments_of_several_versions(stage_store, version, expected):
     """A cache that an older star made goes on: new rows lie beside the old ones, and all of them are proved."""
     row, made = Row("new.mp4", "d" * 32, 0), {name: array[:1] for name, array in arrays("none").items()}
     path = stage_store.write([row], made, ATTRIBUTES, {}, "none")
     versions = {stage_store.segment(name).head.version for name in stage_store.segments()}
-    assert versions == {1, 2} and len(stage_store.index()) == 7
+    assert versions == {version, FORMAT_VERSION} and len(stage_store.index()) == 7
     assert [problem for name in stage_store.segments() for problem in check_segment(stage_store.file(name))] == []
     assert stage_store.index().find(row) == (path.stem, 0)
 
@@ -157,7 +166,8 @@ def test_star_still_writes_the_same_values(tmp_path, stage_store, expected):
     for name in stage_store.segments():
         golden, compression = stage_store.segment(name), expected[name]["compression"]
         fresh = Store(tmp_path / "fresh").stage_store("pose", expected["key"])
-        path = fresh.write(SEGMENTS[compression], arrays(compression), ATTRIBUTES, {}, compression)
+        rows = SEGMENTS[compression]
+        path = fresh.write(rows, arrays(compression), ATTRIBUTES, {}, compression, inputs(rows))
         written = Segment(path)
         assert np.array_equal(written.read("checksum"), golden.read("checksum"))
         assert written.head.attributes == golden.head.attributes

@@ -108,8 +108,8 @@ def test_a_description_from_a_stranger_is_checked(stage_store, tmp_path):
     path.write_text(json.dumps({"format": "star stage", "format_version": 7}))
     with pytest.raises(FormatError) as caught:
         stage_store.description()
-    expected = f"{path}: is of format version 7; this star reads 1: update star, or extract again"
-    assert str(caught.value) == expected
+    remedy = "update star, or `star verify RECIPE --repair`, then extract again"
+    assert str(caught.value) == f"{path}: is of format version 7; this star reads 1: {remedy}"
     path.write_bytes(b" " * (1 << 20) + b"{}")
     with pytest.raises(FormatError):
         stage_store.description()

@@ -43,9 +43,10 @@ def test_a_flipped_bit_is_found_named_and_repaired(small: Path) -> None:
     assert {problem["kind"] for problem in found["problems"]} >= {"digest", "checksum"}
     assert {video for problem in found["problems"] for video in problem["videos"]} == {row.video_id for row in rows}
     assert CliRunner().invoke(main, ["verify", str(small), "-q"]).exit_code == 4
-    assert len(verify(recipe, repair=True, quiet=True)["moved"]) == 1
+    moved = verify(recipe, repair=True, quiet=True)["moved"]
+    assert sorted(Path(path).parts[-4] for path in moved) == ["backbone", "tokens"]  # and what was made from it
     _, outcome = extract(recipe, execution=HERE, quiet=True)
-    assert outcome.rows == {"backbone": len(rows)}
+    assert outcome.rows == {"backbone": len(rows), "tokens": len(rows)}
     assert verify(recipe, quiet=True)["problems"] == []
     assert audit(recipe, 2, execution=HERE, quiet=True).is_good
 
@@ -60,14 +61,24 @@ def test_rows_of_other_frames_are_found(small: Path) -> None:
         array: segment.read(array) for array in segment.names if array not in ("video_id", "source", "view", "checksum")
     }
     arrays["frame_index"] = np.roll(arrays["frame_index"], 1, axis=1)
-    about = {array: {"axes": "clip t", "units": "1", "about": "test"} for array in arrays}
-    about |= {array: {"axes": "clip", "units": "1", "about": "test"} for array in ("frame_count", "flip")}
+    about = {array: about.attributes() for array, about in plan(recipe).graph["decode"].stage.arrays.items()}
     rows = segment.rows
     stage.stage_store.file(name).unlink()
     stage.stage_store.write(rows, arrays, about, {})
     problems = verify(recipe, quiet=True)["problems"]
-    assert {problem["kind"] for problem in problems} == {"misaligned"}
-    assert {problem["videos"][0] for problem in problems} == {row.video_id for row in rows}
+    assert {problem["kind"] for problem in problems} == {"misaligned", "derived"}
+    assert {problem["videos"][0] for problem in problems if problem["stage"] == "decode"} == {r.video_id for r in rows}
+    made = {problem["stage"] for problem in problems if problem["kind"] == "derived"}
+    assert made == {"pose", "backbone", "heatmaps"}
+    assert mended(small) == "all is well"
+
+
+def mended(path: Path) -> str:
+    """What `star verify` says after `--repair` and `star extract`, all of which must go well."""
+    for words in (["verify", str(path), "--repair"], ["extract", str(path), "--workers", "1"], ["verify", str(path)]):
+        result = CliRunner().invoke(main, [*words, "-q"])
+        assert result.exit_code == 0, result.output
+    return result.output.splitlines()[-1].split(":")[0]
 
 
 def test_an_audit_finds_features_that_are_not_its_own(small: Path) -> None:

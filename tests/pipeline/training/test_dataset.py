@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -177,8 +178,9 @@ def test_segment_of_another_shape_is_refused(toy, tmp_path):
     stage_store.write([Row("odd", "0" * 32, 0)], {"joint_map": np.zeros((1, 4, 3, 9), np.float16)}, {}, {})
     odd = stage_store.index().find(Row("odd", "0" * 32, 0))
     places = [*selection.places["tokens"][:2], odd]
+    videos = [*selection.videos[:2], replace(selection.videos[2], id="odd")]
     made = type(selection)(
-        selection.videos[:3], [0] * 3, {"tokens": places}, selection.stage_stores, [], selection.classes
+        videos, selection.views[:3], {"tokens": places}, selection.stage_stores, [], selection.classes
     )
     features = Features(made, ("joint_map",))
     sizes = ["float16 (4, 3, 9)", "float16 (4, 3, 64)"]
