@@ -9,7 +9,7 @@ Each file is whole by itself and is replaced in one rename.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _opened(path: Path) -> Generator[tuple[Any, dict[str, Any]], None, None]:
     """The file and its note; what it raises inside is said in one line."""
     if not path.is_file():
         raise UsageError(f"{path}: no checkpoint there; `star train RECIPE --run {path.parent.parent}` makes it")

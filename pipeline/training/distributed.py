@@ -6,7 +6,7 @@ Only rank 0 writes. Whatever is summed over ranks is summed exactly once, so eva
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +54,7 @@ class ProcessGroup:
         return flag if self.size == 1 else bool(self.add(torch.tensor(float(flag), device=self.device)))
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> Generator[None, None, None]:
         """Go on when every rank has come to the end of the block; what one of them raises, all raise."""
         caught = None
         try:

@@ -103,7 +103,12 @@ class ReliabilityBin:
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[ReliabilityBin]:
-    """The answers (v, k) by their probability, in `bins` bins of equal width; empty ones are left out."""
+    """The answers (v, k) by their probability, in `bins` bins of equal width; empty ones are left out.
+
+    What is not finite is no answer, and in no bin.
+    """
+    kept = np.isfinite(probabilities).all(1)
+    probabilities, labels = probabilities[kept], labels[kept]
     predicted = probabilities.argmax(1)
     sure = probabilities[np.arange(len(predicted)), predicted]
     right = predicted == labels
