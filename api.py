@@ -61,26 +61,42 @@ def extract(
 
 
 def train(
-    recipe: Recipe, run: str | Path, *, device: str = "auto", resume: bool = False, quiet: bool = True
+    recipe: Recipe,
+    run: str | Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    init: str | Path | None = None,
+    freeze: bool = False,
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """Train on the cached features into the folder `run`: stage two, `star train`.
 
-    Returns what `star train --json` prints: the best epoch with its accuracies, steps, seconds. Raises StarError.
+    init: another run's folder, whose weights it begins with, also for other classes; freeze: then only the head is
+    trained. Returns what `star train --json` prints: the best epoch with its accuracies, steps, seconds. Raises
+    StarError.
     """
     from .pipeline.planning.selections import selections
     from .pipeline.training.trainer import train as fit
+    from .pipeline.training.transfer import Start
 
+    start = Start(Path(init) if init else None, freeze)
     training, testing = selections(recipe, ("train", "test"), quiet)
-    return fit(recipe, training, testing, Path(run), device=device, resume=resume, progress=not quiet)
+    return fit(recipe, training, testing, Path(run), device=device, resume=resume, progress=not quiet, start=start)
 
 
-def test(recipe: Recipe, run: str | Path, *, device: str = "auto", quiet: bool = True) -> dict[str, Any]:
-    """Judge a trained run on the test videos, as `star test`; returns what stands in RUN/test/metrics.json."""
+def test(
+    recipe: Recipe, run: str | Path, *, device: str = "auto", embeddings: bool = False, quiet: bool = True
+) -> dict[str, Any]:
+    """Judge a trained run on the test videos, as `star test`; returns what stands in RUN/test/metrics.json.
+
+    All views' probabilities are in RUN/test/predictions.npz. embeddings: also write what the head sees of each clip.
+    """
     from .pipeline.evaluation.evaluator import evaluate
     from .pipeline.planning.selections import selections
 
     (testing,) = selections(recipe, ("test",), quiet)
-    return evaluate(recipe, testing, Path(run), device=device, progress=not quiet)
+    return evaluate(recipe, testing, Path(run), device=device, progress=not quiet, embedded=embeddings)
 
 
 def predict(

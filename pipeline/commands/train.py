@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...errors import UsageError
 from ..planning.selections import selections
 from ..recipe.schema import Recipe
 from ..utils.text import clock
@@ -21,16 +20,11 @@ def run_train(
     init: Path | None = None,
     freeze: bool = False,
 ) -> Result:
-    """`star train`. init: a run whose weights it begins with. freeze: only the head is trained.
-
-    Raises UsageError where all but the head of a random network would be frozen.
-    """
+    """`star train`. init: a run whose weights it begins with. freeze: only the head is trained."""
     from ..training.distributed import join
     from ..training.trainer import train
     from ..training.transfer import Start
 
-    if freeze and not (init or resume):
-        raise UsageError("train --freeze: keeps the weights of another run as they are; name it with --init RUN")
     ranks = join(device)
     with ranks.together():
         training, testing = selections(recipe, ("train", "test"), quiet or not ranks.first)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import Interrupted, StarError
+from ...errors import Interrupted, StarError, UsageError
 from ...stages.precision import float64_device
 from ..planning.inputs import arrays_for
 from ..planning.selection import Selection
@@ -61,9 +61,12 @@ def train(
     drawn anew, and is judged on the first view of the test videos. device: "auto", "cpu", "cuda", "cuda:1". resume:
     go on with the run in the folder. start: another run's weights to begin with. Under torchrun every process calls
     this, and each batch is shared out. ranks: where they are known already, in place of `device`.
-    Raises UsageError where the folder holds another run, StarError where the loss is not finite, Interrupted after
-    Ctrl-C or SIGTERM, once the state is saved, WeightsError where another run's weights do not fit.
+    Raises UsageError where the folder holds another run or random weights would be frozen, StarError where the loss is
+    not finite, Interrupted after Ctrl-C or SIGTERM, once the state is saved, WeightsError where another run's weights
+    do not fit.
     """
+    if start and start.freeze and not (start.run or resume):
+        raise UsageError("train --freeze: keeps the weights of another run as they are; name it with --init RUN")
     ranks = ranks or join(device)
     try:
         quiet = not (progress and ranks.first)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from star.errors import UsageError, WeightsError
-from star.pipeline.commands.train import run_train
 from star.pipeline.training import checkpoint
 from star.pipeline.training.trainer import train
 from star.pipeline.training.transfer import Start
@@ -95,9 +94,9 @@ def test_a_run_goes_on_as_it_began(toy, source, tmp_path):
     assert all(tensor.equal(resumed[name]) for name, tensor in whole.items())
 
 
-def test_freezing_a_random_network_is_refused(toy, tmp_path):
+def test_freezing_a_random_network_is_refused(toy, source, tmp_path):
     """One line that names the other option."""
     with pytest.raises(
         UsageError, match=r"^train --freeze: keeps the weights of another run as they are; name it with"
     ):
-        run_train(toy.recipe(), tmp_path / "run", freeze=True)
+        go(toy, source[1], tmp_path / "run", start=Start(freeze=True))
