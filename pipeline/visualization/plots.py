@@ -113,7 +113,7 @@ def embeddings_picture(
     for number, label in enumerate(present):
         for kind, marker in ((True, "o"), (False, "x")):
             own = points[(labels == label) & (right == kind)]
-            name = drawable(classes[label]) if kind or not ((labels == label) & right).any() else None
+            name = drawable(classes[int(label)]) if kind or not ((labels == label) & right).any() else None
             axes.scatter(*own.T, s=18, marker=marker, color=colours[number], label=name, alpha=0.85, linewidths=1.1)
     for axis, share, named in ((axes.set_xlabel, shares[0], "first"), (axes.set_ylabel, shares[1], "second")):
         axis(f"{named} principal component, {share:.0%} of the variance", fontsize=8)
