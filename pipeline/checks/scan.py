@@ -7,6 +7,7 @@ What concerns several videos (classes, groups on both sides of the split, equal 
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,17 +18,19 @@ from ..extraction.decode_pool import DecodePool, ahead
 from ..planning import manifest
 from ..planning.graph import uses_annotation
 from ..planning.manifest import Sources
-from ..recipe.schema import Recipe
+from ..recipe.schema import PoseSettings, Recipe
 from ..utils.hardware import cores
 from ..utils.progress import Progress
 from ..utils.signals import StopSignal
 from ..utils.text import counted
+from .joint_units import all_in_a_corner
 from .scan_task import Finding, Look, ScanTask, content, failure, look
 
 FEW = 5  # videos of a class below which a split can neither teach nor judge it
 PROTOCOLS = {"xsub": "subject", "xview": "camera", "xset": "setup"}  # the group that each protocol keeps apart
 PROTOCOL_GROUPS = frozenset(("camera", "setup"))
 APART = frozenset(("subject", "person", "actor", "performer", "figure", "group", "scene"))  # elsewhere, by their names
+DETECTOR = "pose.detector to frame, or to a torchvision detector"  # where boxes are lacking, not joints
 PLACES = {
     "ntu": "dataset.skeletons says where the .skeleton files lie, if not below dataset.root; ",
     "videos": "a file WAVE.npz beside WAVE.mp4 holds them, or a column joints of the CSV names it; ",
@@ -71,7 +74,10 @@ def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
         raise Interrupted(f"interrupted: {bar.done:,} of {counted(len(listed.videos), 'video')} looked at")
     apart = PROTOCOLS.get(recipe.dataset.split)
     result.findings += [*_left_out(listed), *unbalanced(listed), *leaks(listed, frozenset([apart]) if apart else APART)]
-    result.findings += without_joints(listed, recipe)
+    result.findings += [*without_joints(listed, recipe), *same_but_for_spelling(listed), *shared_joints(listed)]
+    result.findings += [*one_class(listed), *without_sides(listed, recipe)]
+    if corner := all_in_a_corner([look.reach for look in result.looks.values()]):
+        result.findings.append(Finding("problem", "unit", "", corner))
     order = ("fails", "problem", "note")
     result.findings.sort(key=lambda finding: (order.index(finding.level), finding.kind, finding.video))
     return result
@@ -79,10 +85,12 @@ def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
 
 def _look_at_all(recipe: Recipe, sources: Sources, children: DecodePool) -> Iterator[tuple[Video, Look | VideoError]]:
     pose, wanted, demanded = recipe.pose, uses_annotation(recipe), _demands_annotation(recipe)
+    remedy = "pose.source to mmpose" if pose.source == "annotations" else DETECTOR
     jobs = (
         ScanTask(
             video, recipe.dataset.kind, recipe.decode.frames, pose.people, wanted, demanded, pose.occluded,
-            pose.projection is not None, sources.known[video.id].digests,
+            pose.projection is not None, sources.known[video.id].digests, remedy,
+            sources.manifest.skeleton,
         )
         for video in sources.manifest.videos
     )  # fmt: skip
@@ -151,7 +159,59 @@ def without_joints(listed: Manifest, recipe: Recipe) -> Iterator[Finding]:
     if _demands_annotation(recipe) and lacking > max(1, len(listed.videos) // 2):
         place = PLACES.get(recipe.dataset.kind, "")
         message = f"{lacking:,} of {len(listed.videos):,} videos have no annotated joints; {place}"
-        yield Finding("problem", "no_joints", "", f"{message}pose.source: mmpose estimates them")
+        yield Finding("problem", "no_joints", "", f"{message}{without_annotation(recipe.pose)}")
+
+
+def without_annotation(pose: PoseSettings) -> str:
+    """What helps where joints or boxes are to come from annotations that are not there."""
+    if pose.source == "annotations":
+        return "pose.source: mmpose estimates them"
+    return "pose.detector: frame, or a torchvision detector, needs none"
+
+
+def same_but_for_spelling(listed: Manifest) -> Iterator[Finding]:
+    """One line on labels that are equal but for capitals, Unicode's forms, spaces, underscores or hyphens."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in listed.classes:
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        groups["".join(letter for letter in plain if letter not in "_-" and not letter.isspace())].append(name)
+    same = [names for names in groups.values() if len(names) > 1]
+    if same:
+        some = "; ".join(" and ".join(map(repr, names)) for names in same[:3]) + ("; …" if len(same) > 3 else "")
+        yield Finding("note", "label", "", f"classes that differ in spelling alone: {some}; are they one?")
+
+
+def shared_joints(listed: Manifest) -> Iterator[Finding]:
+    """One line for each file of joints that several videos are said to have, part by part."""
+    users: dict[tuple[str, str], list[Video]] = defaultdict(list)
+    for video in listed.videos:
+        if video.annotation is not None:
+            users[str(video.annotation), video.part].append(video)
+    for (path, _), videos in users.items():
+        if len(videos) > 1:
+            named = ", ".join(video.id for video in videos[:3]) + (", …" if len(videos) > 3 else "")
+            message = f"the joints in {path} are those of {len(videos):,} videos ({named}); give each a file of its own"
+            yield Finding("problem", "shared_joints", "", message)
+
+
+def without_sides(listed: Manifest, recipe: Recipe) -> Iterator[Finding]:
+    """A line where views would be mirrored and no joint's name says left or right."""
+    skeleton, views = listed.skeleton, recipe.decode.views
+    annotated = recipe.pose.source != "mmpose" and any(video.annotation for video in listed.videos)
+    if not annotated or skeleton is None or skeleton.flip_pairs or not recipe.decode.flip:
+        return
+    if max(views.train, views.test) > 1:
+        some = ", ".join(skeleton.joints[:3])
+        message = f"no joint's name says left or right ({some}, …), so no view can be mirrored"
+        yield Finding("problem", "sides", "", f"{message}; set decode.flip: false, or name them left_… and right_…")
+
+
+def one_class(listed: Manifest) -> Iterator[Finding]:
+    """A line where there is nothing to tell apart."""
+    labels = {video.label for video in listed.videos}
+    if len(labels) == 1:
+        name = listed.classes[labels.pop()]
+        yield Finding("problem", "class", "", f"only one class, {name!r}: there is nothing to tell apart; add another")
 
 
 def unbalanced(listed: Manifest) -> Iterator[Finding]:

@@ -20,9 +20,11 @@ from ...stages.decode import probe_video
 from ...stages.pose.projection import FRAME as PROJECTED_SIZE
 from ...stages.pose.stage import annotated_keypoints
 from ...stages.readers.base import FOLDER_RATE
+from ...stages.skeletons import Skeleton
 from .. import datasets
-from ..datasets.base import Annotation, Video, extent, require_media
+from ..datasets.base import Annotation, Video, extent, require_layout, require_media
 from ..planning.manifest import Digests, digests
+from . import joint_units
 
 Level = Literal["fails", "problem", "note"]
 OUTSIDE = 0.1  # from this share of joints outside the frame on, an annotation is suspected to be another video's
@@ -47,7 +49,8 @@ class ScanTask:
 
     kind: of the data set. frames: how many a clip has (decode.frames). people: how many it keeps. wanted: whether
     extraction takes the annotation. demanded: whether it cannot do without. occluded: as pose.occluded. projected:
-    whether joints in three dimensions are made flat. known: digests that need not be read again.
+    whether joints in three dimensions are made flat. known: digests that need not be read again. remedy: what helps
+    where there is no annotation. skeleton: the joints of the data set.
     """
 
     video: Video
@@ -59,6 +62,8 @@ class ScanTask:
     occluded: bool = False
     projected: bool = False
     known: Digests = Digests()
+    remedy: str = "pose.source to mmpose"
+    skeleton: Skeleton | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Look:
 
     frames: 0 where it cannot be opened. size: (w, h) px. joints: annotated joints with a place, over all frames and
     people; outside: those of them outside the frame; broken: those that are not finite. people: how many at most;
-    format, dimensions: of a file of joints without a video.
+    format, dimensions: of a file of joints without a video. reach: see `joint_units.reach`.
     """
 
     digests: Digests = Digests()
@@ -80,6 +85,7 @@ class Look:
     people: int = 0
     format: str = ""
     dimensions: int = 0
+    reach: tuple[float, float] = (0.0, 0.0)
     findings: tuple[Finding, ...] = ()
 
 
@@ -95,7 +101,7 @@ def look(job: ScanTask) -> Look:
     findings += [Finding("note", "choice", video.id, note) for note in found.notes]
     try:
         if video.annotation is None and job.demanded:
-            raise AnnotationError("no annotated joints; set pose.source to mmpose, or take the video off the list")
+            raise AnnotationError(f"no annotated joints; set {job.remedy}, or take the video off the list")
         if video.annotation is not None:
             seen, more = _joints(job, seen)
             findings += more
@@ -145,7 +151,7 @@ def _lengths(job: ScanTask, count: int, claimed: int) -> Iterator[Finding]:
         message = f"{count} frames, fewer than decode.frames ({job.frames}): some are taken twice, which does no harm"
         yield Finding("note", "short", job.video.id, message)
     if claimed > count:
-        message = f"the file claims {claimed} frames and has {count}; only those are used, but it may have been cut off"
+        message = f"the file claims {claimed} frames, and {count} are there to be shown; only those are used"
         yield Finding("note", "claim", job.video.id, message)
 
 
@@ -158,6 +164,7 @@ def _joints(job: ScanTask, seen: Look) -> tuple[Look, list[Finding]]:
 
 def _against_frames(job: ScanTask, seen: Look, annotation: Annotation) -> tuple[Look, list[Finding]]:
     """The joints in pixels against the number of frames and their size. Raises AnnotationError as extraction would."""
+    require_layout(job.video, annotation, job.skeleton)
     keypoints = annotation.joints(occluded=job.occluded)
     finite = np.asarray(np.isfinite(keypoints).all(-1))
     with np.errstate(invalid="ignore"):
@@ -165,11 +172,18 @@ def _against_frames(job: ScanTask, seen: Look, annotation: Annotation) -> tuple[
         inside = visible(np.where(finite[..., None], keypoints, 0), seen.size)
     joints, outside, broken = (int(np.count_nonzero(which)) for which in (there, there & ~inside, ~finite))
     seen = replace(seen, joints=joints, outside=outside, broken=broken)
+    seen = replace(seen, reach=joint_units.reach(keypoints, seen.size))
     annotated_keypoints(keypoints, np.zeros(1, np.int64), seen.frames, job.people)
-    return seen, [Finding(level, kind, job.video.id, message) for level, kind, message in _doubts(seen, len(keypoints))]
+    units = list(joint_units.impossible(keypoints, seen.size))
+    if job.kind in datasets.OF_OWN_LAYOUT:  # published ones are known to have theirs as corners
+        units += joint_units.wrong_boxes(keypoints, annotation.boxes)
+    units += joint_units.changed_places(keypoints)
+    doubts: list[tuple[Level, str, str]] = [("problem", kind, message) for kind, message in units]
+    doubts += _doubts(seen, len(keypoints), cause_known=any(kind == "unit" for kind, _ in units))
+    return seen, [Finding(level, kind, job.video.id, message) for level, kind, message in doubts]
 
 
-def _doubts(seen: Look, length: int) -> Iterator[tuple[Level, str, str]]:
+def _doubts(seen: Look, length: int, *, cause_known: bool = False) -> Iterator[tuple[Level, str, str]]:
     if length != seen.frames:
         rest = "the last ones have no joints" if length < seen.frames else "the annotation's last ones are not used"
         yield "note", "length", f"{length} annotated frames and {seen.frames} in the video; {rest}"
@@ -181,7 +195,7 @@ def _doubts(seen: Look, length: int) -> Iterator[tuple[Level, str, str]]:
             "no_joints",
             "no joint is inside the frame: its heat maps would be empty; check the annotation",
         )
-    elif seen.outside > OUTSIDE * seen.joints:
+    elif seen.outside > OUTSIDE * seen.joints and not cause_known:
         share, (width, height) = seen.outside / seen.joints, seen.size
         message = f"{share:.0%} of its joints lie outside the frame ({width}×{height}); "
         yield "problem", "outside", message + "is the annotation another video's, or another size's?"

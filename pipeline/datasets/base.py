@@ -94,6 +94,16 @@ def require_media(video: Video) -> None:
         return
 
 
+def require_layout(video: Video, found: Annotation, common: Skeleton | None) -> None:
+    """Raises AnnotationError for joints that are not those of the data set."""
+    own = found.skeleton
+    if own is not None and common is not None and own.joints != common.joints:
+        raise AnnotationError(
+            f"{video.annotation}: its joints are {own.name!r}, those of the data set {common.name!r}; "
+            "give all videos the same"
+        )
+
+
 def one_sided(manifest: Manifest) -> str:
     """One line on the classes whose videos all stand on one side of the split, "" if there are none."""
     there = {(video.label, video.split) for video in manifest.videos}

@@ -11,6 +11,7 @@ from ...errors import DatasetError
 from ...stages.readers.base import IMAGE_SUFFIXES
 from .base import files_below, folders_below, open_root
 from .folder_names import VIDEO_SUFFIXES, is_thumbnails
+from .text_file import read_list
 
 if TYPE_CHECKING:
     from ..recipe.schema import DatasetSettings
@@ -94,18 +95,13 @@ class Files:
 
 def text_of(path: Path) -> str:
     """What a list says. Raises DatasetError."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8 (byte {error.start}); fetch the list again") from None
+    return read_list(path, "fetch the list again")
 
 
 def lines(path: Path) -> Iterator[Line]:
-    """The lines of a list that hold anything, without the spaces around them. Raises DatasetError."""
+    """The lines of a list that hold anything but a comment, without the spaces around them. Raises DatasetError."""
     for number, line in enumerate(text_of(path).splitlines(), 1):
-        if line.strip():
+        if line.strip() and not line.lstrip().startswith("#"):
             yield Line(f"{path.name}, line {number}", line.strip())
 
 

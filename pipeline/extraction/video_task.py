@@ -26,7 +26,7 @@ from ...stages.readers.base import FOLDER_RATE
 from ...stages.skeleton_mapping import convert_joints
 from ...stages.skeletons import Skeleton
 from .. import datasets
-from ..datasets.base import Annotation, Video, extent, require_media
+from ..datasets.base import Annotation, Video, extent, require_layout, require_media
 from ..planning.manifest import Digests, digests
 from .shared_frames import SharedFrames, attached
 
@@ -204,16 +204,10 @@ def stored(keypoints: np.ndarray, arrays: Arrays, skeleton: Skeleton | None, lay
 
 def _annotation(job: VideoTask) -> Annotation:
     if job.video.annotation is None:
-        raise AnnotationError(
-            f"{job.video.id}: no annotated joints; set pose.source to mmpose, or take the video off the list"
-        )
+        remedy = "pose.source to mmpose" if job.annotated else "pose.detector to frame, or to a torchvision detector"
+        raise AnnotationError(f"{job.video.id}: no annotated joints; set {remedy}, or take the video off the list")
     found = datasets.read_annotation(job.kind, job.video.annotation, job.video.part)
-    own, common = found.skeleton, job.skeleton
-    if own is not None and common is not None and own.joints != common.joints:
-        raise AnnotationError(
-            f"{job.video.annotation}: its joints are {own.name!r}, those of the data set {common.name!r}; "
-            "give all videos the same"
-        )
+    require_layout(job.video, found, job.skeleton)
     return found
 
 

@@ -16,7 +16,7 @@ from ...cache.checksum import Row
 from ...cache.failures import Failure, Ledger
 from ...cache.index import row_keys
 from ...cache.store import RowLocation, StageStore, Store
-from ...errors import MissingFeatures
+from ...errors import DatasetError, MissingFeatures
 from ...stages.skeletons import SKELETONS
 from ..datasets.base import Manifest, Video
 from ..recipe.schema import PoseSettings, Recipe
@@ -239,12 +239,19 @@ def _compare(stage_store: StageStore, wants: _Wants, annotated: bool, failures: 
 def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
     """The clips of a split for which every one of the stages is cached, and why others are left out.
 
-    Raises MissingFeatures where there is not one.
+    Raises MissingFeatures where there is not one, DatasetError where the data set has no video in the split.
     """
     stages = tuple(stages)
     wanted = [clip for clip in clips_of(plan.recipe, plan.manifest) if clip.video.split == split]
+    if not wanted:
+        raise DatasetError(_no_video(plan, split))
     have = [plan.stages[name].places for name in stages]
     complete = [clip for clip in wanted if all((clip.video.id, clip.view) in places for places in have)]
+    if not complete and all(clip.video.id in plan.failures for clip in wanted):
+        raise MissingFeatures(
+            f"cache.root: all {len({clip.video.id for clip in wanted}):,} {split} videos failed in extraction; "
+            f"{plan.ledger.path} says why"
+        )
     if not complete:
         raise MissingFeatures(
             f"cache.root: {plan.recipe.cache.root} has no {split} clip with all of {', '.join(stages)}; "
@@ -264,6 +271,16 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
             name: [plan.sources.get(clip.video).row(plan.graph[name].annotated) for clip in complete] for name in stages
         },
     )
+
+
+def _no_video(plan: Plan, split: str) -> str:
+    """A data set without a side of the split, and what can be done about it."""
+    settings = plan.recipe.dataset
+    message = f"dataset: no {split} video among the {len(plan.manifest.videos):,} of {plan.manifest.name}"
+    if settings.kind != "videos":
+        return f"{message}; is that part of the data set below {settings.root}?"
+    share = "raise dataset.test_share" if split == "test" else "lower dataset.test_share"
+    return f"{message}; give some the split {split!r} in the list, or {share} or change dataset.split_seed"
 
 
 def _reason(plan: Plan, video: str) -> str:

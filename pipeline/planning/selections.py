@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...errors import DatasetError
 from ..recipe.schema import Recipe
 from ..utils.progress import tell
 from ..utils.text import counted
@@ -25,6 +26,12 @@ def selections(
     remember(planned)
     warn(planned, quiet)
     found = [select(planned, split, stages) for split in splits]
+    labels = {video.label for video in planned.manifest.videos}
+    if len(labels) == 1:
+        name = planned.manifest.classes[labels.pop()]
+        raise DatasetError(
+            f"dataset: only one class, {name!r}, so whatever a network says is right; add videos of another class"
+        )
     lost = sum(len(selection.left_out) for selection in found)
     if lost and not quiet:
         video, reason = next(pair for selection in found for pair in selection.left_out)

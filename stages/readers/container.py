@@ -83,6 +83,8 @@ class VideoFile:
         with logging.Capture() as messages:
             self.container = _open(path, probe)
         self._ended_early = any(text.startswith(MESSAGES[0]) for _level, _source, text in messages)
+        if self.container.format.name.startswith("webp") and _is_animated_webp(path):
+            raise no_frames(path)
         self.stream, self.notes = _video_stream(path, self.container)
         self.decoder = self.stream.codec_context
         self.decoder.thread_count = 1
@@ -291,8 +293,19 @@ def cut_short(path: Path, count: int, why: str) -> TruncatedVideo:
 
 def no_frames(path: Path, error: Exception | None = None) -> UnreadableVideo:
     """The error for a stream without a single picture that decodes."""
+    if _is_animated_webp(path):
+        return UnreadableVideo(f"{path}: an animated WebP, which FFmpeg cannot decode; convert it to GIF or MP4")
     why = f" ({error_text(error)})" if error else ""
     return UnreadableVideo(f"{path}: not one frame can be decoded{why}; {_ADVICE}")
+
+
+def _is_animated_webp(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        return False
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP" and b"ANIM" in head
 
 
 def _open(path: Path, probe: bool) -> InputContainer:
@@ -310,6 +323,8 @@ def _unopened(path: Path, error: Exception) -> UnreadableVideo | TruncatedVideo:
             head = file.read(12)
     except OSError as failure:
         return UnreadableVideo(f"{path}: may not be read ({failure.strerror}); check its permissions (chmod +r)")
+    if _is_animated_webp(path):
+        return no_frames(path)
     if head[4:8] == b"ftyp":
         return TruncatedVideo(f"{path}: the index of this MP4 file is missing or damaged; fetch the file again")
     return UnreadableVideo(

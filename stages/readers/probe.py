@@ -100,7 +100,7 @@ class _PacketCounter:
         damaged, cut = None, False
         try:
             for packet in self.file.packets():
-                if not packet.size or packet.is_discard:
+                if not packet.size or packet.is_discard or _is_hidden(self.file.decoder.name, bytes(packet)):
                     continue
                 self.stamps.append(packet.pts)
                 if damaged is None and self.lengths and not is_whole(bytes(packet), self.lengths):
@@ -129,3 +129,15 @@ class _PacketCounter:
         times = self.file.times([*known] if len(known) == len(self.stamps) else [None] * len(self.stamps))
         step = times[-1] / (len(times) - 1) if len(times) > 1 else 1 / float(self.file.stream.average_rate or 25)
         return float(times[-1] + step)
+
+
+def _is_hidden(codec: str, packet: bytes) -> bool:
+    """Whether a packet of VP8 or VP9 holds a picture that others refer to and nobody is shown (RFC 6386, 9.1)."""
+    first = packet[0]
+    if codec in ("vp8", "libvpx"):
+        return not first & 0x10
+    if codec not in ("vp9", "libvpx-vp9") or (packet[-1] & 0xE0) == 0xC0:  # several pictures, of which one is shown
+        return False
+    reserved = 1 if first & 0x30 == 0x30 else 0  # profile 3
+    shows_other, is_shown = (first >> 3 - reserved) & 1, (first >> 1 - reserved) & 1
+    return not shows_other and not is_shown

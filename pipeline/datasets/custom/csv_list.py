@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ....errors import DatasetError
+from ..text_file import read_list
 
 SPLITS = ("train", "test")
 COLUMNS = ("video", "label", "split", "joints")
@@ -91,12 +92,7 @@ def _is_there(text: str, root: Path | None) -> bool:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8 (byte {error.start}); save the list as CSV UTF-8") from None
+    return read_list(path, "save the list as CSV UTF-8")
 
 
 def _separator(text: str) -> str:

@@ -6,6 +6,7 @@ it. Either way its names must be the published ones, in any order and among any 
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import re
@@ -16,7 +17,9 @@ from typing import NamedTuple
 from ....errors import DatasetError
 from ....stages.weights import download
 
+NEARLY = re.compile(r"S\d{3}C\d{3}P\d{3}", re.IGNORECASE)
 SAMPLE = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}")
+LISTED = re.compile(rf"(?:.*[/\\])?({SAMPLE.pattern})(?:_\w+)?(?:\.\w+)*[,;]?", re.IGNORECASE)
 HOME = "https://raw.githubusercontent.com/shahroudy/NTURGB-D/master/Matlab"
 OTHERWISE = ", or set dataset.missing: none"
 
@@ -56,11 +59,20 @@ def missing_samples(setting: str | None, version: int, near: Iterable[Path]) -> 
 
 
 def read_list(path: Path) -> frozenset[str]:
-    """The samples in a list; lines that name none are prose. Raises DatasetError."""
+    """The samples in a list: a line may name the file of one, and end in a comment; lines that name none are prose.
+
+    Raises DatasetError, with the line where a sample is named that cannot be read.
+    """
     try:
         samples = _samples(path)
     except OSError as error:
         raise DatasetError(f"dataset.missing: {path}: {error.strerror}; give the list of missing skeletons") from None
+    for number, line in enumerate(_lines(path), 1):
+        if NEARLY.search(line.partition("#")[0]) and not _sample_of(line):
+            raise DatasetError(
+                f"dataset.missing: {path.name}, line {number}: {line.strip()[:60]!r} where one name like "
+                "S001C002P005R002A008 was expected; correct it"
+            )
     if not samples:
         raise DatasetError(f"dataset.missing: {path} names no sample; expected lines like S001C002P005R002A008")
     return samples
@@ -105,5 +117,16 @@ def _check(path: Path, published: Published) -> None:
 
 
 def _samples(path: Path) -> frozenset[str]:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return frozenset(line.strip() for line in lines if SAMPLE.fullmatch(line.strip()))
+    return frozenset(sample for line in _lines(path) if (sample := _sample_of(line)))
+
+
+def _lines(path: Path) -> list[str]:
+    content = path.read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return content.decode(encoding, errors="replace").splitlines()
+
+
+def _sample_of(line: str) -> str:
+    """The sample that a line names, "" for prose."""
+    found = LISTED.fullmatch(line.partition("#")[0].strip())
+    return found[1].upper() if found else ""

@@ -70,6 +70,10 @@ def _structure(path: Path, lines: list[str]) -> tuple[int, dict[str, tuple[list[
             if _count(path, lines, at + 1, f"{JOINTS} joints") != JOINTS:
                 raise AnnotationError(f"{path}, line {at + 2}: {lines[at + 1]!r} joints; a Kinect body has {JOINTS}")
             seen, starts = bodies.setdefault(body, ([], []))
+            if seen and seen[-1] == frame:
+                raise AnnotationError(
+                    f"{path}, line {at + 1}: second body {body} in frame {frame}, whose joints are whose? copy it anew"
+                )
             seen.append(frame)
             starts.append(at + 2)
             at += 2 + JOINTS

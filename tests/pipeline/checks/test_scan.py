@@ -74,13 +74,14 @@ def test_the_samples_as_a_user_would_type_it(shared: Path, tmp_path: Path) -> No
         "fails: corrupted.mp4: packet 31 of 50 is damaged, so that decoding will break off there; "
         "fetch the file again, or save what is left of it with ffmpeg -i IN OUT",
         "fails: gone.mp4: no such file; restore it, or take it off the list",
+        "problem: only one class, 'talk': there is nothing to tell apart; add another",
         "problem: stdet.mp4: the same content as again.mp4, in test and train: the test is no test; remove one",
         "problem: subject: 1 of 4 stand in both train and test (c); split by subject",
         "note: class 'talk' has only 3 train videos; it can hardly be learned, add some",
         "note: class 'talk' has only 3 test videos; it can hardly be judged, add some",
         "note: mmpose_demo.mp4: 5 frames, fewer than decode.frames (16): some are taken twice, which does no harm",
     ]
-    assert result.stdout.splitlines()[-1] == "2 videos would fail in `star extract`, 2 problems, 3 notes"
+    assert result.stdout.splitlines()[-1] == "2 videos would fail in `star extract`, 3 problems, 3 notes"
 
 
 def test_json_is_one_document_with_the_same_findings(tmp_path: Path) -> None:
@@ -258,3 +259,43 @@ def test_a_data_set_that_is_not_mounted_is_one_line(small: Path, tmp_path: Path)
     with pytest.raises(DatasetError) as caught:
         scan(recipes.load(small), quiet=True)
     assert str(caught.value) == f"dataset.root: {tmp_path}/data is not there, and scan reads the videos; mount it"
+
+
+def listing(*rows: tuple[str, int, str], classes: tuple[str, ...], annotation: Path | None = None) -> Manifest:
+    videos = [Video(name, label, split, Path(name), annotation) for name, label, split in rows]
+    return Manifest("data", classes, videos)
+
+
+def test_labels_that_differ_in_spelling_alone_are_one_note() -> None:
+    """Capitals, Unicode's forms, spaces, underscores, hyphens."""
+    names = ("Café", "cafe\u0301", "jump rope", "Jump_Rope", "wave", "WAVE", "bow")
+    (finding,) = module.same_but_for_spelling(listing(classes=names))
+    assert finding.level == "note"
+    for name in names[:6]:
+        assert repr(name) in finding.message
+    assert not list(module.same_but_for_spelling(listing(classes=("wave", "waves", "bow"))))
+
+
+def test_one_file_of_joints_for_all_rows_is_a_problem() -> None:
+    """Whose are they?"""
+    rows = [("a.mp4", 0, "train"), ("b.mp4", 1, "test")]
+    (finding,) = module.shared_joints(listing(*rows, classes=("bow", "wave"), annotation=Path("all.npz")))
+    assert finding.message == "the joints in all.npz are those of 2 videos (a.mp4, b.mp4); give each a file of its own"
+    assert not list(module.shared_joints(listing(*rows, classes=("bow", "wave"))))
+
+
+def test_one_class_is_a_problem() -> None:
+    """Whatever a network says is right."""
+    (finding,) = module.one_class(listing(("a.mp4", 1, "train"), classes=("bow", "wave")))
+    assert "only one class, 'wave'" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("source", "word"), [("annotations", "pose.source: mmpose"), ("mmpose", "pose.detector: frame")]
+)
+def test_the_remedy_for_missing_joints_is_one_that_can_work(source: str, word: str) -> None:
+    """Where mmpose estimates the joints already, only its boxes are lacking."""
+    recipe = recipes.parse(OWN, overrides=(f"pose.source={source}", "pose.detector=annotations"), base=Path("/"))
+    rows = [(f"{number}.mp4", number % 2, "train") for number in range(4)]
+    (finding,) = module.without_joints(listing(*rows, classes=("bow", "wave")), recipe)
+    assert word in finding.message

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from star.errors import StorageError, UsageError
+from star.errors import DatasetError, StorageError, UsageError
 from star.pipeline.commands.cache import run_diff, run_gc, run_ls
 from star.pipeline.planning.cost import check_space, clip_bytes
 from star.pipeline.planning.gpu_estimate import BACKBONE_FLOPS
@@ -178,3 +179,26 @@ def test_bare_heat_maps_need_no_backbone(extracted: Path) -> None:
     assert "backbone" in plan(recipes.load(extracted, bare), only=("backbone",)).stages
     assert "backbone" in plan(recipes.load(extracted, bare[:1])).stages
     assert "backbone" in plan(recipes.load(extracted, bare[1:])).stages
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_side_of_the_split_without_a_video_is_said(small, split):
+    """What can be done about it, and not that `star extract` would help."""
+    found = plan(recipes.load(small))
+    found.manifest = replace(found.manifest, videos=[v for v in found.manifest.videos if v.split != split])
+    with pytest.raises(DatasetError, match=f"no {split} video among the ") as error:
+        select(found, split, ("tokens",))
+    assert "star extract" not in str(error.value)
+
+
+def test_one_class_is_nothing_to_learn(small):
+    """Every answer would be right."""
+    from star.pipeline.planning import selections as module
+
+    recipe = recipes.load(small)
+    found = plan(recipe)
+    alone = replace(found.manifest, videos=[v for v in found.manifest.videos if v.label == 0])
+    found.manifest = alone
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(DatasetError, match="only one class, "):
+        patch.setattr(module, "plan", lambda *_, **__: found)
+        module.selections(recipe, ("train", "test"), True)

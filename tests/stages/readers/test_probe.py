@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from star.errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from star.stages.decode import open_video, probe_video
@@ -147,3 +148,20 @@ def test_what_is_no_video_is_refused_as_extraction_refuses_it(tmp_path):
         with pytest.raises(kind) as opened:
             open_video(tmp_path / name)
         assert str(surveyed.value) == str(opened.value)
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_pictures_that_nobody_is_shown_are_not_counted(make, plain, tmp_path, codec):
+    """Alternate references of VP8 and VP9 are packets of their own, or share one."""
+    options = {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "good", "cpu-used": "5", "b": "200k"}
+    path = make(tmp_path / "a.webm", codec, count=40, options=options)
+    assert probe_video(path).frames == len(plain(path)) == 40
+
+
+def test_an_animated_webp_is_named(tmp_path):
+    """FFmpeg cannot decode one, however often it is fetched."""
+    pictures = [Image.fromarray(np.full((16, 16, 3), 80 * number, np.uint8)) for number in range(3)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:])
+    for look in (probe_video, open_video):
+        with pytest.raises(UnreadableVideo, match="an animated WebP, which FFmpeg cannot decode; convert it"):
+            look(tmp_path / "a.webp")

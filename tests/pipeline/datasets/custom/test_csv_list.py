@@ -104,7 +104,9 @@ def test_lists_that_are_none_are_refused(refused, tmp_path):
     assert refused("video,class\na.mp4,wave\n") == f"{path}: no column 'label' {expected.format('video,class')}"
     assert refused("video,label\n\n") == f"{path}: the list is empty; add one row per video"
     assert refused("video,label,label\n") == f"{path}: two columns are called 'label'"
-    assert refused(b"video,label\nM\xfcller.mp4,wave\n") == f"{path}: not UTF-8 (byte 13); save the list as CSV UTF-8"
+    assert refused(b"video,label\nM\xfcller.mp4,wave\n") == (
+        f"{path}: not UTF-8 (byte 13); it may be Latin-1 or Windows-1252 ('Müller.mp4,wa'): save the list as CSV UTF-8"
+    )
     assert refused("video,label\n" + "x" * 200_000 + ",wave\n") == (
         "list.csv, row 2: field larger than field limit (131072); check the quotes"
     )

@@ -149,3 +149,27 @@ def test_old_recipes_and_relative_paths(tmp_path: Path) -> None:
         (", missing: lists/a.txt", str(tmp_path / "lists/a.txt")),
     ]:  # fmt: skip
         assert recipes.parse(text.format(said), base=tmp_path).dataset.missing == meant
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}", "{}.skeleton", "{}_rgb.avi", "nturgb+d_skeletons/{}.skeleton", "{}   # lost", "{},", "  {}  ",
+        "C:\\data\\{}.skeleton",
+    ],
+)  # fmt: skip
+def test_a_list_of_ones_own_is_read_in_every_spelling(tmp_path, line, encoding):
+    """With a byte order mark, comments, endings and folders; capitals or not."""
+    names = ["S001C002P005R002A008", "s001c002p005r002a009"]
+    path = tmp_path / "missing.txt"
+    path.write_text("# mine\n" + "".join(line.format(name) + "\r\n" for name in names), encoding=encoding)
+    assert read_list(path) == {name.upper() for name in names}
+
+
+def test_a_line_that_nearly_names_a_sample_is_named(tmp_path):
+    """It is not passed over as prose."""
+    path = tmp_path / "missing.txt"
+    path.write_text("S001C002P005R002A008\nsome prose\nS001C002P005R002A00\n")
+    with pytest.raises(DatasetError, match=r"missing.txt, line 3: 'S001C002P005R002A00' where one name"):
+        read_list(path)
