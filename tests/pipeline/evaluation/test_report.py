@@ -69,9 +69,9 @@ def test_page_is_whole_by_itself(runs, tmp_path):
     assert "@import" not in text
     scores = json.loads((runs / "plain" / "test" / "metrics.json").read_text())
     assert f"{100 * scores['top1']:.1f} %" in page.texts
-    assert {"bow", "jump", "wave", "Confusion", "Curves", "By subject"} <= set(page.texts)
+    assert {"bow", "jump", "wave", "Confusion", "Calibration", "Curves", "By subject"} <= set(page.texts)
     shown = len(scores["worst"][:6]) + len(scores["surest"])
-    assert len(page.pictures) == 3 + 1 + shown
+    assert len(page.pictures) == 3 + 2 + shown
 
 
 def test_runs_stand_side_by_side(runs, tmp_path):
