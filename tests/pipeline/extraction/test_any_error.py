@@ -238,3 +238,36 @@ def test_a_written_split_is_read_back_or_refused(tmp_path: Path, make_film: Call
     after = datasets.load(recipes.load(recipe, [f"dataset.list={tmp_path / 'split.csv'}"]).dataset)
     assert [(v.id, v.label, v.split) for v in after.videos] == [(v.id, v.label, v.split) for v in before.videos]
     assert after.classes == before.classes
+
+
+@pytest.mark.parametrize("joining", ["bow/aa", "wave/z"])
+def test_joints_of_another_layout_join_a_cached_data_set(
+    recipe: Path, make_film: Callable[[Path], Path], joining: str
+) -> None:
+    """First in the list, or last: scan and extraction give what they give with a fresh cache, rows of the joints
+    above all; those of the videos alone stay."""
+    import shutil
+
+    root = recipe.parent / "data"
+    runner.extract(recipes.load(recipe), execution=ExecutionConfig(workers=1), quiet=True)
+    make_film(root / f"{joining}.mp4")
+    np.savez(root / f"{joining}.npz", keypoints=np.full((6, 17, 3), 20, np.float32), skeleton="coco")
+    if joining == "bow/aa":
+        for name in ("a.mp4", "a.npz"):
+            (root / "bow" / name).unlink()
+    seen = []
+    for _ in ("joined", "fresh"):
+        scanned = scans.scan(recipes.load(recipe), workers=1, quiet=True)
+        planned, _ = runner.extract(recipes.load(recipe), execution=ExecutionConfig(workers=1), quiet=True)
+        after = plan(recipes.load(recipe))
+        seen.append(
+            (
+                sorted((finding.level, finding.video) for finding in scanned.findings if finding.level == "fails"),
+                sorted((failure.video, failure.kind) for failure in after.failures.values()),
+                {name: sorted(after.stages[name].places) for name in ("pose", "heatmaps", "tokens")},
+            )
+        )
+        shutil.rmtree(planned.recipe.cache.root)
+    assert seen[0] == seen[1]
+    assert seen[0][0]
+    assert [video for _, video in seen[0][0]] == [video for video, _ in seen[0][1]]
