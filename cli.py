@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path)
 RECIPE = click.argument("recipe", type=FILE)
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
-STUDIES = ("tokens", "modules", "depth", "joint-token", "position", "no-attention", "frames", "training", "data")
+STUDIES = (
+    "tokens",
+    "modules",
+    "depth",
+    "joint-token",
+    "position",
+    "no-attention",
+    "frames",
+    "training",
+    "folds",
+    "data",
+)
 
 NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of file names that are no text (PEP 383)
 
@@ -155,16 +166,22 @@ def init(name: str, root: Path, cache: Path, preset: str | None, as_json: bool, 
 @main.command()
 @RECIPE
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The CSV to write: video,label,split and groups.")
+@click.option("--folds", type=click.IntRange(2), metavar="K", help="K splits; -o FILE.csv: FILE-1.csv to FILE-K.csv.")
 @common
-def split(recipe: Path, out: Path | None, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+def split(
+    recipe: Path, out: Path | None, folds: int | None, overrides: tuple[str, ...], as_json: bool, quiet: bool
+) -> None:
     """Say per class what is for training and what for testing; with -o, write it as a CSV that star reads.
 
     Example: star split star.yaml --set dataset.split_by=subject -o split.csv
     """
-    from .pipeline.commands.split import run_split
+    from .pipeline.commands.split import run_folds, run_split
     from .pipeline.recipe import schema as recipes
 
-    answer(run_split(recipes.load(recipe, overrides), out), as_json)
+    if folds:
+        answer(run_folds(lambda over: recipes.load(recipe, (*overrides, *over)), folds, out), as_json)
+    else:
+        answer(run_split(recipes.load(recipe, overrides), out), as_json)
 
 
 @main.command()

@@ -75,7 +75,7 @@ def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
     apart = PROTOCOLS.get(recipe.dataset.split)
     result.findings += [*_left_out(listed), *unbalanced(listed), *leaks(listed, frozenset([apart]) if apart else APART)]
     result.findings += [*without_joints(listed, recipe), *same_but_for_spelling(listed), *shared_joints(listed)]
-    result.findings += [*one_class(listed), *without_sides(listed, recipe)]
+    result.findings += [*one_class(listed), *without_sides(listed, recipe), *overlaps(listed)]
     if corner := all_in_a_corner([look.reach for look in result.looks.values()]):
         result.findings.append(Finding("problem", "unit", "", corner))
     order = ("fails", "problem", "note")
@@ -112,7 +112,8 @@ def duplicates(result: Scan, children: DecodePool) -> list[Finding]:
     """Videos whose bytes are equal: a problem on both sides of the split or in two classes, else a note."""
     groups: dict[str, list[Video]] = defaultdict(list)
     for video in result.manifest.videos:
-        if digest := result.looks[video.id].digests.video:
+        digest = result.looks[video.id].digests.video
+        if digest and video.span is None:  # spans of one video share its bytes
             groups[digest].append(video)
     same = [videos for videos in groups.values() if len(videos) > 1]
     return [
@@ -212,6 +213,25 @@ def one_class(listed: Manifest) -> Iterator[Finding]:
     if len(labels) == 1:
         name = listed.classes[labels.pop()]
         yield Finding("problem", "class", "", f"only one class, {name!r}: there is nothing to tell apart; add another")
+
+
+def overlaps(listed: Manifest) -> Iterator[Finding]:
+    """Spans of one video that share time and stand on both sides of the split, or are of two classes."""
+    spans: dict[str, list[Video]] = defaultdict(list)
+    for video in listed.videos:
+        if video.span:
+            spans[f"{video.media} {video.span.unit}"].append(video)
+    for videos in spans.values():
+        videos.sort(key=lambda video: video.span or (0, 0))
+        for number, first in enumerate(videos):
+            for other in videos[number + 1 :]:
+                if not first.span or not other.span or other.span.start >= first.span.end:
+                    break
+                if first.split != other.split:
+                    message = f"overlaps {first.id}, in {other.split} and {first.split}: the test is no test"
+                    yield Finding("problem", "overlap", other.id, message)
+                elif first.label != other.label:
+                    yield Finding("note", "overlap", other.id, f"overlaps {first.id}, of another class")
 
 
 def unbalanced(listed: Manifest) -> Iterator[Finding]:

@@ -97,7 +97,7 @@ def look(job: ScanTask) -> Look:
         return _look_at_joints(job)
     found = probe_video(video.media, upright=True)
     seen = Look(digests(video, job.known), found.frames, found.size, found.seconds)
-    findings = [*_lengths(job, found.frames, found.claimed)]
+    findings = [*_lengths(job, found.frames, found.claimed), *_span(job, found.frames, found.seconds)]
     findings += [Finding("note", "choice", video.id, note) for note in found.notes]
     try:
         if video.annotation is None and job.demanded:
@@ -144,6 +144,21 @@ def content(path: Path) -> str:
     """The digest of all bytes in a folder of frames, in the order of their names: what its quick digest leaves out."""
     files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     return hashlib.blake2b("".join(map(file_digest, files)).encode(), digest_size=16).hexdigest()
+
+
+def _span(job: ScanTask, frames: int, seconds: float) -> Iterator[Finding]:
+    """What is wrong with a span of a video of so many frames and seconds."""
+    span = job.video.span
+    if span is None:
+        return
+    length = frames if span.unit == "frame" else seconds
+    unit = "frames" if span.unit == "frame" else "s"
+    if span.start >= length:
+        message = f"its span begins beyond the end: the video has {length:.6g} {unit}"
+        yield Finding("fails", "span", job.video.id, message)
+    elif span.end > length + (0 if span.unit == "frame" else 0.5):
+        message = f"its span ends beyond the end: the video has {length:.6g} {unit}; what is there is used"
+        yield Finding("note", "span", job.video.id, message)
 
 
 def _lengths(job: ScanTask, count: int, claimed: int) -> Iterator[Finding]:

@@ -166,11 +166,14 @@ def _misaligned(planned: Plan, bad: dict[StageStore, set[str]]) -> Iterator[Find
 
 def _other_frames(planned: Plan, decode: StagePlan, bad: set[str]) -> Iterator[Finding]:
     stage = planned.graph["decode"].stage
+    spans = {video.id for video in planned.manifest.videos if video.span}
     for (video, view), place in decode.places.items():
         if place.segment in bad:
             continue
         index, count, flip = (decode.read([(video, view)], name)[0] for name in ("frame_index", "frame_count", "flip"))
         chosen, flipped = stage.sample(video, view, int(count))
+        if video in spans:  # its frames count from the video's beginning
+            chosen = chosen + (index[0] - chosen[0])
         if not np.array_equal(index, chosen) or bool(flip) != flipped:
             message = f"{decode.stage_store.path}: {video}, view {view}: not the frames that its settings choose"
             yield Finding(decode.stage_store, place.segment, Problem("misaligned", message, (video,)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...errors import UsageError
 from ..evaluation.ablation import ablate, lines
-from ..evaluation.studies import STUDIES, grid
+from ..evaluation.studies import STUDIES, fold_variants, grid
 from ..recipe.schema import load
 from .result import Result
 
@@ -31,6 +31,8 @@ def run_ablate(
     if bool(study) == bool(vary):
         raise UsageError("ablate: name a study (--study tokens) or settings of your own (--vary KEY=a,b), one of both")
     name, variants = (study, STUDIES[study]) if study else grid(vary)
+    if study == "folds":
+        variants = fold_variants(load(recipe, tuple(overrides)).dataset.folds)
     table = ablate(
         lambda over: load(recipe, (*overrides, *over)),
         name,

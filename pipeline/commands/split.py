@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 from ...errors import DatasetError, StorageError, UsageError
 from .. import datasets
 from ..datasets.base import Manifest, one_sided
-from ..datasets.custom.csv_list import COLUMNS, PLAIN, parse_csv
+from ..datasets.custom.csv_list import COLUMNS, PLAIN, SPANS, parse_csv
 from ..recipe.schema import Recipe
 from ..utils.text import table
+from .result import Result
 
 
 @dataclass(frozen=True)
@@ -88,18 +89,41 @@ def run_split(recipe: Recipe, out: Path | None = None) -> Split:
     return Split(manifest.name, classes, len(manifest.left_out), warnings, out)
 
 
+def run_folds(load: Callable[[tuple[str, ...]], Recipe], folds: int, out: Path | None = None) -> Result:
+    """`star split --folds`: how many are for testing in each of K splits; `out`: FILE.csv, written as FILE-1.csv on."""
+    rows: list[tuple[str, ...]] = [("fold", "train", "test", "list")]
+    document: list[dict[str, Any]] = []
+    for number in range(1, folds + 1):
+        path = out.with_name(f"{out.stem}-{number}{out.suffix}") if out else None
+        found = run_split(load((f"dataset.folds={folds}", f"dataset.held_out={number}")), path)
+        rows.append((str(number), f"{found.total.train:,}", f"{found.total.test:,}", str(path or "")))
+        document.append({"fold": number} | found.to_document())
+    lines = [
+        *table(rows),
+        f"`star ablate RECIPE --study folds --set dataset.folds={folds}` trains and tests all of them",
+    ]
+    return Result({"folds": document}, lines)
+
+
 def _table(manifest: Manifest, recipe: Recipe, out: Path) -> str:
     """The list as CSV: video, label, split, joints where one's own videos have them, and the groups."""
     root = recipe.dataset.root
     groups = list(dict.fromkeys(name for video in manifest.videos for name, _ in video.groups))
     own = recipe.dataset.kind == "videos"  # other kinds keep their joints in files of their own
     joints = ["joints"] if own and any(video.annotation for video in manifest.videos) else []
-    header, rows = ["video", "label", "split", *joints, *groups], []
+    units = {video.span.unit for video in manifest.videos if video.span}
+    spans = [name for pair, unit in zip(SPANS, ("s", "frame"), strict=True) if unit in units for name in pair]
+    header, rows = ["video", "label", "split", *joints, *spans, *groups], []
     for video in manifest.videos:
         beside = os.path.relpath(video.annotation, root) if video.annotation else ""
         values = dict(video.groups)
-        row = [video.id, manifest.classes[video.label], video.split]
-        row += [*([beside] if joints else []), *(values.get(name, "") for name in groups)]
+        path = video.id.removesuffix(video.span.fragment()) if video.span else video.id
+        row = [path, manifest.classes[video.label], video.split, *([beside] if joints else [])]
+        for unit in ("s", "frame"):
+            if unit in units:
+                own = video.span is not None and video.span.unit == unit
+                row += [f"{end:.12g}" for end in (video.span.start, video.span.end)] if own and video.span else ["", ""]
+        row += [values.get(name, "") for name in groups]
         _refuse_unreadable(out, [header, row], root)
         rows.append(row)
     return _csv([header, *rows])
@@ -120,7 +144,7 @@ def _refuse_unreadable(out: Path, rows: Sequence[Sequence[str]], root: Path) -> 
     try:
         text.encode()
         entry = parse_csv(out, text, root)[0]
-        values = dict(zip(header, row, strict=True)) | {"video": entry.video, "label": entry.label}
+        values = dict(zip(header, row, strict=True)) | {"video": entry.path, "label": entry.label}
         values |= {"split": entry.split} | ({"joints": entry.joints} if "joints" in header else {})
         values |= {name: dict(entry.groups).get(name, "") for name in header if name not in COLUMNS}
         if [values[name] for name in header] == list(row):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..planning.selections import selections
+from ..planning.selections import training_selections
 from ..recipe.schema import Recipe
 from ..utils.text import clock
 from .result import Result
@@ -27,12 +27,13 @@ def run_train(
 
     ranks = join(device)
     with ranks.together():
-        training, testing = selections(recipe, ("train", "test"), quiet or not ranks.first)
+        training, testing = training_selections(recipe, quiet or not ranks.first)
+    judged = "validation" if testing.videos[0].split == "val" else "test"
     start = Start(init, freeze)
     summary = train(recipe, training, testing, run, ranks=ranks, resume=resume, progress=not quiet, start=start)
     best, videos = summary["best"], summary["videos"]
     said = [
-        f"{videos['train']:,} training and {videos['test']:,} test videos, {summary['parameters']:,} parameters, "
+        f"{videos['train']:,} training and {videos['test']:,} {judged} videos, {summary['parameters']:,} parameters, "
         f"{summary['epochs']} epochs, {summary['steps']:,} steps in {clock(summary['seconds'])}",
         f"best: epoch {best['epoch']}, top-1 {best['top1']:.1%}, top-5 {best['top5']:.1%}",
         f"run: {summary['run']}; `star test` judges it, `star report` draws it",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DatasetError
+from .base import in_folds, with_validation
 
 if TYPE_CHECKING:
     from ..recipe.schema import DatasetSettings
@@ -46,7 +47,9 @@ def load(settings: DatasetSettings, cache: Path | None = None) -> Manifest:
                 f"dataset.{name}: a setting of kind {', '.join(kinds)}; for kind {settings.kind!r} leave it out"
             )
     module = import_module(f".{KINDS[settings.kind]}", __name__)
-    return module.load(settings, cache) if settings.kind == "joints" else module.load(settings)
+    manifest = module.load(settings, cache) if settings.kind == "joints" else module.load(settings)
+    manifest = in_folds(manifest, settings.folds, settings.held_out, settings.split_by)
+    return with_validation(manifest, settings.val_share, settings.split_by)
 
 
 def joints_format(path: Path, part: str = "") -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,18 +16,41 @@ from ...stages.skeletons import Skeleton
 from .folder_names import is_shadow
 
 
+class Span(NamedTuple):
+    """A part of a video. unit: "s": from `start` on and before `end`, in seconds; "frame": the frames from `start` to
+    `end`, both included, counted from 0."""
+
+    start: float
+    end: float
+    unit: str = "s"
+
+    def fragment(self) -> str:
+        """What is put behind a video's path to name the span: a W3C media fragment."""
+        unit = "frame:" if self.unit == "frame" else ""
+        return f"#t={unit}{self.start:.12g},{self.end:.12g}"
+
+    def frames(self, times: np.ndarray) -> tuple[int, int]:
+        """The first of its frames and how many there are, in a video with frames at `times` (F) s; 0 for none."""
+        if self.unit == "frame":
+            first, last = max(0, int(self.start)), min(len(times) - 1, int(self.end))
+        else:
+            first, last = int(np.searchsorted(times, self.start)), int(np.searchsorted(times, self.end)) - 1
+        return first, max(0, last - first + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Video:
     """One video of a data set.
 
     id: its path relative to the data set's root, with "/" and without "..": unique, and the same on every machine.
     label: index into the catalogue's classes; -1 where it has none.
-    split: "train" or "test" under the protocol that the recipe names.
+    split: "train", "val" or "test" under the protocol that the recipe names.
     media: the video file, or the folder of its frames.
     annotation: the file with its joints, None where the data set has none.
     groups: what results can be broken down by: (("subject", "P001"), ("camera", "C001")).
     part: which sequence of `media` it is, where one file holds many; "" where it is all of the file.
     digest: of its bytes, where an index of the data set knows it; "" where they are to be read.
+    span: the part of `media` that is meant, with which the id ends; None for all of it.
     """
 
     id: str
@@ -36,6 +61,7 @@ class Video:
     groups: tuple[tuple[str, str], ...] = ()
     part: str = ""
     digest: str = ""
+    span: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +128,52 @@ def require_layout(video: Video, found: Annotation, common: Skeleton | None) -> 
             f"{video.annotation}: its joints are {own.name!r}, those of the data set {common.name!r}; "
             "give all videos the same"
         )
+
+
+def with_validation(manifest: Manifest, share: float, by: str | None) -> Manifest:
+    """The same with a share of the training videos for validation, where the data set has none of its own.
+
+    Drawn by a hash of the value of group `by`, or of the video's path, so that a group and the spans of a video stay
+    together, and new videos move none of the others.
+    """
+    if not share or any(video.split == "val" for video in manifest.videos):
+        return manifest
+
+    def side(video: Video) -> str:
+        digest = hashlib.blake2b(f"val\0{_group_of(video, by)}".encode(), digest_size=8).digest()
+        return "val" if int.from_bytes(digest, "big") < share * 2**64 else "train"
+
+    videos = [replace(video, split=side(video)) if video.split == "train" else video for video in manifest.videos]
+    return replace(manifest, videos=videos)
+
+
+def in_folds(manifest: Manifest, folds: int, held_out: int, by: str | None) -> Manifest:
+    """The same with fold number `held_out` (from 1) of `folds` for testing and all others for training.
+
+    Videos are dealt out by the value of group `by`, or by their paths, in the order of a hash: folds have equally many
+    groups, and a group stands in one fold. Raises DatasetError where there are fewer groups than folds.
+    """
+    if not folds:
+        return manifest
+    names = [_group_of(video, by) for video in manifest.videos]
+    order = sorted(set(names), key=lambda name: hashlib.blake2b(f"fold\0{name}".encode(), digest_size=8).digest())
+    if len(order) < folds or not 1 <= held_out <= folds:
+        what = f"values of {by}" if by else "videos"
+        raise DatasetError(
+            f"dataset.folds: {folds}, of which number {held_out} is held out, cannot be made of {len(order)} {what}"
+        )
+    fold = {name: number % folds + 1 for number, name in enumerate(order)}
+    videos = [
+        replace(video, split="test" if fold[name] == held_out else "train")
+        for video, name in zip(manifest.videos, names, strict=True)
+    ]
+    return replace(manifest, videos=videos)
+
+
+def _group_of(video: Video, by: str | None) -> str:
+    """The value of a video's group, or its path; spans of one video share it."""
+    path = video.id.removesuffix(video.span.fragment()) if video.span else video.id
+    return dict(video.groups).get(by.lower(), path) if by else path
 
 
 def one_sided(manifest: Manifest) -> str:

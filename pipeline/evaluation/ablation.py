@@ -18,7 +18,7 @@ from ..extraction.execution import ExecutionConfig
 from ..extraction.runner import extract
 from ..planning.inputs import stages_for_training
 from ..planning.selection import Selection
-from ..planning.selections import selections
+from ..planning.selections import selections, training_selections
 from ..recipe.schema import Recipe
 from ..training.run_dir import RunFolder
 from ..training.trainer import train
@@ -63,7 +63,8 @@ def _variant(
 ) -> dict[str, Any]:
     """All seeds of one variant: the scores of each, and what the network and its training cost."""
     extract(variants[0], only=stages_for_training(variants[0]), execution=ExecutionConfig(device), quiet=quiet)
-    chosen = selections(variants[0], ("train", "test"), quiet)  # the seed changes the training alone
+    chosen = training_selections(variants[0], quiet)  # the seed changes the training alone
+    chosen += selections(variants[0], ("test",), True)
     judged, costs = [], []
     for seed, recipe in enumerate(variants):
         found, cost = _judged(recipe, chosen, folder / f"{file_name(name)}-seed{seed}", device, quiet)
@@ -82,9 +83,9 @@ def _judged(
     recipe: Recipe, chosen: list[Selection], run: Path, device: str, quiet: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What `star test` and `star train` say of a run, which is begun, taken further, or found to be finished."""
-    training, testing = chosen
+    training, judged, testing = chosen
     begun = RunFolder(run).recipe.exists()
-    summary = train(recipe, training, testing, run, device=device, resume=begun, progress=not quiet)
+    summary = train(recipe, training, judged, run, device=device, resume=begun, progress=not quiet)
     return evaluate(recipe, testing, run, device=device, progress=False), summary
 
 
@@ -111,6 +112,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         cells = [_spread(row[score]) for score in (*SCORES, *(["classes"] if named else []))]
         cells += [f"{row['parameters']:,}", f"{row['steps']:,}", f"{mean(row['seconds']):,.0f} s"]
         table.append(f"| {row['variant'].replace('|', '/')} | {' | '.join(cells)} |")
+    if found["study"] == "folds":
+        scores = [_spread([mean(row[score]) for row in found["variants"]]) for score in SCORES]
+        table.append(f"| mean over folds | {' | '.join(scores)} |{' |' * (len(head) - 3)}")
     said = f"{found['seeds']} seeds each: mean ± standard deviation."
     if found["study"].startswith(GRID) and len(found["variants"]) > 1:
         best = max(found["variants"], key=lambda row: mean(row["top1"]))

@@ -30,6 +30,13 @@ _WITHOUT = {"pool": _STILL, "concat_conv": ("train.augment.rotation=0",)}
 _GLOBAL = ("model.modalities=global", *_STILL, "train.augment.joint_dropout=0")
 
 
+def fold_variants(folds: int) -> Variants:
+    """One variant for each of a data set's folds. Raises UsageError where the recipe has none."""
+    if folds < 2:
+        raise UsageError("--study folds: dataset.folds says how many; --set dataset.folds=5, and split_by for groups")
+    return {f"fold {number}": (f"dataset.held_out={number}",) for number in range(1, folds + 1)}
+
+
 def grid(vary: Sequence[str]) -> tuple[str, Variants]:
     """A study of one's own: its name, and every combination of the values of some settings.
 
@@ -97,5 +104,6 @@ STUDIES: Mapping[str, Variants] = {
         **{f"16 frames, {way}": (f"decode.sampling={way}",) for way in ("linspace", "window")},
     },
     "training": {name: (f"train={json.dumps(train_settings(name))}",) for name in ("paper", "fast")},
+    "folds": {},  # one variant for each of dataset.folds
     "data": {f"{share:.0%}": (f"train.fraction={share}",) for share in (0.1, 0.25, 0.5, 1.0)},
 }

@@ -115,7 +115,7 @@ def _read(job: VideoTask) -> VideoResult:
     if job.frames == "none" and job.window is None and job.chosen:
         return _joined(job, VideoResult(found, dict(job.chosen)), annotation)
     require_media(job.video)
-    likely = job.decode.frame_selector(job.video.id, job.views)
+    likely = job.decode.frame_selector(job.video.id, job.views) if job.video.span is None else None
     with open_video(job.video.media, reader=job.reader, selector=likely) as reader:
         if not found.video:  # without it nobody could tell whether the features are those of these bytes
             raise UnreadableVideo(f"{job.video.id}: its bytes cannot be read; check its permissions (chmod +r)")
@@ -157,12 +157,20 @@ def _read_joints(job: VideoTask, found: Digests, annotation: Annotation | None) 
 
 def _choose(job: VideoTask, view: int, reader: Any) -> Arrays:
     """The arrays of stage decode for one view."""
-    index, flip = job.decode.sample(job.video.id, view, reader.frame_count)
+    times = np.asarray(reader.times, dtype=np.float64)
+    first, count = job.video.span.frames(times) if job.video.span else (0, int(reader.frame_count))
+    if not count:
+        raise UnreadableVideo(
+            f"{job.video.id}: no frame lies in its span; the video has {reader.frame_count} frames, the last at "
+            f"{times[-1]:.2f} s"
+        )
+    index, flip = job.decode.sample(job.video.id, view, count)
+    index = (index + first).astype(np.int32)
     return {
         "frame_index": index,
-        "time": np.asarray(reader.times, dtype=np.float64)[index],
+        "time": times[index],
         "frame_size": np.array(reader.frame_size, dtype=np.int32),
-        "frame_count": np.int32(reader.frame_count),
+        "frame_count": np.int32(count),
         "flip": np.uint8(flip),
     }
 
@@ -173,11 +181,26 @@ def _joined(job: VideoTask, result: VideoResult, annotation: Annotation | None) 
     if not job.annotated or annotation is None:
         return result
     for view, arrays in result.chosen.items():
-        count = int(arrays["frame_count"])
-        joints = _flat(job, annotation, view)
-        found = annotated_keypoints(joints, arrays["frame_index"], count, job.people, job.choose)
+        own, index = _within_span(job, annotation, arrays, view)
+        joints = _flat(job, own, view)
+        found = annotated_keypoints(joints, index, int(arrays["frame_count"]), job.people, job.choose)
         result.keypoints[view] = stored(found, arrays, job.skeleton, job.layout)
     return result
+
+
+def _within_span(job: VideoTask, annotation: Annotation, arrays: Arrays, view: int) -> tuple[Annotation, np.ndarray]:
+    """The annotation of the video's span, and the clip's frames (T) counted from its beginning."""
+    index = arrays["frame_index"]
+    if job.video.span is None:
+        return annotation, index
+    count = int(arrays["frame_count"])
+    first = int(index[0] - job.decode.sample(job.video.id, view, count)[0][0])
+    parts = {
+        name: None if values is None else values[first : first + count]
+        for name in ("keypoints", "boxes", "occluded")
+        for values in [getattr(annotation, name)]
+    }
+    return replace(annotation, **parts), index - first  # pyright: ignore[reportArgumentType]
 
 
 def _flat(job: VideoTask, annotation: Annotation, view: int) -> np.ndarray:
@@ -218,8 +241,9 @@ def _look(job: VideoTask, result: VideoResult, annotation: Annotation | None) ->
     for view, arrays in result.chosen.items():
         index, (width, height) = arrays["frame_index"], (int(side) for side in arrays["frame_size"])
         if job.boxes == "annotations" and annotation is not None:
+            own, within = _within_span(job, annotation, arrays, view)
             count = int(arrays["frame_count"])
-            boxes = annotated_boxes(annotation.keypoints, annotation.boxes, index, count, job.people, job.choose)
+            boxes = annotated_boxes(own.keypoints, own.boxes, within, count, job.people, job.choose)
         else:
             boxes = whole_frame_boxes(len(index), job.people, (width, height))
         result.boxes[view] = boxes

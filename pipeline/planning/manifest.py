@@ -15,6 +15,7 @@ import re
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from ...cache.keys import canonical, file_digest, folder_digest, folder_stamp, f
 from ...errors import DatasetError, VideoError
 from ...stages.skeletons import Skeleton
 from .. import datasets
-from ..datasets.base import Manifest, Video
+from ..datasets.base import Manifest, Span, Video
 from ..recipe.schema import DatasetSettings
 from .shard import Shard
 
@@ -135,6 +136,13 @@ def digests(video: Video, known: Digests) -> Digests:
 
 
 def _digest(path: Path) -> str:
+    """Of a file or folder; of one that many spans share it is read once, until its size or time changes."""
+    status = _status(path)
+    return _digest_at(path, _stamp(status)) if status else ""
+
+
+@lru_cache(maxsize=64)
+def _digest_at(path: Path, stamp: tuple[int, int]) -> str:
     try:
         if path.is_dir():
             return frames_digest(path)
@@ -249,6 +257,7 @@ def _identity(settings: DatasetSettings) -> str:
     chosen = {"kind": settings.kind, "split": settings.split, "version": settings.version}
     chosen |= {"classes": list(settings.classes or ()), "test_share": settings.test_share}
     later = {"fold": settings.fold, "split_by": settings.split_by, "split_seed": settings.split_seed}
+    later |= {"val_share": settings.val_share, "folds": settings.folds, "held_out": settings.held_out}
     later |= {"list": settings.list and settings.list.name}
     chosen |= {name: value for name, value in later.items() if value != DatasetSettings.model_fields[name].default}
     return hashlib.blake2b(canonical(chosen), digest_size=4).hexdigest()
@@ -276,7 +285,7 @@ def _row(video: Video, source: Source, root: Path) -> list[Any]:
     stamps = [*source.video_stamp, *source.annotation_stamp]
     digest = [source.digests.video, source.digests.annotation, *stamps]
     row = [video.id, video.label, video.split, os.path.relpath(video.media, root), place, list(video.groups), *digest]
-    return [*row, video.part] if video.part else row
+    return [*row, video.part, video.span] if video.part or video.span else row
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -303,7 +312,8 @@ def _restore(remembered: dict[str, Any], root: Path, name: str) -> Manifest:
             root / row[4] if row[4] else None,
             tuple(map(tuple, row[5])),
             part=row[12] if len(row) > 12 else "",
-            digest=row[6] if len(row) > 12 else "",
+            digest=row[6] if len(row) > 12 and row[12] else "",
+            span=Span(*row[13]) if len(row) > 13 and row[13] else None,
         )
         for row in remembered["videos"]
     ]

@@ -192,7 +192,8 @@ def remember(plan: Plan) -> None:
 
 def clips_of(recipe: Recipe, manifest: Manifest) -> Iterator[Clip]:
     """Every (video, view) that the recipe asks for, all views of a video together."""
-    views = {"train": recipe.decode.views.train, "test": recipe.decode.views.test}
+    testing = recipe.decode.views.test
+    views = {"train": recipe.decode.views.train, "val": testing, "test": testing}
     for video in manifest.videos:
         for view in range(views[video.split]):
             yield Clip(video, view)

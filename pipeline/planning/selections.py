@@ -14,6 +14,12 @@ from .selection import Selection
 from .status import warn
 
 
+def training_selections(recipe: Recipe, quiet: bool) -> list[Selection]:
+    """The clips that training reads: those it learns from, and those that choose the best epoch and stop it: the
+    validation videos, or the test videos where the data set has none and `dataset.val_share` draws none."""
+    return _selected(recipe, None, quiet, None)
+
+
 def selections(
     recipe: Recipe, splits: Sequence[str], quiet: bool, stages: Sequence[str] | None = None
 ) -> list[Selection]:
@@ -21,10 +27,19 @@ def selections(
 
     stages: those that must be there, in place of what training would read.
     """
+    return _selected(recipe, splits, quiet, stages)
+
+
+def _selected(
+    recipe: Recipe, splits: Sequence[str] | None, quiet: bool, stages: Sequence[str] | None
+) -> list[Selection]:
+    """The clips of these splits, or of the two that training takes."""
     stages = tuple(stages or stages_for_training(recipe))
     planned = plan(recipe, only=stages)
     remember(planned)
     warn(planned, quiet)
+    if splits is None:
+        splits = ("train", "val" if any(video.split == "val" for video in planned.manifest.videos) else "test")
     found = [select(planned, split, stages) for split in splits]
     labels = {video.label for video in planned.manifest.videos}
     if len(labels) == 1:

@@ -78,6 +78,13 @@ class DatasetSettings(Settings):
     list: Path | None = Field(default=None, description="videos: the CSV, where it is not the only one in the root")
     classes: tuple[str, ...] | None = Field(default=None, description="videos, Kinetics: the labels, in order")
     test_share: Share = Field(default=0.2, description="videos: share of test videos where the data set names no split")
+    val_share: Fraction = Field(
+        default=0.0, description="share of the training videos kept for validation, where the data set names none"
+    )
+    folds: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=0, description="the data in so many folds, of which one is for testing; 0: the data set's own split"
+    )
+    held_out: Positive = Field(default=1, description="which of the folds is for testing, from 1")
     split_by: str | None = Field(
         default=None, description="videos: a column of the CSV; no value of it stands on both sides of a drawn split"
     )

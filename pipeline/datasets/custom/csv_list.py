@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import posixpath
 import re
@@ -11,19 +12,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ....errors import DatasetError
+from ..base import Span
 from ..text_file import read_list
 
-SPLITS = ("train", "test")
-COLUMNS = ("video", "label", "split", "joints")
+SPLITS = ("train", "val", "test")
+SPANS = (("start", "end"), ("start_frame", "end_frame"))
+COLUMNS = ("video", "label", "split", "joints", *SPANS[0], *SPANS[1])
 KNOWN = frozenset(COLUMNS)
+WITHOUT_SPANS = KNOWN - {name for pair in SPANS for name in pair}
 PLAIN = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*")  # a path that needs no second look
 
 
 class Entry(NamedTuple):
     """One listed video.
 
-    split: "train", "test", or "" where the list leaves it open. where: the row, for messages. joints: the .npz file
-    with its joints, a path like the video's; "" where it has none.
+    split: "train", "val", "test", or "" where the list leaves it open. where: the row, for messages. joints: the file
+    with its joints, a path like the video's; "" where it has none. span: the part of the video that is meant, with
+    which `video` ends; None for all of it.
     """
 
     video: str
@@ -32,6 +37,12 @@ class Entry(NamedTuple):
     groups: tuple[tuple[str, str], ...]
     where: str
     joints: str = ""
+    span: Span | None = None
+
+    @property
+    def path(self) -> str:
+        """The video's path below the root, without its span."""
+        return self.video.removesuffix(self.span.fragment()) if self.span else self.video
 
 
 def read_csv(path: Path, root: Path | None = None) -> list[Entry]:
@@ -124,13 +135,35 @@ def _entry(where: str, columns: dict[str, int], row: list[str], root: Path | Non
     if not label:
         raise DatasetError(f"{where}: {video} has no label")
     if split and split not in SPLITS:
-        raise DatasetError(f"{where}: split {split!r} is neither 'train' nor 'test'")
+        raise DatasetError(f"{where}: split {split!r} is neither 'train' nor 'test' (nor 'val')")
     joints = _joints(cells[columns["joints"]], where, root) if "joints" in columns else ""
+    span = _span(columns, cells, where, video) if not columns.keys() <= WITHOUT_SPANS else None
+    video += span.fragment() if span else ""
     if columns.keys() <= KNOWN:  # no groups
-        return Entry(video, label, split, (), where, joints)
+        return Entry(video, label, split, (), where, joints, span)
     others = (name for name in columns if name and name not in COLUMNS)
     groups = tuple((name, cells[columns[name]]) for name in others if cells[columns[name]])
-    return Entry(video, label, split, groups, where, joints)
+    return Entry(video, label, split, groups, where, joints, span)
+
+
+def _span(columns: dict[str, int], cells: list[str], where: str, video: str) -> Span | None:
+    """The row's span, None where its cells are empty."""
+    for start, end in SPANS:
+        first, last = (cells[columns[name]] if name in columns else "" for name in (start, end))
+        if not first and not last:
+            continue
+        unit = "s" if start == "start" else "frame"
+        try:
+            span = Span(float(first or "nan"), float(last or "nan"), unit)
+        except ValueError:
+            raise DatasetError(f"{where}: {start} {first!r} and {end} {last!r} are no two numbers") from None
+        whole = unit == "s" or (span.start % 1 == 0 and span.end % 1 == 0)
+        if not (math.isfinite(span.start) and math.isfinite(span.end) and whole and span.start >= 0):
+            raise DatasetError(f"{where}: {start} {first!r} and {end} {last!r} name no part of a video")
+        if span.end < span.start or (unit == "s" and span.end == span.start):
+            raise DatasetError(f"{where}: {video} ends at {last}, before it starts at {first}")
+        return span
+    return None
 
 
 def _joints(text: str, where: str, root: Path | None) -> str:

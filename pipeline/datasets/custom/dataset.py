@@ -51,9 +51,10 @@ def load(settings: DatasetSettings) -> Manifest:
             entry.video,
             _label(entry, index),
             side,
-            root / entry.video,
+            root / entry.path,
             root / entry.joints if entry.joints else None,
             entry.groups,
+            span=entry.span,
         )
         for entry, side in zip(entries, split, strict=True)
     ]

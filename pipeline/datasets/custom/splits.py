@@ -17,7 +17,7 @@ def sides(entries: Sequence[Entry], *, test_share: float, seed: int = 0, by: str
     Raises DatasetError with the row that lacks a value, or whose given split tears its group apart.
     """
     if by is None:
-        return [entry.split or hashed_split(entry.video, test_share, seed) for entry in entries]
+        return [entry.split or hashed_split(entry.path, test_share, seed) for entry in entries]
     groups = _groups(entries, by.lower())
     given: dict[str, Entry] = {}
     for entry, group in zip(entries, groups, strict=True):

@@ -75,8 +75,8 @@ def _of_files(settings: DatasetSettings, listed: Listed) -> Manifest:
             close = difflib.get_close_matches(entry.label, index, 1)
             remedy = f"did you mean {close[0]!r}?" if close else "add it, or leave the row out"
             raise DatasetError(f"{entry.where}: label {entry.label!r} is not in dataset.classes; {remedy}")
-        path = root / entry.video
-        videos.append(Video(entry.video, index[entry.label], side, path, path, entry.groups))
+        path = root / entry.path
+        videos.append(Video(entry.video, index[entry.label], side, path, path, entry.groups, span=entry.span))
     return Manifest(settings.name or root.name, classes, videos, _skeleton(videos), listed.left_out)
 
 

@@ -48,7 +48,7 @@ def by_identity(frames: Sequence[np.ndarray], identities: Sequence[Sequence[int]
 
 def _merged(found: np.ndarray) -> np.ndarray:
     """Tracks that are never there together share a place: who was lost and is found again is not somebody new."""
-    there = (found[..., 2] > 0).any(-1)  # (F, P)
+    there = np.asarray((found[..., 2] > 0).any(-1))  # (F, P)
     kept: list[int] = []
     for track in range(found.shape[1]):
         free = next((place for place in kept if not (there[:, place] & there[:, track]).any()), None)
