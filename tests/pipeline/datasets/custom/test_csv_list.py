@@ -35,8 +35,8 @@ def refused(rows):
 def test_the_plain_form(rows):
     """video,label,split: what the documentation shows; where() names the row for messages."""
     first, second = rows("video,label,split\nclips/a.mp4,wave,train\nclips/b.mp4,bow,test\n")
-    assert first == ("clips/a.mp4", "wave", "train", (), "list.csv, row 2", "")
-    assert second == ("clips/b.mp4", "bow", "test", (), "list.csv, row 3", "")
+    assert first == ("clips/a.mp4", "wave", "train", (), "list.csv, row 2", "", None)
+    assert second == ("clips/b.mp4", "bow", "test", (), "list.csv, row 3", "", None)
 
 
 def test_the_split_is_optional_and_further_columns_are_groups(rows):
@@ -83,8 +83,8 @@ def test_rows_that_lack_something_are_refused(refused):
     assert refused("video,label\n,wave\n") == "list.csv, row 2: no video"
     assert refused("label,video\nwave\n") == "list.csv, row 2: no video"
     assert refused("video,label\na.mp4,\n") == "list.csv, row 2: a.mp4 has no label"
-    expected = "list.csv, row 2: split 'val' is neither 'train' nor 'test'"
-    assert refused("video,label,split\na.mp4,wave,val\n") == expected
+    expected = "list.csv, row 2: split 'dev' is neither 'train' nor 'test' (nor 'val')"
+    assert refused("video,label,split\na.mp4,wave,dev\n") == expected
     expected = "list.csv, row 2: 3 values for 2 columns; quote a value that has a comma"
     assert refused("video,label\na.mp4,wave,hand\n") == expected
 
