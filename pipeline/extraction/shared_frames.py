@@ -7,9 +7,10 @@ network reads them, or once the task's child is dead. It is a file without a nam
 from __future__ import annotations
 
 import math
-import multiprocessing
+import os
 from collections import deque
 from collections.abc import Iterable
+from multiprocessing.heap import BufferWrapper
 from typing import Any
 
 import numpy as np
@@ -43,15 +44,30 @@ class SharedFrames:
         """What is in a slot, not a copy."""
         assert self.memory is not None
         size = math.prod(self.shape)
-        return np.frombuffer(self.memory, np.uint8, size, slot * size).reshape(self.shape)
+        return np.frombuffer(self.memory.create_memoryview(), np.uint8, size, slot * size).reshape(self.shape)
 
 
 def _shared(size: int) -> Any:
     """So many bytes that spawned children will share; None where neither /dev/shm nor any other folder has room."""
+    if not size:
+        return None
     try:
-        return multiprocessing.get_context("spawn").RawArray("B", size) if size else None
+        memory = BufferWrapper(size)
+        _reserve(memory)
     except OSError:
         return None
+    return memory
+
+
+def _reserve(memory: Any) -> None:
+    """Take the memory now: /dev/shm of a container has 64 MB, and who writes where there is no room dies (SIGBUS).
+
+    The free space that multiprocessing looks at before may be another process's a moment later. Raises OSError.
+    """
+    arena = memory._state[0][0]  # no public name leads to the file; tried on Python 3.11
+    handle = getattr(arena, "fd", -1)
+    if handle >= 0 and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, arena.size)
 
 
 def attach(slots: SharedFrames | None) -> None:

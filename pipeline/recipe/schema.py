@@ -356,7 +356,7 @@ class Recipe(Settings):
     def _consistent(self) -> Recipe:
         if self.model.width % self.model.heads:
             raise ValueError(f"model.width: {self.model.width} is not a multiple of model.heads ({self.model.heads})")
-        if self.decode.frames % 2:
+        if self.decode.frames % 2 and {"Z", "B"} & {*self.model.encoder, *self.model.decoder}:
             raise ValueError(
                 f"decode.frames: {self.decode.frames} is odd; zigzag and binary attention need an even number"
             )

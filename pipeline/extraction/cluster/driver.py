@@ -15,11 +15,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
-from ....errors import MachineError, VideoError, VideoTimeout
+from ....errors import MachineError, MissingPackage, VideoError, VideoTimeout
 from ...planning.plan import Plan
 from ...planning.work_units import Unit
 from ...recipe import schema as recipes
@@ -94,6 +95,11 @@ def on_cluster(
         found.address, found.dashboard = client.scheduler.address, client.dashboard_link
         if not bar.quiet:
             tell(f"dask: scheduler {found.address}, dashboard {found.dashboard}")
+            if execution.scheduler and is_open(execution.scheduler):
+                tell(
+                    f"--scheduler {execution.scheduler}: has no certificate, so whoever reaches its port can run code "
+                    "as you on every worker; see `Who can do what` in docs/clusters.md"
+                )
         driver = Driver(client, planned, work, execution, bar, found)
         try:
             yield from driver.run(stopped)
@@ -385,12 +391,13 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Generator[Any, N
     """A Dask client: of the scheduler at an address, or of one local worker process per device."""
     from dask import config
     from dask.distributed import Client, LocalCluster
+    from distributed.security import Security
 
     level = _hushed()
     if scheduler:
         try:
             client = Client(scheduler, timeout=PATIENCE_S)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:  # TypeError: no certificate
             reason = str(error).splitlines()[0]
             raise MachineError(f"--scheduler {scheduler}: no Dask scheduler answers there ({reason})") from None
         client._timeout = BACK_S  # pyright: ignore[reportPrivateUsage] (Dask has no public name for it)
@@ -407,11 +414,37 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Generator[Any, N
         }),
         LocalCluster(
             n_workers=len(devices), threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
-            resources={resource: 1}, memory_limit=0, silence_logs=level,
+            resources={resource: 1}, memory_limit=0, silence_logs=level, security=_private(Security),
         ) as local,
         Client(local) as client,
     ):  # fmt: skip
         yield client
+
+
+def _private(security: Any) -> Any:
+    """A certificate for this run alone, held in memory: who does not have it cannot talk to the scheduler or a worker.
+
+    Without one, whoever reaches their ports runs code as this user. Raises MissingPackage.
+    """
+    try:
+        return security.temporary()
+    except ImportError:
+        raise MissingPackage(
+            "--device: several devices need the package cryptography, without which anybody on this machine could run "
+            "code as you; `pip install cryptography`, or name one device"
+        ) from None
+
+
+def is_open(address: str) -> bool:
+    """Whether a scheduler's address is beyond this machine and asks nobody for a certificate."""
+    protocol, found, rest = address.rpartition("://")
+    host = rest.rpartition(":")[0].strip("[]") or rest
+    if found and protocol not in ("tcp", "ws", "ucx"):
+        return False
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
 
 
 def _hushed() -> int:

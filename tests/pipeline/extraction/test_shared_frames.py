@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from star.errors import VideoCrash, VideoTimeout
 from star.pipeline.extraction.decode_pool import DecodePool
@@ -74,3 +79,43 @@ def test_children_without_slots() -> None:
     assert children.outcome(children.submit(has_slots, None), "a") is False
     assert len(children.slots) == 0
     children.close()
+
+
+SMALL_MEMORY = """
+import importlib.util, multiprocessing, sys
+
+spec = importlib.util.spec_from_file_location("shared_frames", sys.argv[1])
+shared_frames = importlib.util.module_from_spec(spec)
+sys.modules["shared_frames"] = shared_frames
+spec.loader.exec_module(shared_frames)
+both = multiprocessing.Barrier(2)
+
+
+def take():
+    both.wait(60)
+    frames = shared_frames.SharedFrames(40, (1 << 20,))
+    both.wait(60)
+    for slot in frames.take(40):
+        frames[slot][:] = 7
+
+
+processes = [multiprocessing.get_context("fork").Process(target=take) for _ in range(2)]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join(120)
+print([process.exitcode for process in processes])
+"""
+
+
+def test_two_processes_share_a_small_dev_shm():
+    """64 MB, as in a container, for two who want 40 MB each: who comes second goes without, and nobody dies."""
+    module = Path(__file__).parents[3] / "pipeline" / "extraction" / "shared_frames.py"
+    mount = "mount -t tmpfs -o size=64m tmpfs /dev/shm && for n in $(seq 20)"
+    script = f'{mount}; do "$0" -c "$1" "$2" || exit 9; done'
+    words = ["unshare", "-m", "sh", "-c", script, sys.executable, SMALL_MEMORY, str(module)]
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("a mount namespace needs Linux and root")
+    result = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["[0, 0]"] * 20

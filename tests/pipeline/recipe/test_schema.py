@@ -203,3 +203,9 @@ def test_a_wrong_recipe_name_suggests_the_right_one(tmp_path: Path) -> None:
     """`star init pen-action` is a typing error."""
     with pytest.raises(UsageError, match=r"^init pen-action: no such recipe; did you mean 'penn-action'\? there are "):
         ready("pen-action", tmp_path, tmp_path)
+
+
+def test_an_odd_number_of_frames_is_enough_for_full_attention() -> None:
+    """Only zigzag and binary attention need pairs of frames."""
+    text = "dataset: {kind: videos, root: videos}\ncache: {root: cache}\ndecode: {frames: 15}\n"
+    assert recipes.parse(text + "model: {encoder: [F], decoder: [F]}").decode.frames == 15
