@@ -186,7 +186,7 @@ def shared_joints(listed: Manifest) -> Iterator[Finding]:
     """One line for each file of joints that several videos are said to have, part by part."""
     users: dict[tuple[str, str], list[Video]] = defaultdict(list)
     for video in listed.videos:
-        if video.annotation is not None:
+        if video.annotation is not None and video.span is None:  # spans of one video share its file
             users[str(video.annotation), video.part].append(video)
     for (path, _), videos in users.items():
         if len(videos) > 1:
