@@ -22,7 +22,7 @@ from .repair import Repair
 
 
 @dataclass(frozen=True)
-class Finding:
+class CacheFinding:
     """A problem and where it is; segment: its name, "" where it is of the whole shelf."""
 
     stage_store: StageStore
@@ -45,7 +45,7 @@ class Finding:
 class _Checked:
     """What reading all segments found: the findings, and the shapes of the arrays, segment by segment."""
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[CacheFinding] = field(default_factory=list)
     segments: int = 0
 
     @property
@@ -72,7 +72,7 @@ def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> dict
     stage_stores = [store.stage_store(name, nodes[name].key, schema(recipe, nodes, name)) for name in names]
     checked = _check_segments(stage_stores, quiet)
     checked.findings += [
-        Finding(stage_store, "", found) for stage_store in stage_stores for found in check_shelf(stage_store)
+        CacheFinding(stage_store, "", found) for stage_store in stage_stores for found in check_shelf(stage_store)
     ]
     repairing = Repair(store) if repair else None
     if repairing:
@@ -114,13 +114,13 @@ def _check_segments(stage_stores: list[StageStore], quiet: bool) -> _Checked:
         for stage_store in stage_stores:
             for name in names[stage_store]:
                 problems = check_segment(stage_store.file(name), stage_store.stage, stage_store.key, stage_store.schema)
-                checked.findings += [Finding(stage_store, name, problem) for problem in problems]
+                checked.findings += [CacheFinding(stage_store, name, problem) for problem in problems]
                 bar.advance()
             checked.findings += _odd(stage_store, set(names[stage_store]) - checked.bad[stage_store])
     return checked
 
 
-def _odd(stage_store: StageStore, sound: set[str]) -> list[Finding]:
+def _odd(stage_store: StageStore, sound: set[str]) -> list[CacheFinding]:
     """Segments whose arrays have other shapes than most have, where the settings leave that open."""
     shapes = {
         name: tuple(
@@ -135,7 +135,7 @@ def _odd(stage_store: StageStore, sound: set[str]) -> list[Finding]:
             told = ", ".join(f"{array} {shape}" for array, shape in sorted(set(found) - set(most[0][0])))
             message = f"{stage_store.file(name)}: {told} a clip, unlike most segments of this key"
             videos = tuple(dict.fromkeys(row.video_id for row in stage_store.segment(name).rows))
-            findings.append(Finding(stage_store, name, Problem("schema", message, videos)))
+            findings.append(CacheFinding(stage_store, name, Problem("schema", message, videos)))
     return findings
 
 
@@ -154,7 +154,7 @@ def check_shelf(stage_store: StageStore) -> list[Problem]:
     return problems
 
 
-def _misaligned(planned: Plan, bad: dict[StageStore, set[str]]) -> Iterator[Finding]:
+def _misaligned(planned: Plan, bad: dict[StageStore, set[str]]) -> Iterator[CacheFinding]:
     """Rows of one clip that do not belong together, in segments that are sound by themselves."""
     spoilt = {stage_store.path: names for stage_store, names in bad.items()}
     decode = planned.stages.get("decode")
@@ -164,7 +164,7 @@ def _misaligned(planned: Plan, bad: dict[StageStore, set[str]]) -> Iterator[Find
         yield from _other_inputs(planned, stage, spoilt)
 
 
-def _other_frames(planned: Plan, decode: StagePlan, bad: set[str]) -> Iterator[Finding]:
+def _other_frames(planned: Plan, decode: StagePlan, bad: set[str]) -> Iterator[CacheFinding]:
     stage = planned.graph["decode"].stage
     spans = {video.id for video in planned.manifest.videos if video.span}
     for (video, view), place in decode.places.items():
@@ -176,10 +176,10 @@ def _other_frames(planned: Plan, decode: StagePlan, bad: set[str]) -> Iterator[F
             chosen = chosen + (index[0] - chosen[0])
         if not np.array_equal(index, chosen) or bool(flip) != flipped:
             message = f"{decode.stage_store.path}: {video}, view {view}: not the frames that its settings choose"
-            yield Finding(decode.stage_store, place.segment, Problem("misaligned", message, (video,)))
+            yield CacheFinding(decode.stage_store, place.segment, Problem("misaligned", message, (video,)))
 
 
-def _other_inputs(planned: Plan, stage: StagePlan, bad: dict[Any, set[str]]) -> Iterator[Finding]:
+def _other_inputs(planned: Plan, stage: StagePlan, bad: dict[Any, set[str]]) -> Iterator[CacheFinding]:
     """Segments of a stage that were made from other rows than are there."""
     by_segment: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for clip, place in stage.places.items():
@@ -202,7 +202,7 @@ def _other_inputs(planned: Plan, stage: StagePlan, bad: dict[Any, set[str]]) -> 
             if wrong:
                 clips = "1 clip was" if len(wrong) == 1 else f"{len(wrong)} clips were"
                 message = f"{segment.path}: {clips} made from other rows of {above} than are there"
-                yield Finding(stage.stage_store, name, Problem("derived", message, tuple(dict.fromkeys(wrong))))
+                yield CacheFinding(stage.stage_store, name, Problem("derived", message, tuple(dict.fromkeys(wrong))))
 
 
 def _made_from(source: StagePlan, place: RowLocation, digest: np.ndarray) -> bool:

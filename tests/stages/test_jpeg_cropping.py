@@ -23,21 +23,23 @@ def test_the_region_keeps_as_many_pixels_as_are_wanted():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A JPEG file of slow waves, a PNG file of the same, and a JPEG file with a sharp edge at x = 301 and y = 203."""
+    """Folders of one picture: a JPEG file of slow waves (0), a PNG file of the same (1), and a JPEG file with a sharp edge
+    at x = 301 and y = 203 (2)."""
     path = tmp_path_factory.mktemp("frames")
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     waves = np.stack([128 + 80 * np.sin(x / 30 + y / 50), 128 + 80 * np.cos(y / 40), 90 + x / 6], -1).astype(np.uint8)
     edge = np.where((x >= 301) & (y >= 203), 200, 40).astype(np.uint8)[:, :, None].repeat(3, 2)
-    for name, picture in (("1.jpg", waves), ("2.png", waves), ("3.jpg", edge)):
+    for name, picture in (("0/1.jpg", waves), ("1/1.png", waves), ("2/1.jpg", edge)):
+        (path / name).parent.mkdir()
         cv2.imwrite(str(path / name), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 97])
     return path
 
 
 def both(folder, index: int, region: np.ndarray, factor: int, flip: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """A region cut from the reduced frame and from the full one, as float."""
-    with open_video(folder) as video:
-        ((_, small),) = video.reduced([index], factor)
-        ((_, full),) = video.frames([index])
+    with open_video(folder / str(index)) as video:
+        ((_, small),) = video.reduced([0], factor)
+        ((_, full),) = video.frames([0])
     found = crop_reduced_frame(small, region, SIZE, (WIDTH, HEIGHT), factor, flip=flip)
     assert found.shape == (SIZE, SIZE, 3)
     assert found.flags.c_contiguous
@@ -91,7 +93,8 @@ def test_an_edge_stays_at_its_place(folder, factor, shift, flip):
 
 def test_only_jpeg_files_come_out_small(folder):
     """The sides are rounded up; a PNG file comes in full, and so does everything at factor 1."""
-    with open_video(folder) as video:
-        assert [picture.shape for _, picture in video.reduced([0, 1], 4)] == [(121, 162, 3), (HEIGHT, WIDTH, 3)]
-        for (_, plain), (_, picture) in zip(video.frames([0, 1]), video.reduced([0, 1], 1), strict=True):
-            assert np.array_equal(plain, picture)
+    for name, shape in (("0", (121, 162, 3)), ("1", (HEIGHT, WIDTH, 3))):
+        with open_video(folder / name) as video:
+            assert [picture.shape for _, picture in video.reduced([0], 4)] == [shape]
+            for (_, plain), (_, picture) in zip(video.frames([0]), video.reduced([0], 1), strict=True):
+                assert np.array_equal(plain, picture)

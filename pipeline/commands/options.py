@@ -1,0 +1,98 @@
+"""What the commands share on the command line: options, how an answer is printed, and how an error ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ...errors import StarError
+
+if TYPE_CHECKING:
+    from .result import CommandResult
+
+FILE = click.Path(path_type=Path)
+RECIPE = click.argument("recipe", type=FILE)
+STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
+STUDIES = (
+    "tokens",
+    "modules",
+    "depth",
+    "joint-token",
+    "position",
+    "no-attention",
+    "frames",
+    "training",
+    "folds",
+    "data",
+)
+
+NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of file names that are no text (PEP 383)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class ErrorHandlingGroup(click.Group):
+    """Turns star's own errors into one line on stderr and the documented exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a bug keeps its traceback and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except StarError as error:
+            if "--json" in sys.argv and not error.said:
+                _print_json({"error": str(error), "exit_code": error.exit_code})
+            if not error.said:
+                click.echo(f"star: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("star: interrupted; what was finished is kept", err=True)
+            ctx.exit(130)
+
+
+def common(function: Function) -> Function:
+    """The options that every command with a recipe has."""
+    function = click.option(
+        "--set", "overrides", multiple=True, metavar="A.B=C", help="Lay a setting over the recipe."
+    )(function)
+    return output(function)
+
+
+def output(function: Function) -> Function:
+    """The options that every command has."""
+    function = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")(
+        function
+    )
+    function = click.option("-q", "--quiet", is_flag=True, help="No progress.")(function)
+    return click.option(
+        "-v", "--verbose", is_flag=True, help="Log more, on stderr.", callback=_log, expose_value=False
+    )(function)
+
+
+def _log(context: click.Context, parameter: click.Parameter, verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _print_json(document: Any) -> None:
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    click.echo(NOT_UTF8.sub(lambda byte: f"\\u{ord(byte[0]):04x}", text))
+
+
+def answer(result: CommandResult, as_json: bool) -> None:
+    """Print a result, as JSON or for a person, and end with its exit code. Under torchrun one process speaks."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0":
+        if as_json:
+            _print_json(result.to_document())
+        else:
+            click.echo("\n".join(result.to_lines()))
+    if result.exit_code:
+        sys.exit(result.exit_code)
