@@ -23,7 +23,7 @@ def test_the_region_keeps_as_many_pixels_as_are_wanted():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Folders of one picture: a JPEG file of slow waves (0), a PNG file of the same (1), and a JPEG file with a sharp edge
+    """Folders of one picture: JPEG of slow waves (0), PNG of the same (1), and a JPEG file with a sharp edge
     at x = 301 and y = 203 (2)."""
     path = tmp_path_factory.mktemp("frames")
     y, x = np.mgrid[:HEIGHT, :WIDTH]
