@@ -94,7 +94,9 @@ def no_weights_file(recipe: Path, folder: Path) -> tuple[list[str | Path], str]:
 @mistake(2)
 def no_such_ready_recipe(_recipe: Path, folder: Path) -> tuple[list[str | Path], str]:
     """A recipe that star does not bring."""
-    told = "init drawing: no such recipe; did you mean 'drawn'? there are drawn, hmdb51, kinetics, ntu120-xset, "
+    told = (
+        "init drawing: no such recipe; did you mean 'drawn'? there are drawn, hmdb51, joints, kinetics, ntu120-xset, "
+    )
     return [
         "init",
         "drawing",
@@ -143,7 +145,8 @@ def cache_of_another_format_version(recipe: Path, _folder: Path) -> tuple[list[s
     """A cache that a later star has written."""
     described = next((recipe.parent / "cache" / "decode").glob("*/stage.json"))
     described.write_text(json.dumps(json.loads(described.read_text()) | {"format_version": 7}))
-    told = "is of format version 7; this star reads 1: update star, or extract again"
+    told = "is of format version 7; this star reads 1: "
+    told += "update star, or `star verify RECIPE --repair`, then extract again"
     return ["status", recipe], f"{described}: {told}"
 
 

@@ -14,13 +14,19 @@ EVERY = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
 def mirror_name(name: str) -> str:
     sides = {"left": "right", "right": "left"}
     side, _, rest = name.partition("_")
-    return f"{sides[side]}_{rest}" if side in sides else name
+    part, _, last = name.rpartition("_")
+    if side in sides:
+        return f"{sides[side]}_{rest}"
+    return f"{part}_{sides[last]}" if last in sides else name
 
 
 def test_the_layouts_by_name():
-    """Penn Action's 13, COCO's 17, Human3.6M's 17 and Kinect's 25."""
+    """Those of data sets, and of the pose estimators in use."""
     found = {name: len(skeleton.joints) for name, skeleton in SKELETONS.items()}
-    assert found == {"penn_action": 13, "coco": 17, "h36m": 17, "ntu": 25}
+    assert found == {
+        "penn_action": 13, "coco": 17, "h36m": 17, "ntu": 25, "kinect_v1": 20, "openpose_18": 18, "openpose_25": 25,
+        "blazepose_33": 33, "halpe26": 26, "mpii": 16, "crowdpose": 14, "jhmdb": 15, "coco_wholebody": 133,
+    }  # fmt: skip
     assert all(skeleton.name == name for name, skeleton in SKELETONS.items())
 
 
@@ -29,7 +35,8 @@ def test_names_and_mirror_images_agree(skeleton: Skeleton):
     """Names are unique, and a joint's place in the mirror is that of its name with left and right exchanged."""
     assert len(set(skeleton.joints)) == len(skeleton.joints)
     mirrored = [skeleton.joints[index] for index in skeleton.mirrored]
-    assert mirrored == [mirror_name(name) for name in skeleton.joints]
+    sided = [number for number, name in enumerate(skeleton.joints) if not name.startswith("face-")]  # numbers, no sides
+    assert [mirrored[number] for number in sided] == [mirror_name(skeleton.joints[number]) for number in sided]
 
 
 @EVERY
@@ -46,6 +53,8 @@ def test_limbs_join_all_joints_and_have_mirror_images(skeleton: Skeleton):
     assert len(limbs) == len(skeleton.limbs)
     order = skeleton.mirrored
     assert {frozenset(int(order[joint]) for joint in limb) for limb in limbs} == limbs
+    if skeleton.name in ("blazepose_33", "coco_wholebody"):  # as published, the face hangs on nothing
+        return
     reached = {0}
     for _ in skeleton.joints:
         reached |= {joint for limb in limbs if limb & reached for joint in limb}
