@@ -367,7 +367,7 @@ def inspect(
 
 @main.group()
 def cache() -> None:
-    """What a cache holds: ls, gc, diff."""
+    """What a cache holds, and how it gets elsewhere: ls, gc, diff, export, copy, merge."""
 
 
 @cache.command("ls")
@@ -410,6 +410,57 @@ def cache_diff(first: Path, second: Path, as_json: bool, quiet: bool) -> None:
     from .pipeline.commands.cache import run_diff
 
     answer(run_diff(first, second), as_json)
+
+
+@cache.command("export")
+@RECIPE
+@click.option(
+    "--format", "kind", type=click.Choice(["npy", "webdataset"]), default="npy", show_default=True, help="Of the files."
+)
+@click.option("--array", "arrays", multiple=True, help="Only this array; by default what the recipe's network takes.")
+@click.option("-o", "--out", type=FILE, required=True, help="The folder to write, new or empty.")
+@common
+def cache_export(
+    recipe: Path, kind: str, arrays: tuple[str, ...], out: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool
+) -> None:
+    """Write the cached features of a recipe as plain files, with a manifest: video, view, label, split, frame times.
+
+    Example: star cache export star.yaml --format webdataset -o features
+    """
+    from .pipeline.commands.cache_export import run_export
+    from .pipeline.recipe import schema as recipes
+
+    answer(run_export(recipes.load(recipe, overrides), out, kind, arrays, quiet=quiet), as_json)
+
+
+@cache.command("copy")
+@RECIPE
+@click.argument("source", type=FILE, metavar="FROM")
+@click.argument("into", type=FILE, metavar="TO")
+@common
+def cache_copy(recipe: Path, source: Path, into: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Copy what RECIPE uses of the cache FROM to the cache TO. Exit code 4 if TO holds other values of a clip.
+
+    Example: star cache copy star.yaml cache /mnt/disk/cache
+    """
+    from .pipeline.commands.cache_merge import run_copy
+    from .pipeline.recipe import schema as recipes
+
+    answer(run_copy(recipes.load(recipe, overrides), source, into, quiet=quiet), as_json)
+
+
+@cache.command("merge")
+@click.argument("into", type=FILE)
+@click.argument("sources", nargs=-1, required=True, type=FILE, metavar="FROM...")
+@output
+def cache_merge(into: Path, sources: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
+    """Copy all that the caches FROM hold into the cache INTO. Exit code 4, and nothing copied, if clips differ.
+
+    Example: star cache merge cache /mnt/first/cache /mnt/second/cache
+    """
+    from .pipeline.commands.cache_merge import run_merge
+
+    answer(run_merge(into, sources, quiet=quiet), as_json)
 
 
 @main.command()
