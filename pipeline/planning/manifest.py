@@ -136,7 +136,9 @@ def digests(video: Video, known: Digests) -> Digests:
 
 
 def _digest(path: Path) -> str:
-    """Of a file or folder; of one that many spans share it is read once, until its size or time changes."""
+    """Of a file or folder; a file that many spans share is read once, until its size or time changes."""
+    if path.is_dir():  # its own time says nothing of frames that are rewritten in place
+        return _digest_at.__wrapped__(path, (0, 0))
     status = _status(path)
     return _digest_at(path, _stamp(status)) if status else ""
 

@@ -99,7 +99,7 @@ def test_run_learns_and_leaves_its_folder(toy, toys, tmp_path):
     events = {name for name in files if name.startswith("events.out.tfevents")}
     assert files - events == {
         "recipe.yaml", "environment.json", "metrics.jsonl", "last/state.safetensors", "last/weights.safetensors",
-        "best/weights.safetensors",
+        "best/weights.safetensors", "lock",
     }  # fmt: skip
     assert b"top1" in b"".join((run / name).read_bytes() for name in events)
     environment = json.loads((run / "environment.json").read_text())
