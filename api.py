@@ -6,14 +6,15 @@ Importing this costs torch only where torch is needed. docs/api.md shows every o
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cache.view import open_cache
-from .errors import StarError, UsageError
+from .errors import StarError
 from .pipeline.planning.plan import Plan, plan
 from .pipeline.recipe import schema
+from .pipeline.recipe.run_recipe import run_recipe
 from .pipeline.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -32,8 +33,12 @@ def load_recipe(path: str | Path, **settings: Any) -> Recipe:
 
     Raises RecipeError with the setting that is wrong and what it may be.
     """
-    overrides = (f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items())
-    return schema.load(Path(path), tuple(overrides))
+    return schema.load(Path(path), _overrides(settings))
+
+
+def _overrides(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Settings as `--set` takes them."""
+    return tuple(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items())
 
 
 def extract(
@@ -76,13 +81,11 @@ def train(
     trained. Returns what `star train --json` prints: the best epoch with its accuracies, steps, seconds. Raises
     StarError.
     """
-    from .pipeline.planning.selections import selections
-    from .pipeline.training.trainer import train as fit
-    from .pipeline.training.transfer import Start
+    from .pipeline.commands.train import run_train
 
-    start = Start(Path(init) if init else None, freeze)
-    training, testing = selections(recipe, ("train", "test"), quiet)
-    return fit(recipe, training, testing, Path(run), device=device, resume=resume, progress=not quiet, start=start)
+    begin = Path(init) if init else None
+    result = run_train(recipe, Path(run), device=device, resume=resume, quiet=quiet, init=begin, freeze=freeze)
+    return result.to_document()
 
 
 def test(
@@ -92,11 +95,9 @@ def test(
 
     All views' probabilities are in RUN/test/predictions.npz. embeddings: also write what the head sees of each clip.
     """
-    from .pipeline.evaluation.evaluator import evaluate
-    from .pipeline.planning.selections import selections
+    from .pipeline.commands.test import run_test
 
-    (testing,) = selections(recipe, ("test",), quiet)
-    return evaluate(recipe, testing, Path(run), device=device, progress=not quiet, embedded=embeddings)
+    return run_test(recipe, Path(run), device=device, quiet=quiet, embeddings=embeddings).to_document()
 
 
 def predict(
@@ -110,9 +111,8 @@ def predict(
     from .pipeline.evaluation.predictor import predict as run_network
     from .pipeline.extraction.execution import ExecutionConfig
 
-    overrides = tuple(f"{name}={value}" for name, value in settings.items())
-    paths = [Path(video) for video in videos]
-    return run_network(paths, Path(run), overrides=overrides, execution=ExecutionConfig(device), quiet=quiet)
+    paths, execution = [Path(video) for video in videos], ExecutionConfig(device)
+    return run_network(paths, Path(run), overrides=_overrides(settings), execution=execution, quiet=quiet)
 
 
 class TrainedRun:
@@ -123,9 +123,7 @@ class TrainedRun:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not (self.path / "recipe.yaml").is_file():
-            raise UsageError(f"{path}: holds no recipe.yaml; give the folder of a run of `star train`")
-        self.recipe = schema.load(self.path / "recipe.yaml")
+        self.recipe = schema.load(run_recipe(self.path))
 
     def network(self, checkpoint: str | None = None, device: str = "cpu") -> STARTransformer:
         """The network with the weights of "best" or "last" (by default what the recipe's test.checkpoint names)."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from . import __version__
 from .errors import UsageError
 from .pipeline.commands.options import FILE, RECIPE, STAGES, STUDIES, ErrorHandlingGroup, answer, common, output
+from .version import __version__
 
 
 def _replaced_by_preset(context: click.Context, parameter: click.Parameter, training: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,21 +41,26 @@ class CopiedStage:
     bytes: int
 
 
-def find_conflicts(into: Store, sources: Sequence[Store]) -> list[RowConflict]:
-    """Rows of the same stage, key, video, bytes and view whose values differ between any two of the caches.
+def find_conflicts(into: Store, wanted: Sequence[tuple[StageStore, Sequence[str]]]) -> list[RowConflict]:
+    """Rows of the same stage, key, video, bytes and view whose values differ between `into` and what is to be copied.
 
-    Rows that `into` holds twice are not compared with each other. Raises CacheError for a segment that cannot be read.
+    wanted: stages of other caches, each with some of its segments; they are compared with each other as well. Rows
+    that `into` holds twice are not. Raises CacheError for a segment that cannot be read.
     """
     seen: dict[tuple[str, str], dict[Row, tuple[Segment, int]]] = {}
     conflicts: list[RowConflict] = []
-    for store in (into, *sources):
-        for stage_store in store.stage_stores():
-            known = seen.setdefault((stage_store.stage, stage_store.key), {})
-            for segment, number, row in _rows(stage_store):
-                first, place = known.setdefault(row, (segment, number))
-                if store is not into and not _same(first, place, segment, number):
-                    files = first.path, segment.path
-                    conflicts.append(RowConflict(stage_store.stage, stage_store.key, row, *files))
+    for source, segments in wanted:
+        home = source.stage, source.key
+        if home not in seen:
+            held = into.stage_store(*home)
+            seen[home] = {}
+            for location, row in held.rows():
+                seen[home].setdefault(row, (held.segment(location.segment), location.row))
+        for segment in map(source.segment, segments):
+            for number, row in enumerate(segment.rows):
+                first, place = seen[home].setdefault(row, (segment, number))
+                if not _same(first, place, segment, number):
+                    conflicts.append(RowConflict(*home, row, first.path, segment.path))
     return conflicts
 
 
@@ -107,13 +112,6 @@ def copy_failures(source: Store, into: Store) -> int:
     if fresh:
         ledger.record(fresh)
     return len(fresh)
-
-
-def _rows(stage_store: StageStore) -> Iterator[tuple[Segment, int, Row]]:
-    for name in stage_store.segments():
-        segment = stage_store.segment(name)
-        for number, row in enumerate(segment.rows):
-            yield segment, number, row
 
 
 def _same(first: Segment, place: int, second: Segment, number: int) -> bool:

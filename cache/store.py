@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,15 @@ class StageStore:
         if not SEGMENT_NAME.fullmatch(f"{segment}.h5"):
             raise FormatError(f"{segment!r} is not the name of a segment (32 hex digits)")
         return self.path / f"{segment}.h5"
+
+    def rows(self) -> Iterator[tuple[RowLocation, Row]]:
+        """Every row, segment by segment in the order of their names; rows that stand twice come twice.
+
+        Raises what `segment` raises.
+        """
+        for name in self.segments():
+            for number, row in enumerate(self.segment(name).rows):
+                yield RowLocation(name, number), row
 
     def write(
         self,

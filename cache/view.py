@@ -64,9 +64,8 @@ class StageView(Mapping[str, "ArrayView"]):
     @cached_property
     def _located(self) -> dict[Row, RowLocation]:
         located: dict[Row, RowLocation] = {}
-        for name in self._store.segments():
-            for number, row in enumerate(self._store.segment(name).rows):
-                located.setdefault(row, RowLocation(name, number))
+        for location, row in self._store.rows():
+            located.setdefault(row, location)
         return dict(sorted(located.items(), key=lambda item: (item[0].video_id, item[0].view, item[0].source)))
 
     @cached_property

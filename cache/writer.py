@@ -18,8 +18,8 @@ import h5py
 import numpy as np
 from h5py import h5f, h5fd, h5p
 
-from .. import __version__
 from ..errors import DatasetError
+from ..version import __version__
 from .atomic import flush, flush_folder, partial, reporting
 from .checksum import Row, id_problem, row_checksums, shape_text
 from .digest import FORMAT_VERSION, segment_name

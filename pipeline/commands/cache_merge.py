@@ -70,19 +70,18 @@ def run_copy(recipe: Recipe, source: Path, into: Path, *, quiet: bool = False) -
     """
     _check_folders(into, [source])
     planned = plan(recipe.model_copy(update={"cache": recipe.cache.model_copy(update={"root": source})}))
-    wanted = {
-        name: sorted({place.segment for place in stage.places.values()}) for name, stage in planned.stages.items()
-    }
+    wanted = [
+        (stage.stage_store, sorted({place.segment for place in stage.places.values()}))
+        for stage in planned.stages.values()
+    ]
     target, stages = Store(into), list[CopiedStage]()
-    conflicts = find_conflicts(target, [Store(source)]) if into.is_dir() else []
-    used = {planned.stages[name].stage_store.file(segment) for name, names in wanted.items() for segment in names}
-    if conflicts := [one for one in conflicts if one.second in used]:
+    if conflicts := find_conflicts(target, wanted):
         return CacheTransfer(into, (), tuple(conflicts))
     target.prepare()
-    with Progress("copy", sum(map(len, wanted.values())), "segments", quiet=quiet) as bar:
-        for name, segments in wanted.items():
-            stage_store = planned.stages[name].stage_store
-            stages.append(copy_stage(stage_store, segments, target.stage_store(name, stage_store.key)))
+    with Progress("copy", sum(len(segments) for _, segments in wanted), "segments", quiet=quiet) as bar:
+        for stage_store, segments in wanted:
+            home = target.stage_store(stage_store.stage, stage_store.key)
+            stages.append(copy_stage(stage_store, segments, home))
             bar.advance(len(segments))
     copy_lists(planned.store, target)
     copy_failures(planned.store, target)
@@ -97,15 +96,15 @@ def run_merge(into: Path, sources: Sequence[Path], *, quiet: bool = False) -> Ca
     """
     _check_folders(into, sources)
     target, others = Store(into), [Store(source) for source in sources]
-    if conflicts := find_conflicts(target, others):
+    found = [(stage_store, stage_store.segments()) for store in others for stage_store in store.stage_stores()]
+    if conflicts := find_conflicts(target, found):
         return CacheTransfer(into, (), tuple(conflicts))
     target.prepare()
-    found = [stage_store for store in others for stage_store in store.stage_stores()]
     sums: dict[tuple[str, str], CopiedStage] = {}
     with Progress("merge", len(found), "stages", quiet=quiet) as bar:
-        for stage_store in found:
+        for stage_store, segments in found:
             name = stage_store.stage, stage_store.key
-            one = copy_stage(stage_store, stage_store.segments(), target.stage_store(*name))
+            one = copy_stage(stage_store, segments, target.stage_store(*name))
             old = sums.get(name, CopiedStage(*name, 0, 0, 0))
             counts = one.copied + old.copied, one.present + old.present, one.bytes + old.bytes
             sums[name] = CopiedStage(*name, *counts)

@@ -12,8 +12,8 @@ from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import COCO, SKELETONS, Skeleton
 from .. import datasets
 from ..datasets.base import Manifest, one_sided, open_root
-from ..datasets.custom.csv_list import Entry
-from ..datasets.custom.dataset import csv_files, list_entries
+from ..datasets.custom.csv_list import Entry, csv_files
+from ..datasets.custom.dataset import list_entries
 from ..datasets.custom.splits import sides
 from ..datasets.detect import recognise
 from ..datasets.split_files import text_of

@@ -21,7 +21,7 @@ def run_test(
     ranks = join(device)
     with ranks.together():
         testing = test_selection(recipe, run, None, quiet or not ranks.first)
-    found = evaluate(recipe, testing, run, ranks=ranks, progress=not quiet, embedded=embeddings)
+    found = evaluate(recipe, testing, run, ranks=ranks, progress=not quiet, embedded=embeddings).summary
     pictured = [f"embeddings: {run / 'test' / 'embeddings.png'}, {run / 'test' / 'embeddings.npz'}"] * embeddings
     return Result(found, [*per_class(found["per_class"]), *_accuracies(found), *pictured, f"details: {run / 'test'}"])
 
@@ -33,7 +33,7 @@ def run_fusion(
 
     out: where the result goes; FIRST_RUN/fusion by default.
     """
-    from ..evaluation.evaluator import judged, test_selection
+    from ..evaluation.evaluator import evaluate, test_selection
     from ..evaluation.fusion import fuse
 
     evaluations, selected = [], []
@@ -42,7 +42,7 @@ def run_fusion(
             update={"dataset": recipe.dataset, "cache": recipe.cache, "test": recipe.test}
         )
         testing = test_selection(own, run, None, quiet)
-        evaluations.append(judged(own, testing, run, device=device, progress=not quiet))
+        evaluations.append(evaluate(own, testing, run, device=device, progress=not quiet))
         selected.append(testing)
     folder = out or runs[0] / "fusion"
     found = fuse(runs, evaluations, selected[0], recipe.test, folder)

@@ -86,7 +86,7 @@ def _judged(
     training, judged, testing = chosen
     begun = RunFolder(run).recipe.exists()
     summary = train(recipe, training, judged, run, device=device, resume=begun, progress=not quiet)
-    return evaluate(recipe, testing, run, device=device, progress=False), summary
+    return evaluate(recipe, testing, run, device=device, progress=False).summary, summary
 
 
 def _accuracy(found: dict[str, Any], classes: Sequence[str]) -> float:

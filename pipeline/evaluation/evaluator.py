@@ -54,34 +54,14 @@ def evaluate(
     ranks: ProcessGroup | None = None,
     progress: bool = True,
     embedded: bool = False,
-) -> dict[str, Any]:
-    """Judge a run's network on a selection, write RUN/test/ and return what stands in its metrics.json; see `judged`.
-
-    embedded: also write what the network's head sees of every clip, and a picture of it.
-    """
-    found = judged(
-        recipe, selection, run, which=which, device=device, ranks=ranks, progress=progress, embedded=embedded
-    )
-    return found.summary
-
-
-def judged(
-    recipe: settings.Recipe,
-    selection: Selection,
-    run: Path,
-    *,
-    which: str | None = None,
-    device: str = "auto",
-    ranks: ProcessGroup | None = None,
-    progress: bool = True,
-    embedded: bool = False,
 ) -> EvaluationResult:
-    """Judge a run's network on a selection and write RUN/test/.
+    """Judge a run's network on a selection and write RUN/test/; the result's `summary` is its metrics.json.
 
     which: "best" or "last"; the recipe's `test.checkpoint` by default. Probabilities are averaged over the views of a
     video that `test.views` names. Under torchrun every process calls this and computes its share. Classes are those
     of the network, whatever their order in the data set; some of them may be missing there.
-    ranks: where they are known already, in place of `device`.
+    ranks: where they are known already, in place of `device`. embedded: also write what the network's head sees of
+    every clip, and a picture of it.
     Raises UsageError where the run has no such checkpoint, knows other classes, or was trained on other features.
     """
     ranks = ranks or join(device)

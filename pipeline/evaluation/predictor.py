@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import DatasetError, UsageError
+from ...errors import DatasetError
 from ...stages.precision import float64_device
 from ...stages.skeletons import Skeleton
 from ..datasets.base import Video
@@ -24,6 +24,7 @@ from ..planning.manifest import Digests, open_manifest
 from ..planning.plan import Clip
 from ..planning.work_units import Unit
 from ..recipe import schema as recipes
+from ..recipe.run_recipe import run_recipe
 from ..recipe.schema import Recipe
 from ..training.model_factory import inputs, load
 from ..training.precision import autocast
@@ -48,9 +49,7 @@ def predict(
     run was trained on. Returns one {"video", "top": [{"class", "probability"}]} or {"video", "error"} each.
     Raises UsageError for a folder that is no run, RecipeError for a wrong override.
     """
-    path = run / "recipe.yaml"
-    if not path.is_file():
-        raise UsageError(f"--run {run}: holds no recipe.yaml; give the folder of a run of `star train`")
+    path = run_recipe(run)
     trained = recipes.load(path, tuple(one for one in overrides if one.startswith(("dataset.", "cache."))))
     known, skeleton = _known(trained)
     recipe = recipes.load(path, (*for_other_source(trained, skeleton, overrides), *overrides))

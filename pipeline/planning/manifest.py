@@ -136,21 +136,20 @@ def digests(video: Video, known: Digests) -> Digests:
 
 
 def _digest(path: Path) -> str:
-    """Of a file or folder; a file that many spans share is read once, until its size or time changes."""
-    if path.is_dir():  # its own time says nothing of frames that are rewritten in place
-        return _digest_at.__wrapped__(path, (0, 0))
+    """Of a file or folder; "" where it cannot be read. A file that many spans share is read once."""
     status = _status(path)
-    return _digest_at(path, _stamp(status)) if status else ""
+    try:
+        if status is None or stat.S_ISDIR(status.st_mode):  # a folder's own time says nothing of its frames
+            return frames_digest(path) if status else ""
+        return _file_digest_at(path, _stamp(status)) if stat.S_ISREG(status.st_mode) else ""
+    except (OSError, ValueError, VideoError):
+        return ""
 
 
 @lru_cache(maxsize=64)
-def _digest_at(path: Path, stamp: tuple[int, int]) -> str:
-    try:
-        if path.is_dir():
-            return frames_digest(path)
-        return file_digest(path) if path.is_file() else ""
-    except (OSError, ValueError, VideoError):
-        return ""
+def _file_digest_at(path: Path, stamp: tuple[int, int]) -> str:
+    """A file's digest, until its size or time changes."""
+    return file_digest(path)
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -20,9 +20,9 @@ from typing import Any, BinaryIO
 
 import torch
 
-from ... import __version__
 from ...cache.atomic import reporting
 from ...errors import UsageError
+from ...version import __version__
 from ..planning.selection import Selection
 from ..recipe import schema as settings
 from ..utils.atomic import replace_bytes

@@ -127,20 +127,26 @@ def window(name: str) -> PersonCropper:
 
     Raises RecipeError as `model_spec` does.
     """
-    return _window(_read(published_model(name).config, name), name)
+    return _window(_settings(name), name)
 
 
 @lru_cache(maxsize=4)
 def model_spec(name: str) -> ModelSpec:
     """Read the configuration of `name`. Raises RecipeError where it is no top-down network for single frames."""
-    settings = _read(published_model(name).config, name)
+    settings = _settings(name)
     model = settings.model.to_dict()
     if model["type"] != "TopdownPoseEstimator":
         raise RecipeError(f"pose.model: {name} is not a top-down network; rtmpose-… and td-hm_… are")
     model = _cleaned(model)
     model["train_cfg"] = None
     model["test_cfg"] = {**(model.get("test_cfg") or {}), "flip_test": False, "output_heatmaps": False}
-    return ModelSpec(model, _window(settings, name), _skeleton(settings, model, name))
+    return ModelSpec(model, window(name), _skeleton(settings, model, name))
+
+
+@lru_cache(maxsize=4)
+def _settings(name: str) -> Any:
+    """The configuration of `name`, read once for the window and for the network."""
+    return _read(published_model(name).config, name)
 
 
 def _read(path: Path, name: str) -> Any:

@@ -43,6 +43,7 @@ class _Name:
 
     @property
     def numbers(self) -> tuple[int, ...]:
+        """The numbers in the name, from left to right."""
         return tuple(map(int, self.digits))
 
 

@@ -55,6 +55,7 @@ class _Walk:
         self.seen: set[tuple[int, int]] = set()  # folders that need not be walked again: links may go round in circles
 
     def listing(self) -> Listing:
+        """Everything below the root. Raises DatasetError where that cannot be listed, or its folders leave it open."""
         try:
             inside = _scan(self.root)
         except OSError as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import math
 import os
 import posixpath
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +45,22 @@ class Entry(NamedTuple):
     def path(self) -> str:
         """The video's path below the root, without its span."""
         return self.video.removesuffix(self.span.fragment()) if self.span else self.video
+
+
+def csv_files(root: Path) -> list[Path]:
+    """The CSV files in ROOT, by name."""
+    return sorted(path for path in root.glob("*.[cC][sS][vV]") if not path.name.startswith("."))
+
+
+def the_list(root: Path, chosen: Path | None) -> Path | None:
+    """The CSV that `dataset.list` names, or the only one in ROOT; None where there is none. Raises DatasetError."""
+    if chosen and not chosen.is_file():
+        raise DatasetError(f"dataset.list: no file {chosen}; give a CSV (video,label,split)")
+    lists = [chosen] if chosen else csv_files(root)
+    if len(lists) > 1:
+        names = ", ".join(path.name for path in lists)
+        raise DatasetError(f"dataset.root: {root} holds {len(lists)} CSV files ({names}); name one: dataset.list")
+    return lists[0] if lists else None
 
 
 def read_csv(path: Path, root: Path | None = None) -> list[Entry]:
@@ -176,3 +194,16 @@ def _joints(text: str, where: str, root: Path | None) -> str:
             "docs/own-videos.md says what it holds"
         )
     return path
+
+
+def class_number(entry: Entry, index: Mapping[str, int]) -> int:
+    """The class's number; refused where `dataset.classes` does not list it."""
+    if entry.label in index:
+        return index[entry.label]
+    close = difflib.get_close_matches(entry.label, index, 1)
+    remedy = f"did you mean {close[0]!r}?" if close else f"known are {_some(list(index))}"
+    raise DatasetError(f"{entry.where}: label {entry.label!r} is not in dataset.classes; {remedy}")
+
+
+def _some(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

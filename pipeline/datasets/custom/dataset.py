@@ -13,7 +13,6 @@ A video is a file or a folder of frames. Its id is its path relative to ROOT, so
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from .. import keypoint_files
 from ..base import Annotation, Manifest, Video, official_only, open_root
 from ..folder_names import VIDEO_SUFFIXES, ending
 from .class_folders import JOINTS, Listing, class_folders, drop_frames_of_films
-from .csv_list import Entry, read_csv
+from .csv_list import Entry, class_number, read_csv, the_list
 from .splits import sides
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def load(settings: DatasetSettings) -> Manifest:
     videos = [
         Video(
             entry.video,
-            _label(entry, index),
+            class_number(entry, index),
             side,
             root / entry.path,
             root / entry.joints if entry.joints else None,
@@ -83,14 +82,9 @@ def _skeleton(videos: Sequence[Video], entries: Sequence[Entry]) -> Skeleton | N
 
 def list_entries(root: Path, chosen: Path | None = None) -> Listing:
     """What ROOT's CSV (or the chosen one) lists, or else what lies in its class folders, in the order of the ids."""
-    if chosen and not chosen.is_file():
-        raise DatasetError(f"dataset.list: no file {chosen}; give a CSV (video,label,split)")
-    lists = [chosen] if chosen else csv_files(root)
-    if len(lists) > 1:
-        names = ", ".join(path.name for path in lists)
-        raise DatasetError(f"dataset.root: {root} holds {len(lists)} CSV files ({names}); name one: dataset.list")
-    if lists:
-        listing = Listing(_with_joints(root, read_csv(lists[0], root)))
+    listed = the_list(root, chosen)
+    if listed:
+        listing = Listing(_with_joints(root, read_csv(listed, root)))
         drop_frames_of_films(root, listing)
     else:
         listing = class_folders(root)
@@ -123,21 +117,3 @@ def _names(folder: Path) -> frozenset[str]:
         return frozenset(os.listdir(folder))  # noqa: PTH208 (a path for each of 10,000 names takes time)
     except (OSError, ValueError):
         return frozenset()
-
-
-def csv_files(root: Path) -> list[Path]:
-    """The CSV files in ROOT, by name."""
-    return sorted(path for path in root.glob("*.[cC][sS][vV]") if not path.name.startswith("."))
-
-
-def _label(entry: Entry, index: dict[str, int]) -> int:
-    """The class's number; refused where `dataset.classes` does not list it."""
-    if entry.label in index:
-        return index[entry.label]
-    close = difflib.get_close_matches(entry.label, index, 1)
-    remedy = f"did you mean {close[0]!r}?" if close else f"known are {_some(list(index))}"
-    raise DatasetError(f"{entry.where}: label {entry.label!r} is not in dataset.classes; {remedy}")
-
-
-def _some(names: Sequence[str], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

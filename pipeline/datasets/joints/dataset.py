@@ -9,7 +9,6 @@ or its path relative to ROOT.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from ....errors import AnnotationError, DatasetError
 from ....stages.skeletons import Skeleton
 from .. import keypoint_files
 from ..base import Annotation, Manifest, Video
+from ..custom.csv_list import class_number
 from ..custom.splits import hashed_split, sides
 from ..keypoint_files.pyskl_pickle import SUFFIXES as PICKLES
 from ..ntu.classes import CLASSES as NTU_CLASSES
@@ -71,12 +71,9 @@ def _of_files(settings: DatasetSettings, listed: Listed) -> Manifest:
     split = sides(listed.entries, test_share=settings.test_share, seed=settings.split_seed, by=settings.split_by)
     videos = []
     for entry, side in zip(listed.entries, split, strict=True):
-        if entry.label not in index:
-            close = difflib.get_close_matches(entry.label, index, 1)
-            remedy = f"did you mean {close[0]!r}?" if close else "add it, or leave the row out"
-            raise DatasetError(f"{entry.where}: label {entry.label!r} is not in dataset.classes; {remedy}")
         path = root / entry.path
-        videos.append(Video(entry.video, index[entry.label], side, path, path, entry.groups, span=entry.span))
+        number = class_number(entry, index)
+        videos.append(Video(entry.video, number, side, path, path, entry.groups, span=entry.span))
     return Manifest(settings.name or root.name, classes, videos, _skeleton(videos), listed.left_out)
 
 

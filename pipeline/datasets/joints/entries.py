@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ....errors import DatasetError
 from .. import keypoint_files, penn_action
 from ..base import files_below
-from ..custom.csv_list import Entry, read_csv
+from ..custom.csv_list import Entry, read_csv, the_list
 from ..folder_names import split_of_name
 from ..keypoint_files import nw_ucla
 from ..ntu.classes import CLASSES as NTU_CLASSES
@@ -38,12 +38,9 @@ class Listed:
 def list_entries(settings: DatasetSettings) -> Listed:
     """What lies in ROOT. Raises DatasetError where it is nothing that star knows, with what it may be."""
     root = settings.root
-    lists = [settings.list] if settings.list else _csv_files(root)
-    if len(lists) > 1:
-        names = ", ".join(path.name for path in lists)
-        raise DatasetError(f"dataset.root: {root} holds {len(lists)} CSV files ({names}); name one: dataset.list")
-    if lists:
-        return _of_labels(f"the list {lists[0].name}", read_csv(lists[0]))
+    listed = the_list(root, settings.list)
+    if listed:
+        return _of_labels(f"the list {listed.name}", read_csv(listed))
     names = sorted(name for name in files_below(root) if name.lower().endswith(keypoint_files.SUFFIXES))
     for found in (_nw_ucla(names), _penn_action(root, names), _ntu(settings, names)):
         if found:
@@ -55,10 +52,6 @@ def list_entries(settings: DatasetSettings) -> Listed:
             "nor files named as a data set names them; see docs/ways-in.md"
         )
     return _of_labels("a folder per class", entries)
-
-
-def _csv_files(root: Path) -> list[Path]:
-    return sorted(path for path in root.glob("*.[cC][sS][vV]") if not path.name.startswith("."))
 
 
 def _of_labels(what: str, entries: list[Entry]) -> Listed:

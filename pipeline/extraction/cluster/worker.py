@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, NamedTuple
 
-from .... import __version__
 from ....errors import MachineError
+from ....version import __version__
 from ...planning.graph import graph
 from ...planning.work_units import Unit
 from ...recipe import schema as recipes

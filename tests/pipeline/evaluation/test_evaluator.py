@@ -11,7 +11,7 @@ import torch
 from star.errors import UsageError
 from star.pipeline.commands.test import per_class
 from star.pipeline.evaluation.embeddings import principal_plane
-from star.pipeline.evaluation.evaluator import evaluate, judged, looked_at
+from star.pipeline.evaluation.evaluator import evaluate, looked_at
 from star.pipeline.evaluation.fusion import fuse
 from star.pipeline.training.dataset import Features
 from star.pipeline.training.model_factory import inputs, load
@@ -40,7 +40,7 @@ def one_by_one(run, testing, clips):
 def test_every_video_counts_once(toy, runs):
     """Batches of 5 over 72 clips, views averaged: the same as one clip at a time."""
     run, testing, recipe = runs
-    found = evaluate(recipe, testing, run, device="cpu", progress=False)
+    found = evaluate(recipe, testing, run, device="cpu", progress=False).summary
     clips = list(testing.clips_of.values())
     averaged = one_by_one(run, testing, range(72)).reshape(24, 3, 3).mean(1)
     labels = testing.labels[[own[0] for own in clips]]
@@ -67,7 +67,7 @@ def test_first_view_alone(runs, toy):
     """test.views: first judges the centre frames only."""
     run, testing, _ = runs
     recipe = toy.recipe("test.views=first", "test.batch=7")
-    found = evaluate(recipe, testing, run, device="cpu", progress=False)
+    found = evaluate(recipe, testing, run, device="cpu", progress=False).summary
     first = [own[0] for own in testing.clips_of.values()]
     expected = one_by_one(run, testing, first)
     assert found["clips"] == 24
@@ -77,7 +77,7 @@ def test_first_view_alone(runs, toy):
 def test_files_agree_with_the_scores(toy, runs):
     """predictions.csv, confusion.csv and per_class.csv can be counted again to the same figures."""
     run, testing, recipe = runs
-    found = evaluate(recipe, testing, run, device="cpu", progress=False)
+    found = evaluate(recipe, testing, run, device="cpu", progress=False).summary
     folder = run / "test"
     assert json.loads((folder / "metrics.json").read_text())["top1"] == found["top1"]
     predictions = list(csv.DictReader((folder / "predictions.csv").open()))
@@ -99,7 +99,7 @@ def test_files_agree_with_the_scores(toy, runs):
 def test_scores_of_every_view_are_written(runs):
     """predictions.npz: each clip by itself; averaged over its views it is what metrics.json judges."""
     run, testing, recipe = runs
-    summary = evaluate(recipe, testing, run, device="cpu", progress=False)
+    summary = evaluate(recipe, testing, run, device="cpu", progress=False).summary
     with np.load(run / "test" / "predictions.npz") as file:  # no pickle
         video, view, label, scores, classes = (
             file[name] for name in ("video", "view", "label", "probabilities", "classes")
@@ -153,7 +153,7 @@ def test_fusion_is_the_mean_of_the_runs(toy, runs, tmp_path):
     other = tmp_path / "other"
     training, _ = toy.build(tmp_path / "cache", views=(1, 3))
     train(toy.recipe("train.epochs=1", "train.seed=7"), training, testing, other, device="cpu", progress=False)
-    both = [judged(recipe, testing, one, device="cpu", progress=False) for one in (run, other)]
+    both = [evaluate(recipe, testing, one, device="cpu", progress=False) for one in (run, other)]
     found = fuse([run, other], both, testing, recipe.test, tmp_path / "fusion")
     mean = (both[0].probabilities + both[1].probabilities) / 2
     assert found["top1"] == pytest.approx((mean.argmax(1) == both[0].labels).mean())

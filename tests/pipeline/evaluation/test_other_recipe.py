@@ -65,18 +65,18 @@ def test_classes_go_by_their_names(toy, tmp_path) -> None:
     training, testing = toy.build(tmp_path / "cache")
     recipe = toy.recipe("train.epochs=1")
     train(recipe, training, testing, tmp_path / "run", device="cpu", progress=False)
-    expected = evaluate(recipe, testing, tmp_path / "run", device="cpu", progress=False)
+    expected = evaluate(recipe, testing, tmp_path / "run", device="cpu", progress=False).summary
     order = ("wave", "bow", "jump")
     videos = [replace(video, label=order.index(testing.classes[video.label])) for video in testing.videos]
     found = evaluate(
         recipe, replace(testing, videos=videos, classes=order), tmp_path / "run", device="cpu", progress=False
-    )
+    ).summary
     assert {name: found[name] for name in ("top1", "loss", "per_class")} == {
         name: expected[name] for name in ("top1", "loss", "per_class")
     }
     some = [clip for clip, video in enumerate(testing.videos) if video.label == 2]
     part = testing.pick(some)
     part = replace(part, videos=[replace(video, label=0) for video in part.videos], classes=("wave",))
-    found = evaluate(recipe, part, tmp_path / "run", device="cpu", progress=False)
+    found = evaluate(recipe, part, tmp_path / "run", device="cpu", progress=False).summary
     by_name = {row["class"]: row for row in expected["per_class"]}
     assert found["videos"] == len(part.clips_of) and found["top1"] == by_name["wave"]["accuracy"]
