@@ -9,7 +9,19 @@ from pathlib import Path
 import click
 
 from .errors import UsageError
-from .pipeline.commands.options import FILE, RECIPE, STAGES, STUDIES, ErrorHandlingGroup, answer, common, output
+from .pipeline.commands.options import (
+    DEVICE,
+    FILE,
+    RECIPE,
+    RUN,
+    STAGES,
+    STUDIES,
+    ErrorHandlingGroup,
+    answer,
+    common,
+    load_recipe,
+    output,
+)
 from .version import __version__
 
 
@@ -38,7 +50,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"), metavar="[DIR]")
+@click.argument("folder", type=FILE, default=Path("demo"), metavar="[DIR]")
 @click.option("--clips", type=click.IntRange(4), default=40, show_default=True, help="Clips to draw per action.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the drawing and of the training.")
 @output
@@ -54,10 +66,8 @@ def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> Non
 
 @main.command()
 @click.argument("name")
-@click.option("--root", type=click.Path(path_type=Path), required=True, help="Where the data set lies.")
-@click.option(
-    "--cache", type=click.Path(path_type=Path), default=Path("cache"), show_default=True, help="Where features go."
-)
+@click.option("--root", type=FILE, required=True, help="Where the data set lies.")
+@click.option("--cache", type=FILE, default=Path("cache"), show_default=True, help="Where features go.")
 @click.option(
     "--preset",
     type=click.Choice(("paper", "fast", "joints")),
@@ -78,7 +88,7 @@ def init(name: str, root: Path, cache: Path, preset: str | None, as_json: bool, 
 
 @main.command()
 @RECIPE
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The CSV to write: video,label,split and groups.")
+@click.option("-o", "--out", type=FILE, help="The CSV to write: video,label,split and groups.")
 @click.option("--folds", type=click.IntRange(2), metavar="K", help="K splits; -o FILE.csv: FILE-1.csv to FILE-K.csv.")
 @common
 def split(
@@ -89,12 +99,11 @@ def split(
     Example: star split star.yaml --set dataset.split_by=subject -o split.csv
     """
     from .pipeline.commands.split import run_folds, run_split
-    from .pipeline.recipe import schema as recipes
 
     if folds:
-        answer(run_folds(lambda over: recipes.load(recipe, (*overrides, *over)), folds, out), as_json)
+        answer(run_folds(lambda over: load_recipe(recipe, (*overrides, *over)), folds, out), as_json)
     else:
-        answer(run_split(recipes.load(recipe, overrides), out), as_json)
+        answer(run_split(load_recipe(recipe, overrides), out), as_json)
 
 
 @main.command()
@@ -132,10 +141,9 @@ def extract(
     """
     from .pipeline.commands.extract import run_extract
     from .pipeline.extraction.execution import ExecutionConfig
-    from .pipeline.recipe import schema as recipes
 
     result = run_extract(
-        recipes.load(recipe, overrides), only=stages, force=force, retry_failed=retry_failed, dry_run=dry_run,
+        load_recipe(recipe, overrides), only=stages, force=force, retry_failed=retry_failed, dry_run=dry_run,
         shard=shard, audit=audit or 0, max_failures=max_failures, quiet=quiet,
         execution=ExecutionConfig(device, workers, scheduler, lease),
     )  # fmt: skip
@@ -154,9 +162,8 @@ def scan(recipe: Path, workers: int, overrides: tuple[str, ...], as_json: bool, 
     Example: star scan star.yaml
     """
     from .pipeline.commands.scan import run_scan
-    from .pipeline.recipe import schema as recipes
 
-    answer(run_scan(recipes.load(recipe, overrides), workers=workers, quiet=quiet), as_json)
+    answer(run_scan(load_recipe(recipe, overrides), workers=workers, quiet=quiet), as_json)
 
 
 @main.command()
@@ -168,9 +175,8 @@ def status(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool)
     Example: star status star.yaml --set heatmaps.sigma=1.5
     """
     from .pipeline.commands.status import run_status
-    from .pipeline.recipe import schema as recipes
 
-    answer(run_status(recipes.load(recipe, overrides)), as_json)
+    answer(run_status(load_recipe(recipe, overrides)), as_json)
 
 
 @main.command()
@@ -185,18 +191,17 @@ def verify(recipe: Path, repair: bool, overrides: tuple[str, ...], as_json: bool
     Example: star verify star.yaml --repair
     """
     from .pipeline.commands.verify import run_verify
-    from .pipeline.recipe import schema as recipes
 
-    answer(run_verify(recipes.load(recipe, overrides), repair=repair, quiet=quiet), as_json)
+    answer(run_verify(load_recipe(recipe, overrides), repair=repair, quiet=quiet), as_json)
 
 
 @main.command()
 @RECIPE
-@click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder for the trained network.")
+@click.option("--run", "run", type=FILE, required=True, help="Folder for the trained network.")
 @click.option("--resume", is_flag=True, help="Go on where the run in this folder stopped.")
 @click.option("--init", type=FILE, metavar="RUN", help="Begin with the weights of another run, also of other classes.")
 @click.option("--freeze", is_flag=True, help="With --init: train the head alone, all else stays as it is.")
-@click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
+@DEVICE
 @common
 def train(
     recipe: Path, run: Path, resume: bool, init: Path | None, freeze: bool, device: str, overrides: tuple[str, ...],
@@ -209,9 +214,8 @@ def train(
     star train mine.yaml --run runs/mine --init runs/first --freeze
     """
     from .pipeline.commands.train import run_train
-    from .pipeline.recipe import schema as recipes
 
-    asked = recipes.load(recipe, overrides)
+    asked = load_recipe(recipe, overrides)
     answer(run_train(asked, run, device=device, resume=resume, quiet=quiet, init=init, freeze=freeze), as_json)
 
 
@@ -222,7 +226,7 @@ def train(
 )
 @click.option("--embeddings", is_flag=True, help="Also write what the head sees of each clip, and a picture of it.")
 @click.option("-o", "--out", type=FILE, help="Of several runs: the folder of what they say together.")
-@click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
+@DEVICE
 @common
 def test(
     recipe: Path, runs: tuple[Path, ...], embeddings: bool, out: Path | None, device: str, overrides: tuple[str, ...],
@@ -238,9 +242,8 @@ def test(
     star test star.yaml --run runs/rgb --run runs/joints
     """
     from .pipeline.commands.test import run_fusion, run_test
-    from .pipeline.recipe import schema as recipes
 
-    asked = recipes.load(recipe, overrides)
+    asked = load_recipe(recipe, overrides)
     if len(runs) == 1:
         if out:
             raise UsageError("test --out: of one run the result is in RUN/test; leave it out, or name several runs")
@@ -252,9 +255,9 @@ def test(
 
 
 @main.command()
-@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of the trained network.")
-@click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
+@click.argument("videos", nargs=-1, required=True, type=FILE)
+@RUN
+@DEVICE
 @common
 def predict(
     videos: tuple[Path, ...], run: Path, device: str, overrides: tuple[str, ...], as_json: bool, quiet: bool
@@ -277,10 +280,10 @@ def predict(
 @click.option(
     "--vary", multiple=True, metavar="A.B=C,D", help="A table of your own: all combinations of these settings' values."
 )
-@click.option("--runs", "runs", type=click.Path(path_type=Path), required=True, help="Folder of its runs and tables.")
+@click.option("--runs", "runs", type=FILE, required=True, help="Folder of its runs and tables.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of every variant.")
 @click.option("--classes", default="", metavar="A,B", help="Classes whose accuracy together gets a column of its own.")
-@click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
+@DEVICE
 @common
 def ablate(
     recipe: Path, study: str | None, vary: tuple[str, ...], runs: Path, seeds: int, classes: str, device: str,
@@ -311,14 +314,13 @@ def model(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) 
     Example: star model star.yaml --set model.width=256
     """
     from .pipeline.commands.model import run_model
-    from .pipeline.recipe import schema as recipes
 
-    answer(run_model(recipes.load(recipe, overrides)), as_json)
+    answer(run_model(load_recipe(recipe, overrides)), as_json)
 
 
 @main.command()
-@click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of the trained network.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@RUN
+@click.option("-o", "--out", type=FILE, required=True, help="The file to write.")
 @click.option("--format", "kind", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="Of the file.")
 @output
 def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
@@ -332,7 +334,7 @@ def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
 
 
 @main.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=FILE)
 @click.option("-o", "--out", type=FILE, default=Path("report.html"), show_default=True, help="The page to write.")
 @output
 def report(runs: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> None:
@@ -360,9 +362,8 @@ def inspect(
     Example: star inspect star.yaml frames/0001 -o 0001.png
     """
     from .pipeline.commands.inspect import run_inspect
-    from .pipeline.recipe import schema as recipes
 
-    answer(run_inspect(recipes.load(recipe, overrides), video, out, worst=worst, quiet=quiet), as_json)
+    answer(run_inspect(load_recipe(recipe, overrides), video, out, worst=worst, quiet=quiet), as_json)
 
 
 @main.group()
@@ -371,7 +372,7 @@ def cache() -> None:
 
 
 @cache.command("ls")
-@click.argument("root", type=click.Path(path_type=Path))
+@click.argument("root", type=FILE)
 @output
 def cache_ls(root: Path, as_json: bool, quiet: bool) -> None:
     """List the stages and keys of the cache at ROOT with their rows, bytes and settings.
@@ -384,7 +385,7 @@ def cache_ls(root: Path, as_json: bool, quiet: bool) -> None:
 
 
 @cache.command("gc")
-@click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("recipes", nargs=-1, required=True, type=FILE)
 @click.option("--yes", is_flag=True, help="Delete them; without it, only say which.")
 @output
 def cache_gc(recipes: tuple[Path, ...], yes: bool, as_json: bool, quiet: bool) -> None:
@@ -393,14 +394,13 @@ def cache_gc(recipes: tuple[Path, ...], yes: bool, as_json: bool, quiet: bool) -
     Example: star cache gc star.yaml ablation.yaml
     """
     from .pipeline.commands.cache import run_gc
-    from .pipeline.recipe.schema import load
 
-    answer(run_gc([load(path) for path in recipes], remove=yes), as_json)
+    answer(run_gc([load_recipe(path) for path in recipes], remove=yes), as_json)
 
 
 @cache.command("diff")
-@click.argument("first", type=click.Path(path_type=Path))
-@click.argument("second", type=click.Path(path_type=Path))
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
 @output
 def cache_diff(first: Path, second: Path, as_json: bool, quiet: bool) -> None:
     """Say in which settings two recipes, or two folders CACHE/STAGE/KEY, differ.
@@ -428,9 +428,8 @@ def cache_export(
     Example: star cache export star.yaml --format webdataset -o features
     """
     from .pipeline.commands.cache_export import run_export
-    from .pipeline.recipe import schema as recipes
 
-    answer(run_export(recipes.load(recipe, overrides), out, kind, arrays, quiet=quiet), as_json)
+    answer(run_export(load_recipe(recipe, overrides), out, kind, arrays, quiet=quiet), as_json)
 
 
 @cache.command("copy")
@@ -444,9 +443,8 @@ def cache_copy(recipe: Path, source: Path, into: Path, overrides: tuple[str, ...
     Example: star cache copy star.yaml cache /mnt/disk/cache
     """
     from .pipeline.commands.cache_merge import run_copy
-    from .pipeline.recipe import schema as recipes
 
-    answer(run_copy(recipes.load(recipe, overrides), source, into, quiet=quiet), as_json)
+    answer(run_copy(load_recipe(recipe, overrides), source, into, quiet=quiet), as_json)
 
 
 @cache.command("merge")

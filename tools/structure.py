@@ -17,6 +17,7 @@ from statistics import median
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("cache", "stages", "pipeline")
 FILE_LINES, FUNCTION_LINES = 500, 40
+LONGER = {"cli.py": 700}  # the options of all commands, which a newcomer looks for in one place
 
 
 def main() -> int:
@@ -29,7 +30,7 @@ def main() -> int:
         text, place = path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))
         lines = text.count("\n")
         packages[str(path.parent.relative_to(ROOT))].append(lines)
-        long += [f"{place}: {lines} lines"] if lines > FILE_LINES else []
+        long += [f"{place}: {lines} lines"] if lines > LONGER.get(place, FILE_LINES) else []
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 classes[node.name] += 1

@@ -16,10 +16,13 @@ import click
 from ...errors import StarError
 
 if TYPE_CHECKING:
+    from ..recipe.schema import Recipe
     from .result import CommandResult
 
 FILE = click.Path(path_type=Path)
 RECIPE = click.argument("recipe", type=FILE)
+RUN = click.option("--run", type=FILE, required=True, help="Folder of the trained network.")
+DEVICE = click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
 STUDIES = (
     "tokens",
@@ -74,6 +77,13 @@ def output(function: Function) -> Function:
     return click.option(
         "-v", "--verbose", is_flag=True, help="Log more, on stderr.", callback=_log, expose_value=False
     )(function)
+
+
+def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """The recipe at `path` with the settings of --set laid over it. Raises RecipeError."""
+    from ..recipe import schema
+
+    return schema.load(path, overrides)
 
 
 def _log(context: click.Context, parameter: click.Parameter, verbose: bool) -> None:
