@@ -54,6 +54,7 @@ BENCHES = {
     "attention": Bench("training", "--batch 2 --repeat 3", "--batch 1 --repeat 1 --width 64"),
     "train_step": Bench("training", "--batch 4 --rounds 4", "--batch 1 --rounds 1 --width 64 --clips 8"),
     "train_gpu": Bench("training", "--steps 40", "--steps 2 --batches 4 --compile no --clips 16"),
+    "process_settings": Bench("extraction", "--rounds 3", "--rounds 1 --batch 1 --videos 100"),
     "growth": Bench("growth", "--most 10000", "--most 1000"),
     "memory": Bench("growth", "--clips 60", "--clips 2"),
     "worst_memory": Bench("growth", "--clips 200 2000", "--clips 8 16 --count 2"),
@@ -64,7 +65,7 @@ KINDS = {
     "AVX512_CORE": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "ATEN_CPU_CAPABILITY": "avx512"},
     "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
 }
-ON_EVERY_KIND = ("backbone", "backbone_engines", "train_step")
+ON_EVERY_KIND = ("backbone", "backbone_engines", "train_step", "process_settings")
 BENCHES |= {f"{name}@{kind}": BENCHES[name] for kind in KINDS for name in ON_EVERY_KIND}
 AREAS = {name: bench.area for name, bench in BENCHES.items()}
 INPUTS = {"penn": "extract_penn", "videos": "decode"}  # option -> the benchmark that takes the path

@@ -1,1 +1,1 @@
-"""The ground floor: keys, segments, shelves and the ledger on disk; FORMAT.md is the contract."""
+"""On-disk feature store: keys, segments, stage stores and the ledger of failures; FORMAT.md is the contract."""

@@ -124,7 +124,7 @@ def remove_leftovers(folder: Path, now: float) -> int:
 
 
 def _remove(path: Path) -> bool:
-    """Remove a file, or a shelf whose removal was broken off."""
+    """Remove a file, or a stage store whose removal was broken off."""
     try:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""Which row lies where in a shelf: columns sorted by a digest of each row's name.
+"""Which row lies where in a stage store: columns sorted by a digest of each row's name.
 
 A lookup of a million rows is one binary search in numpy; see index_file.py for where it comes from.
 """
@@ -32,7 +32,7 @@ def row_keys(video_ids: Iterable[str], views: Iterable[int], sources: Iterable[s
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """The rows of one shelf, as columns sorted by key, then segment, then row; n of each.
+    """The rows of one stage store, as columns sorted by key, then segment, then row; n of each.
 
     segments: names of all segments, sorted. keys, clips: (n, 2) uint64, digests of (id, source, view) and of
     (id, view). segment: (n) uint32, number in `segments`. row: (n) uint8. source: (n) text. broken: one line for each

@@ -1,4 +1,4 @@
-"""Where a shelf's index comes from: a file beside the segments, which is a cache and can be rebuilt at any time.
+"""Where a stage store's index comes from: a file beside the segments, which is a cache and can be rebuilt at any time.
 
 In the common case one listing of the folder and one file tell all, and no segment is opened.
 """
@@ -29,14 +29,14 @@ _BYTES_A_SEGMENT = 1 << 16  # more than 64 rows of an index ever take, so that a
 
 
 def load_index(folder: Path, stage: str, key: str, schema: Schema | None = None) -> Index:
-    """The index of a shelf as it is now; reads what it does not know and keeps it for the next time.
+    """The index of a stage store as it is now; reads what it does not know and keeps it for the next time.
 
-    Segments that are damaged, forbidden, another shelf's or not of this schema are passed over and listed in `broken`.
+    Segments that are damaged, forbidden, of another stage store or schema are passed over and listed in `broken`.
     schema: what the stage's arrays must be; an index that was made for another one is made anew. Raises OtherVersion
     for a segment of another format version, StorageError when the disk refuses.
     """
     names = segment_names(folder)
-    stage_store = _Shelf(folder, stage, key, schema)
+    stage_store = _IndexedStore(folder, stage, key, schema)
     known = _stored(stage_store, len(names))
     if known is not None and known.segments == names:
         return known
@@ -54,7 +54,7 @@ def wrong_places(folder: Path, stage: str, key: str) -> bool:
 
     Raises OtherVersion and StorageError.
     """
-    stage_store = _Shelf(folder, stage, key, None)
+    stage_store = _IndexedStore(folder, stage, key, None)
     names = segment_names(folder)
     stored = _stored(stage_store, len(names))
     if stored is None:
@@ -73,7 +73,7 @@ def forget_index(folder: Path) -> None:
         (folder / FILE).unlink(missing_ok=True)
 
 
-class _Shelf(NamedTuple):
+class _IndexedStore(NamedTuple):
     """What an index is of."""
 
     folder: Path
@@ -83,11 +83,11 @@ class _Shelf(NamedTuple):
 
 
 def segment_names(folder: Path) -> list[str]:
-    """The names of all segments in a shelf, sorted; none where there is no such folder. Raises StorageError."""
+    """The names of all segments in a stage store, sorted; none where there is no such folder. Raises StorageError."""
     return sorted(match[1] for name in atomic.listing(folder) if (match := SEGMENT_NAME.fullmatch(name)))
 
 
-def _read_all(stage_store: _Shelf, names: Sequence[str]) -> tuple[list[Index], tuple[str, ...]]:
+def _read_all(stage_store: _IndexedStore, names: Sequence[str]) -> tuple[list[Index], tuple[str, ...]]:
     """The indices of these segments, and one line for each that cannot be used."""
     found, broken = [], []
     for name in names:
@@ -102,7 +102,7 @@ def _read_all(stage_store: _Shelf, names: Sequence[str]) -> tuple[list[Index], t
     return found, tuple(broken)
 
 
-def _read(stage_store: _Shelf, name: str) -> Index:
+def _read(stage_store: _IndexedStore, name: str) -> Index:
     path = stage_store.folder / f"{name}.h5"
     segment = Segment(path)
     segment.check_home(stage_store.stage, stage_store.key)
@@ -114,7 +114,7 @@ def _read(stage_store: _Shelf, name: str) -> Index:
     return index_of(name, rows, segment.read("source"))
 
 
-def _pack(index: Index, stage_store: _Shelf) -> bytes:
+def _pack(index: Index, stage_store: _IndexedStore) -> bytes:
     """The index as a file: a digest of all that follows, a line of JSON, the columns."""
     width = max(1, index.source.dtype.itemsize)
     about = {"stage": stage_store.stage, "key": stage_store.key, "schema": _digest(stage_store.schema)}
@@ -129,8 +129,8 @@ def _digest(schema: Schema | None) -> str:
     return blake2b(repr(sorted(schema.items())).encode(), digest_size=8).hexdigest() if schema else ""
 
 
-def _stored(stage_store: _Shelf, segments: int) -> Index | None:
-    """The index in the file; None where it is absent, broken, another shelf's, or not of the schema that is asked."""
+def _stored(stage_store: _IndexedStore, segments: int) -> Index | None:
+    """The index in the file; None where it is absent, broken, of another stage store or schema."""
     try:
         content = atomic.read_whole(stage_store.folder / FILE, (segments + 1000) * _BYTES_A_SEGMENT)
         digest = blake2b(memoryview(content)[33:], digest_size=16).hexdigest()
@@ -139,7 +139,7 @@ def _stored(stage_store: _Shelf, segments: int) -> Index | None:
         return None
 
 
-def _unpack(content: bytes, stage_store: _Shelf) -> Index | None:
+def _unpack(content: bytes, stage_store: _IndexedStore) -> Index | None:
     end = content.index(b"\n", 33)
     about = json.loads(content[33:end])
     if (about["stage"], about["key"]) != (stage_store.stage, stage_store.key):

@@ -1,4 +1,4 @@
-"""The cache as a whole: shelves, one for every stage and key, each a folder of segments (FORMAT.md "Folders")."""
+"""The cache as a whole: stage stores, one for every stage and key, each a folder of segments (FORMAT.md "Folders")."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DESCRIPTION = "stage.json"
 BAD = "bad"
 _MAX_DESCRIPTION = 1 << 20
 _DESCRIPTION_VERSION = 1
-_MAX_MAPS = 1 << 14  # a process may have 65,530 maps on Linux; three shelves are mapped at once
+_MAX_MAPS = 1 << 14  # a process may have 65,530 maps on Linux; three stage stores are mapped at once
 
 
 class StageStore:
@@ -189,7 +189,7 @@ class StageStore:
         return folder / source.name
 
     def remove(self) -> None:
-        """Delete the shelf: at once for everybody who looks, then file by file. Raises StorageError."""
+        """Delete the stage store: at once for everybody who looks, then file by file. Raises StorageError."""
         if self.path.is_symlink():
             raise StorageError(f"{self.path}: is a link to a folder elsewhere; delete that folder by hand")
         with reporting(self.path), partial(self.path.parent) as name:
@@ -228,7 +228,7 @@ class Store:
             return shutil.disk_usage(folder).free
 
     def stage_store(self, stage: str, key: str, schema: Schema | None = None) -> StageStore:
-        """The shelf of a stage and key, which may be empty; schema: see `StageStore`.
+        """The stage store of a stage and key, which may be empty; schema: see `StageStore`.
 
         Raises ValueError for names that might lead elsewhere.
         """
@@ -237,7 +237,7 @@ class Store:
         return StageStore(self.root / stage / key, stage, key, schema)
 
     def stage_stores(self) -> list[StageStore]:
-        """All shelves, by stage and key."""
+        """All stage stores, by stage and key."""
         return [
             self.stage_store(stage, key)
             for stage in self._stages()

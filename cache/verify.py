@@ -1,4 +1,4 @@
-"""Proof of one segment, or of one shelf: what was written is what is there, and it makes sense."""
+"""Proof of one segment, or of one stage store: what was written is what is there, and it makes sense."""
 
 from __future__ import annotations
 

@@ -20,11 +20,13 @@ class Repair:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.moved: list[Path] = []
-        self._clips: dict[tuple[str, str], Clips] = {}  # of each shelf, the clips whose rows were moved
-        self._unknown: set[tuple[str, str]] = set()  # shelves of which a segment was moved that does not tell its clips
+        self._clips: dict[tuple[str, str], Clips] = {}  # of each stage store, the clips whose rows were moved
+        self._unknown: set[tuple[str, str]] = (
+            set()
+        )  # stage stores of which a segment was moved that does not tell its clips
 
     def move(self, bad: Mapping[StageStore, set[str]]) -> None:
-        """Move segments of some shelves aside. Raises StorageError."""
+        """Move segments of some stage stores aside. Raises StorageError."""
         for stage_store, names in bad.items():
             for name in sorted(names):
                 if stage_store.file(name).exists():
@@ -38,7 +40,7 @@ class Repair:
             stage_store.describe(description)
 
     def move_derived(self) -> None:
-        """Move aside what was made from the clips that were moved, in whatever shelf of the cache, and so on.
+        """Move aside what was made from the clips that were moved, in whatever stage store of the cache, and so on.
 
         Where a segment could not tell its clips, that is every row whose input is no longer there.
         """
@@ -72,7 +74,7 @@ class Repair:
 
 
 def _upstream(stage_store: StageStore) -> Mapping[str, Any]:
-    """Stage -> key of what a shelf's rows were made from, as far as its stage.json can be read."""
+    """Stage -> key of what a stage store's rows were made from, as far as its stage.json can be read."""
     try:
         found = stage_store.description().get("upstream", {})
     except CacheError:
@@ -89,5 +91,5 @@ def _clips(stage_store: StageStore, name: str) -> Clips | None:
 
 
 def _clips_of(stage_store: StageStore) -> Clips:
-    """All clips of a shelf that can be read."""
+    """All clips of a stage store that can be read."""
     return set().union(*(_clips(stage_store, name) or set() for name in stage_store.segments()))

@@ -23,7 +23,7 @@ from .repair import Repair
 
 @dataclass(frozen=True)
 class CacheFinding:
-    """A problem and where it is; segment: its name, "" where it is of the whole shelf."""
+    """A problem and where it is; segment: its name, "" where it is of the whole stage store."""
 
     stage_store: StageStore
     segment: str
@@ -50,7 +50,7 @@ class _Checked:
 
     @property
     def bad(self) -> dict[StageStore, set[str]]:
-        """Per shelf, the segments with more than warnings."""
+        """Per stage store, the segments with more than warnings."""
         found: dict[StageStore, set[str]] = defaultdict(set)
         for finding in self.findings:
             if finding.segment and not finding.problem.is_warning:
@@ -72,7 +72,7 @@ def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> dict
     stage_stores = [store.stage_store(name, nodes[name].key, schema(recipe, nodes, name)) for name in names]
     checked = _check_segments(stage_stores, quiet)
     checked.findings += [
-        CacheFinding(stage_store, "", found) for stage_store in stage_stores for found in check_shelf(stage_store)
+        CacheFinding(stage_store, "", found) for stage_store in stage_stores for found in check_store(stage_store)
     ]
     repairing = Repair(store) if repair else None
     if repairing:
@@ -139,7 +139,7 @@ def _odd(stage_store: StageStore, sound: set[str]) -> list[CacheFinding]:
     return findings
 
 
-def check_shelf(stage_store: StageStore) -> list[Problem]:
+def check_store(stage_store: StageStore) -> list[Problem]:
     """What is wrong with the files beside the segments: stage.json and the index."""
     if not stage_store.segments():
         return []

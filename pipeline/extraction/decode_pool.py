@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from ...errors import StarError, VideoCrash, VideoError, VideoTimeout, unexpected
 from ..recipe.schema import Recipe
+from ..utils import process_settings
 from .inference_threads import thread_shares
 from .shared_frames import SharedFrames, attach
 
@@ -110,6 +111,7 @@ def _death(code: int | None) -> str:
 
 def _in_child(slots: SharedFrames | None) -> None:
     """Ctrl-C reaches the whole process group, but only the driver decides what it means."""
+    process_settings.reuse_freed_memory(kept=64 << 20)
     attach(slots)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -54,7 +54,7 @@ def clip_seconds(planned: Plan, stage: StagePlan) -> float | None:
 
 
 def other(stage_store: StageStore, stage: StagePlan) -> bool:
-    """Whether a shelf holds the same stage under another key."""
+    """Whether a stage store holds the same stage under another key."""
     return stage_store.stage == stage.name and stage_store.key != stage.stage_store.key
 
 

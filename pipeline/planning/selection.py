@@ -15,10 +15,10 @@ from ..datasets.base import Video
 
 @dataclass(frozen=True)
 class Selection:
-    """Clips in a fixed order, one (video, view) each, and the place of every clip in every stage's shelf.
+    """Clips in a fixed order, one (video, view) each, and the place of every clip in every stage's stage store.
 
     videos, views: one entry a clip; a video with several views stands in `videos` once for each of them.
-    places: stage -> one place a clip. shelves: stage -> where those places are.
+    places: stage -> one place a clip. stage_stores: stage -> where those places are.
     left_out: (video id, reason) of what the data set has but this selection cannot give.
     classes: the labels' names; a video's label counts in them.
     sources: stage -> the source digest of every clip's row; empty where nobody knows.

@@ -47,7 +47,7 @@ class ClipNames(NamedTuple):
 
 
 class Rows:
-    """One array of one shelf: where each clip's row lies, and how to copy rows into a batch.
+    """One array of one stage store: where each clip's row lies, and how to copy rows into a batch.
 
     Segments are mapped when they are first read, in each process by itself; what is sent to another process holds no
     map. At most `MAPS` are held at once. clips: what each row should be called. checksums: prove each row by its

@@ -1,7 +1,7 @@
 """What star sets for a whole process: glibc's malloc, and the fallback of Apple's GPU to the processor.
 
 Only the command line and the start of a worker call these, never an import. Each is here because it was measured:
-docs/benchmarks.md says what it earns on several kinds of processor.
+`make bench ONLY=process_settings` says what it earns.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def for_command() -> None:
     allow_mps_fallback()
 
 
-def reuse_freed_memory() -> bool:
-    """Tune glibc's malloc to keep up to 1 GiB of freed memory for later arrays. False where the C library is another.
+def reuse_freed_memory(kept: int = KEPT) -> bool:
+    """Tune glibc's malloc to keep up to `kept` freed bytes for later arrays. False where the C library is another.
 
     By default large arrays go back to the system when they are freed, and it hands them out anew, zeroed page by page:
     9 % of the video network's time on a CPU and 6 % of a training step's (one core of a Zen 5). All threads share one
@@ -34,7 +34,7 @@ def reuse_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
         return False
-    return all([mallopt(_ARENA_MAX, 1), mallopt(_MMAP_THRESHOLD, LARGEST), mallopt(_TRIM_THRESHOLD, KEPT)])
+    return all([mallopt(_ARENA_MAX, 1), mallopt(_MMAP_THRESHOLD, LARGEST), mallopt(_TRIM_THRESHOLD, kept)])
 
 
 def allow_mps_fallback() -> None:

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from functools import cache
+from logging import NullHandler, getLogger
+
+from av import logging
 from av.sidedata.sidedata import Type
 
 
-def accept_unknown_side_data() -> None:
+@cache
+def prepare_pyav() -> None:
+    """Once per process, before the first file is opened: FFmpeg's messages can be captured and go nowhere else.
+
+    They say where a file was cut short, and damaged pictures concealed. Side data without a name raises no error.
+    """
+    logging.set_level(logging.INFO)
+    logging.set_skip_repeated(False)
+    getLogger("libav").addHandler(NullHandler())
+    getLogger("libav").propagate = False
+    _accept_unknown_side_data()
+
+
+def _accept_unknown_side_data() -> None:
     """Let `frame.side_data` list also what FFmpeg attaches and PyAV has no name for.
 
     FFmpeg's newer decoders attach EXIF data to pictures, for one; PyAV then raises ValueError for all side data of the

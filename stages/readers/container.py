@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from logging import NullHandler, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,7 @@ from av.video.stream import VideoStream
 from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from .base import Orientation, frame_times, upright, upright_size
 from .bitstream.h264_packets import length_size
-from .compat import accept_unknown_side_data
+from .compat import prepare_pyav
 from .display_matrix import has_vertical_flip
 from .truncation import MESSAGES, STREAMS, missing_end
 
@@ -45,24 +42,6 @@ _STILL = frozenset(("mjpeg", "png", "bmp", "tiff", "webp", "gif", "ljpeg", "jpeg
 _LAST_MESSAGES = 8  # packets before the end of a file of which FFmpeg's messages speak of that end
 _LONGEST_GROUP = 600  # packets; in longer groups the last picture is not looked at
 _INVALID = 0x41444E49  # AVERROR_INVALIDDATA
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
-
-
-def _keep_memory() -> None:
-    """Use the memory of freed pictures again at once: by default glibc gives up to 32 MB back to the system, which then
-    clears every page anew for the next picture, a tenth of the time that a 1920 × 1080 video takes."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None  # musl has none
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, 32 << 20)
-        mallopt(_TRIM_THRESHOLD, 64 << 20)
-
-
-_keep_memory()
-accept_unknown_side_data()
-logging.set_level(logging.INFO)
-logging.set_skip_repeated(False)
-getLogger("libav").addHandler(NullHandler())
-getLogger("libav").propagate = False
 
 
 class VideoFile:
@@ -80,6 +59,7 @@ class VideoFile:
         self.damaged_at_end = False
         self._has_orientation = False
         self._said: deque[str] = deque(maxlen=_LAST_MESSAGES)
+        prepare_pyav()
         with logging.Capture() as messages:
             self.container = _open(path, probe)
         self._ended_early = any(text.startswith(MESSAGES[0]) for _level, _source, text in messages)

@@ -135,7 +135,7 @@ def test_golden_rows_are_found(stage_store, expected):
 
 
 @pytest.mark.parametrize("version", [1, 2], indirect=True)
-def test_a_shelf_holds_segments_of_several_versions(stage_store, version, expected):
+def test_a_stage_store_holds_segments_of_several_versions(stage_store, version, expected):
     """A cache that an older star made goes on: new rows lie beside the old ones, and all of them are proved."""
     row, made = Row("new.mp4", "d" * 32, 0), {name: array[:1] for name, array in arrays("none").items()}
     path = stage_store.write([row], made, ATTRIBUTES, {}, "none")

@@ -99,7 +99,7 @@ def test_any_damage_to_the_index_only_costs_a_rebuild(tmp_path, clips, write):
     assert not file.is_symlink()
 
 
-def test_an_index_of_another_shelf_does_not_count(tmp_path, clips, write):
+def test_an_index_of_another_stage_store_does_not_count(tmp_path, clips, write):
     """An index that was copied from elsewhere is rebuilt."""
     write(tmp_path / "a", clips(3))
     write(tmp_path / "b", clips(3, start=50), key="f" * 32)
@@ -183,7 +183,7 @@ def _index_often(folder, times: int) -> None:
 
 
 def test_two_processes_at_once(tmp_path, clips, write):
-    """Two processes index a shelf that a third is writing to: nobody fails, nothing is left over, the end is right."""
+    """Two processes index a stage store that a third writes to: nobody fails, nothing is left over."""
     context = multiprocessing.get_context("fork")
     processes = [context.Process(target=_index_often, args=(tmp_path, 150)) for _ in range(2)]
     for process in processes:

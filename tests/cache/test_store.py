@@ -1,4 +1,4 @@
-"""The store: shelves, descriptions, leftovers, and moving things aside."""
+"""The store: stage stores, descriptions, leftovers, and moving things aside."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_prepare_says_what_is_in_the_way(tmp_path):
 
 
 def test_prepare_deletes_what_the_dead_left_everywhere(tmp_path, stage_store, clips):
-    """Partial files of dead writers go, in the root, in stages and in shelves; whole segments stay."""
+    """Partial files of dead writers go, in the root, in stages and in stage stores; whole segments stay."""
     path = fill(stage_store, clips(1))
     script = "import os; from pathlib import Path; from star.cache import atomic as files; import sys\n"
     script += "files.partial(Path(sys.argv[1])).__enter__().touch(); os._exit(9)"
@@ -60,7 +60,7 @@ def test_prepare_deletes_what_the_dead_left_everywhere(tmp_path, stage_store, cl
     assert path.exists()
 
 
-def test_shelves_are_found_and_nothing_else(tmp_path, stage_store, clips):
+def test_stage_stores_are_found_and_nothing_else(tmp_path, stage_store, clips):
     """Every stage and key with its bytes; stray files and folders do not count."""
     store = Store(tmp_path / "cache")
     assert store.stage_stores() == [] and stage_store.bytes() == 0 and stage_store.segments() == []
@@ -157,7 +157,7 @@ def test_many_segments_are_mapped_with_few_file_handles(stage_store, clips):
         assert np.array_equal(view, clips(1, start=start).arrays["keypoints"])
 
 
-def test_a_shelf_can_be_sent_to_another_process(stage_store, clips):
+def test_a_stage_store_can_be_sent_to_another_process(stage_store, clips):
     """It arrives without maps, and reads."""
     made = clips(2)
     name = fill(stage_store, made).stem
@@ -180,7 +180,7 @@ def test_quarantine_takes_rows_out(stage_store, clips):
         stage_store.map(bad.stem, "keypoints")
 
 
-def test_remove_takes_all_of_a_shelf(tmp_path, stage_store, clips):
+def test_remove_takes_all_of_a_stage_store(tmp_path, stage_store, clips):
     """The folder goes and its neighbours stay; a folder that lies elsewhere is not touched."""
     fill(stage_store, clips(1))
     other = Store(tmp_path / "cache").stage_store("pose", "f" * 32)

@@ -100,7 +100,7 @@ def test_values_that_make_no_sense(tmp_path, clips, write):
 
 
 def test_segments_in_the_wrong_place(tmp_path, clips, write):
-    """A segment that was copied to another shelf is noticed, and one with the same clip twice."""
+    """A segment that was copied to another stage store is noticed, and one with the same clip twice."""
     path = write(tmp_path, clips(2))
     (problem,) = check_segment(path, "pose", "f" * 32)
     assert (problem.kind, problem.message) == ("place", f"{path}: belongs to pose/{KEY}")

@@ -199,7 +199,7 @@ class Driver:
         for worker in sorted(workers & usable):
             host = about[worker]["host"]
             peers = sum(about[other]["host"] == host for other in usable)
-            taken = {lane.slot for lane in self.worker_slots.values() if lane.host == host}
+            taken = {known.slot for known in self.worker_slots.values() if known.host == host}
             slot = next(number for number in range(len(taken) + 1) if number not in taken)
             self.worker_slots[worker] = WorkerSlot(host, slot, peers)
             self.scheduler.assigned[worker] = []

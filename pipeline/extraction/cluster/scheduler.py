@@ -75,7 +75,7 @@ class UnitScheduler:
 
     @classmethod
     def of(cls, units: Iterable[Unit]) -> UnitScheduler:
-        """A desk with all of its work before it."""
+        """A scheduler with all units pending."""
         return cls(deque(Job(unit) for unit in units))
 
     @property

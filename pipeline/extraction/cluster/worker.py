@@ -31,7 +31,7 @@ from ..unit_results import ComputedUnit, WrittenUnit, reads_videos
 from ..video_task import VideoResult, VideoTask, lend_slots, read_video
 from ..writer_threads import use_single_torch_thread, writer_threads
 
-IDLE_S = 120.0  # a station that nobody asks for so long gives its memory and its children back
+IDLE_S = 120.0  # a worker that gets no task for so long gives its memory and its children back
 
 
 class Task(NamedTuple):
@@ -70,7 +70,7 @@ def unfit() -> Generator[list[str], None, None]:
 
 
 class WorkerConfig(NamedTuple):
-    """What a station is made for: a recipe's text, the device, how many children decode, threads on a CPU."""
+    """What a worker is made for: a recipe's text, the device, how many children decode, threads on a CPU."""
 
     recipe: str
     device: str
@@ -284,14 +284,14 @@ def _keep_memory(worker_config: WorkerConfig) -> None:
 
 
 class WorkerRegistry:
-    """The stations of this process. One is kept until another is asked for, or nobody has asked for a while."""
+    """The workers of this process. One is kept until another is wanted, or none has been wanted for a while."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.open: dict[WorkerConfig, ExtractionWorker] = {}
 
     def get(self, task: Task) -> ExtractionWorker:
-        """The station for a task, made if need be. Raises MachineError where this machine cannot do the work."""
+        """The worker for a task, made if need be. Raises MachineError where this machine cannot do the work."""
         with self.lock:
             wanted = worker_config(task)
             if wanted not in self.open:

@@ -26,7 +26,7 @@ def star(*words: object) -> Result:
     return CliRunner().invoke(main, [*map(str, words), "-q"])
 
 
-def shelf_of(recipe: Path, stage: str) -> StageStore:
+def stage_store_of(recipe: Path, stage: str) -> StageStore:
     return plan(recipes.load(recipe)).stages[stage].stage_store
 
 
@@ -53,7 +53,7 @@ def change_value(path: Path, array: str, *, rename: bool = False) -> None:
 def test_a_changed_row_feeds_no_stage(small: Path) -> None:
     """Joints that were changed in place make no heat maps; after a repair all that was made from them is anew."""
     assert star("extract", small, *SIGMA, "--workers", 1).exit_code == 0
-    stage_store = shelf_of(small, "pose")
+    stage_store = stage_store_of(small, "pose")
     path = stage_store.file(stage_store.segments()[0])
     clips = {row.video_id for row in stage_store.segment(path.stem).rows}
     change_value(path, "keypoints")
@@ -74,7 +74,7 @@ def test_a_changed_row_feeds_no_stage(small: Path) -> None:
 def test_rows_say_what_they_were_made_from(small: Path) -> None:
     """Joints that were replaced by others, with all digests right, do not go with heat maps of the old ones."""
     recipe = recipes.load(small)
-    stage_store = shelf_of(small, "pose")
+    stage_store = stage_store_of(small, "pose")
     name = stage_store.segments()[0]
     segment = stage_store.segment(name)
     arrays = {array: segment.read(array) for array in segment.names}
@@ -94,7 +94,7 @@ def wrong_places(stage_store: StageStore) -> None:
     """An index with the right digest whose rows are turned by one."""
     path = stage_store.path / "index"
     content = path.read_bytes()
-    about = index_file._Shelf(stage_store.path, stage_store.stage, stage_store.key, stage_store.schema)
+    about = index_file._IndexedStore(stage_store.path, stage_store.stage, stage_store.key, stage_store.schema)
     index = index_file._unpack(content, about)
     index.row[:]
     body = index_file._pack(index.__class__(index.segments, index.keys, index.clips, index.segment,
@@ -133,7 +133,7 @@ def test_no_row_of_another_place_is_trained_on(
     small: Path, tmp_path: Path, fault: Callable[[StageStore], None], preload: str
 ) -> None:
     """One line and exit code 4, and the way out that it names works."""
-    stage_store = shelf_of(small, "backbone")
+    stage_store = stage_store_of(small, "backbone")
     fault(stage_store)
     train = ("train", small, "--set", f"train.preload={preload}", "--run")
     result = star(*train, tmp_path / "first")
@@ -190,7 +190,7 @@ def later(file: h5py.File) -> None:
 )
 def test_a_segment_of_another_schema_is_not_cached(small: Path, change: Callable[[h5py.File], None]) -> None:
     """Its rows are missing for the planner, `star verify` finds it, and --repair moves it aside, whatever it is."""
-    stage_store = shelf_of(small, "pose")
+    stage_store = stage_store_of(small, "pose")
     path = stage_store.file(stage_store.segments()[0])
     rows = len(stage_store.segment(path.stem))
     with h5py.File(path, "r+") as file:
@@ -209,7 +209,7 @@ def test_a_segment_of_another_schema_is_not_cached(small: Path, change: Callable
 
 def test_segments_of_other_joints_are_found(small: Path) -> None:
     """The number of joints is not in the key: a segment with another one than the rest is the odd one."""
-    stage_store = shelf_of(small, "pose")
+    stage_store = stage_store_of(small, "pose")
     segment = stage_store.segment(stage_store.segments()[0])
     arrays = {"keypoints": np.concatenate([segment.read("keypoints")] * 2, axis=3)}
     inputs = {"decode": segment.inputs[:, 0]}
@@ -224,7 +224,7 @@ def test_segments_of_other_joints_are_found(small: Path) -> None:
 @pytest.mark.parametrize("content", [None, "{}", '{"format": "star stage", "format_version": 9}', "[" * 5000])
 def test_a_description_is_written_anew(small: Path, content: str | None) -> None:
     """stage.json gone or strange: one line, and --repair or `star extract` writes it anew although all is cached."""
-    path = shelf_of(small, "heatmaps").path / "stage.json"
+    path = stage_store_of(small, "heatmaps").path / "stage.json"
     before = path.read_bytes()
     path.unlink()
     if content is None:
@@ -239,7 +239,7 @@ def test_a_description_is_written_anew(small: Path, content: str | None) -> None
 
 def test_train_without_checksums_still_compares_the_clips(small: Path, tmp_path: Path) -> None:
     """`train.checksums: false` trusts the bytes, never the places."""
-    stage_store = shelf_of(small, "backbone")
+    stage_store = stage_store_of(small, "backbone")
     flipped_byte(stage_store)
     trust = ("--set", "train.checksums=false", "--run")
     assert star("train", small, *trust, tmp_path / "first").exit_code == 0

@@ -1,4 +1,4 @@
-"""Plans and what is said of them: status, cost, selection, shelves."""
+"""Plans and what is said of them: status, cost, selection, stage stores."""
 
 from __future__ import annotations
 

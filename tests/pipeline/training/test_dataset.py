@@ -160,7 +160,7 @@ def test_unlabelled_video_is_refused(toy, toys):
 
 
 def test_missing_array_is_named(toys):
-    """A shelf without the array that the network takes."""
+    """A stage store without the array that the network takes."""
     selection = toys[0]
     wrong = selection.stage_stores | {"tokens": selection.stage_stores["heatmaps"]}
     places = selection.places | {"tokens": selection.places["heatmaps"]}
@@ -172,7 +172,7 @@ def test_missing_array_is_named(toys):
 
 
 def test_segment_of_another_shape_is_refused(toy, tmp_path):
-    """All segments of a shelf hold clips of one shape; one that does not is named."""
+    """All segments of a stage store hold clips of one shape; one that does not is named."""
     selection = toy.build(tmp_path)[0]
     stage_store = selection.stage_stores["tokens"]
     stage_store.write([Row("odd", "0" * 32, 0)], {"joint_map": np.zeros((1, 4, 3, 9), np.float16)}, {}, {})
