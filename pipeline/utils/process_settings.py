@@ -27,7 +27,8 @@ def reuse_freed_memory(kept: int = KEPT) -> bool:
     """Tune glibc's malloc to keep up to `kept` freed bytes for later arrays. False where the C library is another.
 
     By default large arrays go back to the system when they are freed, and it hands them out anew, zeroed page by page:
-    9 % of the video network's time on a CPU and 6 % of a training step's (one core of a Zen 5). All threads share one
+    7 % of a training step's time on a CPU, 6 % of decoding 1920 × 1080, 1 to 9 % of the video network's (Zen, Zen 5).
+    All threads share one
     arena, since of any other glibc gives back whatever is free: so this is for the beginning, before there are threads.
     """
     try:
