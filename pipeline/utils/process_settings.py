@@ -28,8 +28,8 @@ def reuse_freed_memory(kept: int = KEPT) -> bool:
 
     By default large arrays go back to the system when they are freed, and it hands them out anew, zeroed page by page:
     7 % of a training step's time on a CPU, 6 % of decoding 1920 × 1080, 1 to 9 % of the video network's (Zen, Zen 5).
-    All threads share one
-    arena, since of any other glibc gives back whatever is free: so this is for the beginning, before there are threads.
+    All threads share one arena, since of any other glibc gives back whatever is free: so this is for the beginning,
+    before there are threads.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
