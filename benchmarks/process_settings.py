@@ -26,6 +26,10 @@ from claims import claim
 from common import options
 
 GOAL = (">=", 1.05)
+WHY = (
+    "What is saved is the system's own time for clearing pages, the same in every arithmetic; where that takes twice as long "
+    "(float32 with AVX2), or a layer's activations fit what is kept anyway, it is a smaller share."
+)
 
 
 def network(batch: int) -> None:
@@ -123,7 +127,7 @@ def main() -> None:
                     seconds.append(float(subprocess.check_output(command, text=True, env=os.environ)))
             mine, other = median(taken["with"]), median(taken["without"])
             print(f"{text}: {mine:.2f} s with it, {other:.2f} without, {other / mine:.2f}", flush=True)
-            claim(text, mine, "CPU s", against="without", other=other, ratio=other / mine, goal=GOAL)
+            claim(text, mine, "CPU s", against="without", other=other, ratio=other / mine, goal=GOAL, why=WHY)
 
 
 if __name__ == "__main__":
