@@ -27,8 +27,8 @@ from common import options
 
 GOAL = (">=", 1.05)
 WHY = (
-    "What is saved is the system's own time for clearing pages, the same in every arithmetic; where that takes twice as "
-    "long (float32 with AVX2), or a layer's activations fit what is kept anyway, it is a smaller share."
+    "What is saved is the system's own time for clearing pages, the same in every arithmetic; where that takes twice "
+    "as long (float32 with AVX2), or a layer's activations fit what is kept anyway, it is a smaller share."
 )
 
 
