@@ -108,11 +108,10 @@ def predict(
     Returns {"video", "top": [{"class", "probability"}, …]} for each, or {"video", "error"}. settings: laid over the
     run's recipe, as `load_recipe` takes them. Raises StarError.
     """
-    from .pipeline.evaluation.predictor import predict as run_network
-    from .pipeline.extraction.execution import ExecutionConfig
+    from .pipeline.commands.predict import run_predict
 
-    paths, execution = [Path(video) for video in videos], ExecutionConfig(device)
-    return run_network(paths, Path(run), overrides=_overrides(settings), execution=execution, quiet=quiet)
+    paths = [Path(video) for video in videos]
+    return run_predict(paths, Path(run), overrides=_overrides(settings), device=device, quiet=quiet).to_document()
 
 
 class TrainedRun:

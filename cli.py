@@ -139,15 +139,20 @@ def extract(
 
     Example: star extract star.yaml --stage heatmaps --set heatmaps.sigma=1.5
     """
-    from .pipeline.commands.extract import run_extract
+    from .pipeline.commands.extract import run_audit, run_dry_run, run_extract
     from .pipeline.extraction.execution import ExecutionConfig
 
-    result = run_extract(
-        load_recipe(recipe, overrides), only=stages, force=force, retry_failed=retry_failed, dry_run=dry_run,
-        shard=shard, audit=audit or 0, max_failures=max_failures, quiet=quiet,
-        execution=ExecutionConfig(device, workers, scheduler, lease),
-    )  # fmt: skip
-    answer(result, as_json)
+    asked, execution = load_recipe(recipe, overrides), ExecutionConfig(device, workers, scheduler, lease)
+    if audit:
+        answer(run_audit(asked, audit, execution=execution, quiet=quiet), as_json)
+    elif dry_run:
+        answer(run_dry_run(asked, only=stages, force=force, retry_failed=retry_failed, shard=shard), as_json)
+    else:
+        result = run_extract(
+            asked, only=stages, force=force, retry_failed=retry_failed, shard=shard, max_failures=max_failures,
+            execution=execution, quiet=quiet,
+        )  # fmt: skip
+        answer(result, as_json)
 
 
 @main.command()

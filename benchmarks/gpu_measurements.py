@@ -418,7 +418,7 @@ def _judged(run: Run, recipe: recipes.Recipe, folder: Path, preset: str, rows: l
     name = f"`star train`, preset {preset}, {run.sizes.epochs} epochs"
     note = f"{done} done in {spent:.0f} s; extraction took {extracted:.0f} s more"
     if done == run.sizes.epochs:
-        found = run_test(recipe, folder, device=str(run.device), quiet=True).document
+        found = run_test(recipe, folder, device=str(run.device), quiet=True).evaluation.summary
         note += f"; test top-1 {found['top1']:.1%} of {found['clips']} clips"
     return Row(name, whole, "s", note=note)
 

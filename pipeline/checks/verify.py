@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,83 +43,123 @@ class CacheFinding:
         }
 
 
-@dataclass
-class _Checked:
-    """What reading all segments found: the findings, and the shapes of the arrays, segment by segment."""
+@dataclass(frozen=True)
+class Verification:
+    """What reading every byte of a cache found.
 
-    findings: list[CacheFinding] = field(default_factory=list)
-    segments: int = 0
+    segments, rows: how many were read. problems; warnings: findings that spoil nothing. moved: where bad segments lie
+    now. precisions: rows of the backbone by what they were computed in. is_repaired: whether repair was asked for.
+    """
+
+    segments: int
+    rows: int
+    problems: tuple[CacheFinding, ...]
+    warnings: tuple[CacheFinding, ...]
+    moved: tuple[Path, ...]
+    precisions: Mapping[str, int]
+    is_repaired: bool = False
 
     @property
-    def bad(self) -> dict[StageStore, set[str]]:
-        """Per stage store, the segments with more than warnings."""
-        found: dict[StageStore, set[str]] = defaultdict(set)
-        for finding in self.findings:
-            if finding.segment and not finding.problem.is_warning:
-                found[finding.stage_store].add(finding.segment)
-        return found
+    def exit_code(self) -> int:
+        """4 where something is wrong and not repaired."""
+        return 4 if self.problems and not self.is_repaired else 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "segments": self.segments,
+            "rows": self.rows,
+            "problems": [finding.to_document() for finding in self.problems],
+            "warnings": [finding.to_document() for finding in self.warnings],
+            "moved": [str(path) for path in self.moved],
+            "backbone_precision": dict(self.precisions),
+        }
+
+    def to_lines(self) -> list[str]:
+        """The findings for a person."""
+        said = [finding.problem.message for finding in self.problems]
+        videos = sorted({video for finding in self.problems for video in finding.problem.videos})
+        if videos:
+            said.append(f"videos concerned: {', '.join(videos[:20])}{' …' if len(videos) > 20 else ''}")
+        if self.warnings:
+            count = len(self.warnings)
+            said.append(f"{count} warnings: all-zero maps, as frames without a person give; --json lists them")
+        if self.moved:
+            said.append(f"{len(self.moved)} segments moved aside; `star extract` makes exactly their clips again")
+        elif self.problems:
+            said.append("--repair moves the bad segments aside, then `star extract` makes exactly their clips again")
+        if len(self.precisions) > 1:
+            rows = " and ".join(f"{count:,} in {name}" for name, count in sorted(self.precisions.items()))
+            said.append(f"backbone: {rows}, by the machines that computed them; both are as exact as the recipe asks")
+        if not self.problems:
+            said.append(f"all is well: {self.rows:,} rows in {self.segments:,} segments are what was written")
+        return said
 
 
-def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> dict[str, Any]:
+def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> Verification:
     """Check all segments of the recipe's stages, and that their rows belong together.
 
     Format version, schema, shapes, the digest of every file, the checksum of every row, NaN and infinity, all-zero maps
     (a warning: a frame without a person gives one), the index against the segments, and row alignment: every stage has
     the frames that the decode settings choose, from the same bytes, and was made from the rows that are there. repair:
     move bad segments and all that was made from their clips aside, so that the next `star extract` makes exactly these
-    clips again. Returns the findings as JSON.
+    clips again.
     """
     nodes, store = graph(recipe), Store(recipe.cache.root)
     names = nodes.below(worthwhile(recipe, nodes))
     stage_stores = [store.stage_store(name, nodes[name].key, schema(recipe, nodes, name)) for name in names]
-    checked = _check_segments(stage_stores, quiet)
-    checked.findings += [
+    segments = {stage_store: stage_store.segments() for stage_store in stage_stores}
+    count = sum(map(len, segments.values()))
+    findings = _check_segments(segments, count, quiet)
+    findings += [
         CacheFinding(stage_store, "", found) for stage_store in stage_stores for found in check_store(stage_store)
     ]
     repairing = Repair(store) if repair else None
     if repairing:
-        repairing.move(checked.bad)
-        for stage_store in {finding.stage_store for finding in checked.findings if not finding.segment}:
+        repairing.move(bad_segments(findings))
+        for stage_store in {finding.stage_store for finding in findings if not finding.segment}:
             forget_index(stage_store.path)
             repairing.describe(stage_store, nodes[stage_store.stage].description())
-    indexed = repairing is not None or not any(finding.problem.kind == "index" for finding in checked.findings)
-    planned = _plan(recipe) if indexed else None
+    planned = None
+    if repairing or not any(finding.problem.kind == "index" for finding in findings):
+        with suppress(CacheError):  # where the cache allows no plan, the reason is among the findings
+            planned = plan(recipe)
     if planned is not None:
-        checked.findings += _misaligned(planned, checked.bad)
+        findings += _misaligned(planned, bad_segments(findings))
     if repairing:
-        repairing.move(checked.bad)
+        repairing.move(bad_segments(findings))
         repairing.move_derived()
-    findings = [finding.to_document() for finding in checked.findings]
-    return {
-        "segments": checked.segments,
-        "rows": sum(len(stage.places) for stage in planned.stages.values()) if planned else 0,
-        "problems": [finding for finding in findings if not finding["warning"]],
-        "warnings": [finding for finding in findings if finding["warning"]],
-        "moved": [str(path) for path in repairing.moved] if repairing else [],
-        "backbone_precision": dict(_precisions(planned, checked.bad)) if planned else {},
-    }
+    return Verification(
+        count,
+        sum(len(stage.places) for stage in planned.stages.values()) if planned else 0,
+        tuple(finding for finding in findings if not finding.problem.is_warning),
+        tuple(finding for finding in findings if finding.problem.is_warning),
+        tuple(repairing.moved) if repairing else (),
+        _precisions(planned, bad_segments(findings)) if planned else {},
+        repair,
+    )
 
 
-def _plan(recipe: Recipe) -> Plan | None:
-    """The plan, None where the cache does not allow one (the reason is among the findings)."""
-    try:
-        return plan(recipe)
-    except CacheError:
-        return None
+def bad_segments(findings: Sequence[CacheFinding]) -> dict[StageStore, set[str]]:
+    """Per stage store, the segments with more than warnings."""
+    found: dict[StageStore, set[str]] = defaultdict(set)
+    for finding in findings:
+        if finding.segment and not finding.problem.is_warning:
+            found[finding.stage_store].add(finding.segment)
+    return found
 
 
-def _check_segments(stage_stores: list[StageStore], quiet: bool) -> _Checked:
-    checked = _Checked()
-    names = {stage_store: stage_store.segments() for stage_store in stage_stores}
-    checked.segments = sum(map(len, names.values()))
-    with Progress("verify", checked.segments, "segments", quiet=quiet) as bar:
-        for stage_store in stage_stores:
-            for name in names[stage_store]:
+def _check_segments(segments: Mapping[StageStore, Sequence[str]], count: int, quiet: bool) -> list[CacheFinding]:
+    """What is wrong with each of `count` segments by itself, and with its shapes beside the others'."""
+    findings: list[CacheFinding] = []
+    with Progress("verify", count, "segments", quiet=quiet) as bar:
+        for stage_store, names in segments.items():
+            for name in names:
                 problems = check_segment(stage_store.file(name), stage_store.stage, stage_store.key, stage_store.schema)
-                checked.findings += [CacheFinding(stage_store, name, problem) for problem in problems]
+                findings += [CacheFinding(stage_store, name, problem) for problem in problems]
                 bar.advance()
-            checked.findings += _odd(stage_store, set(names[stage_store]) - checked.bad[stage_store])
-    return checked
+            findings += _odd(stage_store, set(names) - bad_segments(findings)[stage_store])
+    return findings
 
 
 def _odd(stage_store: StageStore, sound: set[str]) -> list[CacheFinding]:
@@ -211,21 +253,13 @@ def _made_from(source: StagePlan, place: RowLocation, digest: np.ndarray) -> boo
     if np.array_equal(segment.digests[place.row], digest):
         return True
     row = segment.rows[place.row]
-    others = (source.stage_store.segment(name) for name in source.stage_store.segments() if name != place.segment)
-    return any(
-        np.array_equal(other.digests[other.rows.index(row)], digest) for other in _readable(others) if row in other.rows
-    )
-
-
-def _readable(segments: Iterator[Any]) -> Iterable[Any]:
-    """The segments that can be opened."""
-    while True:
-        try:
-            yield next(segments)
-        except StopIteration:
-            return
-        except CacheError:
-            return
+    for name in source.stage_store.segments():
+        if name != place.segment:
+            with suppress(CacheError):  # one that cannot be opened is a finding of its own
+                other = source.stage_store.segment(name)
+                if row in other.rows and np.array_equal(other.digests[other.rows.index(row)], digest):
+                    return True
+    return False
 
 
 def _precisions(planned: Plan, bad: dict[StageStore, set[str]]) -> Counter[str]:
@@ -238,25 +272,3 @@ def _precisions(planned: Plan, bad: dict[StageStore, set[str]]) -> Counter[str]:
             provenance = stage.stage_store.segment(place.segment).provenance if stage else {}
             clips[provenance.get("precision", planned.recipe.backbone.precision)] += 1
     return clips
-
-
-def lines(found: dict[str, Any]) -> list[str]:
-    """The findings for a person."""
-    said = [finding["message"] for finding in found["problems"]]
-    videos = sorted({video for finding in found["problems"] for video in finding["videos"]})
-    if videos:
-        said.append(f"videos concerned: {', '.join(videos[:20])}{' …' if len(videos) > 20 else ''}")
-    if found["warnings"]:
-        said.append(
-            f"{len(found['warnings'])} warnings: all-zero maps, as frames without a person give; --json lists them"
-        )
-    if found["moved"]:
-        said.append(f"{len(found['moved'])} segments moved aside; `star extract` makes exactly their clips again")
-    elif found["problems"]:
-        said.append("--repair moves the bad segments aside, then `star extract` makes exactly their clips again")
-    if len(found["backbone_precision"]) > 1:
-        rows = " and ".join(f"{count:,} in {name}" for name, count in sorted(found["backbone_precision"].items()))
-        said.append(f"backbone: {rows}, by the machines that computed them; both are as exact as the recipe asks")
-    if not found["problems"]:
-        said.append(f"all is well: {found['rows']:,} rows in {found['segments']:,} segments are what was written")
-    return said

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import UsageError
-from ..evaluation.ablation import ablate, lines
+from ..evaluation.ablation import Ablation, ablate
 from ..evaluation.studies import STUDIES, fold_variants, grid
 from ..recipe.schema import load
-from .result import Result
 
 
 def run_ablate(
@@ -23,7 +22,7 @@ def run_ablate(
     classes: Sequence[str] = (),
     device: str = "auto",
     quiet: bool = False,
-) -> Result:
+) -> Ablation:
     """`star ablate`; see `ablation.ablate`. study: a name of `STUDIES`, or None with `vary`, see `studies.grid`.
 
     Raises UsageError where there is neither or both.
@@ -33,7 +32,7 @@ def run_ablate(
     name, variants = (study, STUDIES[study]) if study else grid(vary)
     if study == "folds":
         variants = fold_variants(load(recipe, tuple(overrides)).dataset.folds)
-    table = ablate(
+    return ablate(
         lambda over: load(recipe, (*overrides, *over)),
         name,
         variants,
@@ -43,4 +42,3 @@ def run_ablate(
         device=device,
         quiet=quiet,
     )
-    return Result(table, lines(table))

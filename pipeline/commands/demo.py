@@ -85,11 +85,11 @@ def run_demo(folder: Path, *, clips: int = 40, seed: int = 0, quiet: bool = Fals
     step("extract", "decoding, joints by mmpose, mc3_18, heat maps, tokens")
     extracted = run_extract(recipe, quiet=quiet)
     if extracted.exit_code:
-        raise StarError("demo: a drawn clip could not be extracted: " + "; ".join(extracted.lines))
+        raise StarError("demo: a drawn clip could not be extracted: " + "; ".join(extracted.to_lines()))
     step("train", f"training the STAR-Transformer for {recipe.train.epochs} epochs")
     run_train(recipe, run, resume=(run / "last").exists(), quiet=quiet)
     step("test", "testing on figures, clothes and backgrounds that training never saw")
-    tested = run_test(recipe, run, quiet=quiet).document
+    tested = run_test(recipe, run, quiet=quiet).evaluation.summary
     page = report([run], folder / "report.html", pictures=Thumbnails)
     first = plan(recipe).manifest.videos[0].id
     picture = inspect(recipe, first, folder / "clip.png")
@@ -98,7 +98,7 @@ def run_demo(folder: Path, *, clips: int = 40, seed: int = 0, quiet: bool = Fals
         top1=tested["top1"],
         top5=tested["top5"],
         mean_class=tested["mean_class"],
-        clips=extracted.document["clips"],
+        clips=extracted.outcome.clips,
         seconds={name: round(end - start, 1) for (name, start), end in zip(times.items(), ends, strict=True)},
         total=round(time.monotonic() - began, 1),
         recipe=str(path),

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..training.model_factory import export
-from .result import Result
 
 
-def run_export(run: Path, out: Path, kind: str) -> Result:
+@dataclass(frozen=True)
+class ExportedNetwork:
+    """The file that was written. kind: its format. inputs: by name, the shape of one clip's."""
+
+    path: Path
+    kind: str
+    classes: Sequence[str]
+    inputs: Mapping[str, Sequence[int]]
+    exit_code: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        inputs = {name: list(shape) for name, shape in self.inputs.items()}
+        return {self.kind: str(self.path), "classes": list(self.classes), "inputs": inputs}
+
+    def to_lines(self) -> list[str]:
+        """One line."""
+        return [f"{self.kind}: {self.path}, inputs {', '.join(self.inputs)}, output logits"]
+
+
+def run_export(run: Path, out: Path, kind: str) -> ExportedNetwork:
     """`star export`. kind: of the file, "onnx"."""
-    document = export(run, out)
-    return Result(document, [f"{kind}: {out}, inputs {', '.join(document['inputs'])}, output logits"])
+    written = export(run, out)
+    return ExportedNetwork(out, kind, written["classes"], written["inputs"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,14 +16,14 @@ from ...errors import AnnotationError, DatasetError
 from ...stages.pose.projection import FRAME, UP
 from ...stages.skeletons import Skeleton
 from .. import datasets
-from ..datasets.base import Annotation, Manifest, Video, one_sided
-from ..datasets.joints.dataset import what_is
+from ..datasets.base import Annotation, Manifest, one_sided
+from ..datasets.joints.dataset import protocols, what_is
 from ..recipe import presets
 from ..recipe.schema import DatasetSettings
 from ..utils.text import counted
+from .init_recipe import PEOPLE, FoundData, InitRecipe
 
 LOOKED_AT = 40  # sequences by which people, dimensions and size are judged
-PEOPLE = 2  # a clip keeps two at most unless its owner wants more
 HEIGHT = 0.42  # of the picture: what a body in three dimensions is scaled to
 TOP, BOTTOM = ("head", "nose", "eye", "neck"), ("ankle", "foot", "toe", "heel", "hip", "pelvis", "spine_base")
 YAW = 60  # degrees
@@ -44,49 +45,72 @@ class Seen:
     scale: float = 250.0
 
 
-def look(root: Path, cache: Path, preset: str | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class FoundJoints(FoundData):
+    """What was found at ROOT. taken_for: what it is. dimensions: of the joints, 2 or 3. people: at most, at a time."""
+
+    taken_for: str
+    format: str
+    skeleton: str
+    dimensions: int
+    people: int
+    protocols: tuple[str, ...]
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "taken_for": self.taken_for, "format": self.format, "videos": self.videos, "classes": list(self.classes),
+            "train": self.train, "test": self.test, "skeleton": self.skeleton, "dimensions": self.dimensions,
+            "people": self.people, "protocols": list(self.protocols),
+        }  # fmt: skip
+
+    def header(self) -> str:
+        """The recipe's first lines."""
+        space = "three dimensions" if self.dimensions == 3 else "pixels"
+        return (
+            f"# {self.taken_for} ({self.format}): {counted(self.videos, 'sequence')}, {len(self.classes)} classes "
+            f"({self.first_classes}).\n"
+            f"# Joints {self.skeleton} in {space}, up to {self.people} at a time; "
+            f"{self.train:,} for training, {self.test:,} for testing.\n"
+            "# Every setting that is not here has its default.\n"
+        )
+
+
+def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
     """A recipe that works for the joints in ROOT, and what was found there.
 
-    Returns {"recipe": YAML, "videos", "classes", "train", "test", "skeleton", "warnings", ...}. Raises DatasetError
-    where ROOT holds no joints.
+    Raises DatasetError where ROOT holds no joints.
     """
-    protocol, others = _protocol(root, cache)
+    known = protocols(root, cache)
+    protocol, *others = ["official"] if not known or "official" in known else known
     settings = DatasetSettings(kind="joints", root=root, split=protocol)
     manifest = datasets.load(settings, cache)
     skeleton = manifest.skeleton
     assert skeleton is not None
     seen = _look(manifest, skeleton)
     split = Counter(video.split for video in manifest.videos)
-    found: dict[str, Any] = {
-        "taken_for": what_is(settings), "format": seen.format, "videos": len(manifest.videos),
-        "classes": list(manifest.classes), "train": split["train"], "test": split["test"],
-        "skeleton": skeleton.name, "dimensions": 3 if seen.is_spatial else 2, "people": seen.people,
-        "protocols": [protocol, *others],
-    }  # fmt: skip
-    people = min(seen.people, PEOPLE)
-    text = presets.ready("joints", root, cache, preset, people).partition("\n")[2]
-    text = text.replace("  test_share:", f"{_protocol_line(protocol, others)}  test_share:")
+    found = FoundJoints(
+        len(manifest.videos), manifest.classes, split["train"], split["test"], what_is(settings), seen.format,
+        skeleton.name, 3 if seen.is_spatial else 2, seen.people, (protocol, *others),
+    )  # fmt: skip
+    text = presets.ready("joints", root, cache, preset, min(seen.people, PEOPLE)).partition("\n")[2]
+    if protocol != "official":
+        line = f"  split: {protocol:<19}# or {', '.join(others)}\n" if others else f"  split: {protocol}\n"
+        text = text.replace("  test_share:", f"{line}  test_share:")
     if seen.is_spatial:
         text = re.sub(r"^  people: .*\n", lambda line: line[0] + _projection(seen, skeleton), text, count=1, flags=re.M)
     if not skeleton.flip_pairs:
         text = text.replace("decode:\n", f"decode:\n{UNMIRRORED}", 1)
-    return {"recipe": _described(found) + text, **found, "warnings": _warnings(manifest, skeleton, others)}
-
-
-def _protocol(root: Path, cache: Path) -> tuple[str, list[str]]:
-    """The protocol that the recipe takes, and others that the data set has."""
-    from ..datasets.joints.dataset import protocols
-
-    known = protocols(root, cache)
-    if not known or "official" in known:
-        return "official", []
-    return known[0], known[1:]
+    return InitRecipe(found.header() + text, found, _warnings(manifest, skeleton, others))
 
 
 def _look(manifest: Manifest, skeleton: Skeleton) -> Seen:
     videos = manifest.videos
     step = max(1, len(videos) // LOOKED_AT)
-    found = [annotation for video in videos[::step] if (annotation := _read(video)) is not None]
+    found: list[Annotation] = []
+    for video in videos[::step]:
+        with contextlib.suppress(AnnotationError):
+            found.append(datasets.read_annotation("joints", video.media, video.part))
     if not found:
         raise DatasetError("init joints: none of the sequences looked into can be read; `star scan` says why")
     people = max(annotation.keypoints.shape[1] for annotation in found)
@@ -96,13 +120,6 @@ def _look(manifest: Manifest, skeleton: Skeleton) -> Seen:
         return Seen(name, people, False)
     up = _up(spatial, skeleton)
     return Seen(name, people, True, up, _scale(spatial, up))
-
-
-def _read(video: Video) -> Annotation | None:
-    try:
-        return datasets.read_annotation("joints", video.media, video.part)
-    except AnnotationError:
-        return None
 
 
 def _up(sequences: Sequence[np.ndarray], skeleton: Skeleton) -> str:
@@ -135,13 +152,6 @@ def _scale(sequences: Sequence[np.ndarray], up: str) -> float:
     return float(f"{HEIGHT * FRAME[1] / middle:.2g}") if middle > 0 else 250.0
 
 
-def _protocol_line(protocol: str, others: Sequence[str]) -> str:
-    if protocol == "official":
-        return ""
-    choice = f"or {', '.join(others)}" if others else ""
-    return f"  split: {protocol:<19}# {choice}\n" if choice else f"  split: {protocol}\n"
-
-
 def _projection(seen: Seen, skeleton: Skeleton) -> str:
     """The lines of section `pose` for joints in three dimensions."""
     side = "front" if skeleton.flip_pairs else "camera"
@@ -153,21 +163,7 @@ def _projection(seen: Seen, skeleton: Skeleton) -> str:
     )
 
 
-def _described(found: dict[str, Any]) -> str:
-    """The recipe's first lines."""
-    classes = found["classes"]
-    named = " ".join(", ".join(classes[:5]).split()) + (", …" if len(classes) > 5 else "")
-    space = "three dimensions" if found["dimensions"] == 3 else "pixels"
-    return (
-        f"# {found['taken_for']} ({found['format']}): {counted(found['videos'], 'sequence')}, {len(classes)} classes "
-        f"({named}).\n"
-        f"# Joints {found['skeleton']} in {space}, up to {found['people']} at a time; "
-        f"{found['train']:,} for training, {found['test']:,} for testing.\n"
-        "# Every setting that is not here has its default.\n"
-    )
-
-
-def _warnings(manifest: Manifest, skeleton: Skeleton, others: Sequence[str]) -> list[str]:
+def _warnings(manifest: Manifest, skeleton: Skeleton, others: Sequence[str]) -> tuple[str, ...]:
     """What stands in the way of a good result."""
     found = [one_sided(manifest)]
     if others:
@@ -178,4 +174,4 @@ def _warnings(manifest: Manifest, skeleton: Skeleton, others: Sequence[str]) -> 
     if manifest.left_out:
         video, reason = manifest.left_out[0]
         found.append(f"left out: {counted(len(manifest.left_out), 'sequence')} ({video}: {reason}, …)")
-    return [line for line in found if line]
+    return tuple(line for line in found if line)

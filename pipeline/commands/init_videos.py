@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +21,52 @@ from ..datasets.split_files import text_of
 from ..recipe import presets
 from ..recipe.schema import DatasetSettings
 from ..utils.text import counted
+from .init_recipe import PEOPLE, FoundData, InitRecipe
 
 SEEDS = 200  # tried where chance left a class without test videos
 SMALL = 5000  # videos; with more of them, chance does not
-PEOPLE = 2  # a clip keeps two at most unless its owner wants more
 
 
-def look(root: Path, cache: Path, preset: str | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class FoundVideos(FoundData):
+    """What was found in the folder. joints: how many videos have annotated ones; skeleton: their layout."""
+
+    joints: int
+    skeleton: str | None
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self) | {"classes": list(self.classes)}
+
+    def header(self, split: str) -> str:
+        """The recipe's first lines. split: where it is from."""
+        joints = f"joints of {self.joints:,} of them ({self.skeleton})" if self.joints else "no joints"
+        return (
+            f"# {counted(self.videos, 'video')}, {len(self.classes)} class{'es' * (len(self.classes) != 1)} "
+            f"({self.first_classes}), {joints}; split {split}: "
+            f"{self.train:,} for training, {self.test:,} for testing.\n"
+            "# Every setting that is not here has its default.\n"
+        )
+
+
+def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
     """A recipe that works for the videos in ROOT, and what was found there.
 
-    Returns {"recipe": YAML, "videos", "classes", "train", "test", "joints", "skeleton", "warnings"}. Where ROOT is not
-    on this machine, the recipe is the general one, with a warning. Raises DatasetError where ROOT is a published data
-    set (with the name that fits it), or holds no videos.
+    Where ROOT is not on this machine, the recipe is the general one, with a warning. Raises DatasetError where ROOT is
+    a published data set (with the name that fits it), or holds no videos.
     """
     if not root.exists():
         warning = f"{root} is not there, so the recipe is a general one; here, `star extract` would find no videos"
-        return {"recipe": presets.ready("videos", root, cache, preset), "warnings": [warning]}
+        return InitRecipe(presets.ready("videos", root, cache, preset), warnings=(warning,))
     open_root(root)
-    name, sign = ("", "") if _own_list(root) else recognise(root)
+    lists = csv_files(root)
+    listed = any("youtube_id" not in text_of(path).partition("\n")[0] for path in lists)  # its owner says what it is
+    name, sign = ("", "") if listed else recognise(root)
     if name:
         raise DatasetError(
             f"init videos: {root} looks like {name} ({sign}); use `star init {name} --root {root}`, "
             "or list your own choice of videos in a CSV (video,label,split)"
         )
-    lists = csv_files(root)
     chosen = lists[0] if len(lists) > 1 else None
     entries = list_entries(root, chosen).entries
     settings = DatasetSettings(kind="videos", root=root, list=chosen, split_seed=_seed(entries))
@@ -52,19 +75,15 @@ def look(root: Path, cache: Path, preset: str | None = None) -> dict[str, Any]:
     layout = _layout(manifest.skeleton) if 0 < joints < len(manifest.videos) else None
     people = _people(manifest) if layout or joints == len(manifest.videos) else 0
     split = Counter(video.split for video in manifest.videos)
-    found: dict[str, Any] = {
-        "videos": len(manifest.videos), "classes": list(manifest.classes), "train": split["train"],
-        "test": split["test"], "joints": joints, "skeleton": manifest.skeleton and manifest.skeleton.name,
-    }  # fmt: skip
+    skeleton = manifest.skeleton and manifest.skeleton.name
+    found = FoundVideos(len(manifest.videos), manifest.classes, split["train"], split["test"], joints, skeleton)
+    choices = f"  list: {presets.quoted(chosen)}\n" if chosen else ""
+    if settings.split_seed:
+        choices += f"  split_seed: {settings.split_seed:<14}# the first that puts every class on both sides\n"
     text = presets.ready("videos", root, cache, preset, people, layout).partition("\n")[2]
-    text = text.replace("  test_share:", f"{_choices(settings)}  test_share:")
-    text = _described(found, "as listed" if all(entry.split for entry in entries) else "drawn") + text
-    return {"recipe": text, **found, "warnings": _warnings(manifest, joints, layout, lists)}
-
-
-def _own_list(root: Path) -> bool:
-    """Whether ROOT has a list of star's own: then its owner has decided what it is."""
-    return any("youtube_id" not in text_of(path).partition("\n")[0] for path in csv_files(root))
+    text = text.replace("  test_share:", f"{choices}  test_share:")
+    header = found.header("as listed" if all(entry.split for entry in entries) else "drawn")
+    return InitRecipe(header + text, found, _warnings(manifest, joints, layout, lists))
 
 
 def _seed(entries: Sequence[Entry]) -> int:
@@ -75,14 +94,6 @@ def _seed(entries: Sequence[Entry]) -> int:
         if len({(entry.label, side) for entry, side in zip(entries, split, strict=True)}) == 2 * classes:
             return seed
     return 0
-
-
-def _choices(settings: DatasetSettings) -> str:
-    """The lines of the section `dataset` that not every recipe needs."""
-    said = f"  list: {presets.quoted(settings.list)}\n" if settings.list else ""
-    if settings.split_seed:
-        said += f"  split_seed: {settings.split_seed:<14}# the first that puts every class on both sides\n"
-    return said
 
 
 def _people(manifest: Manifest) -> int:
@@ -110,20 +121,7 @@ def _layout(skeleton: Skeleton | None) -> str | None:
         return None
 
 
-def _described(found: dict[str, Any], split: str) -> str:
-    """The recipe's first lines."""
-    classes = found["classes"]
-    named = " ".join(", ".join(classes[:5]).split()) + (", …" if len(classes) > 5 else "")
-    named = named.encode(errors="surrogateescape").decode(errors="backslashreplace")  # a recipe is UTF-8
-    joints = f"joints of {found['joints']:,} of them ({found['skeleton']})" if found["joints"] else "no joints"
-    return (
-        f"# {counted(found['videos'], 'video')}, {len(classes)} class{'es' * (len(classes) != 1)} ({named}), "
-        f"{joints}; split {split}: {found['train']:,} for training, {found['test']:,} for testing.\n"
-        "# Every setting that is not here has its default.\n"
-    )
-
-
-def _warnings(manifest: Manifest, joints: int, layout: str | None, lists: Sequence[Path]) -> list[str]:
+def _warnings(manifest: Manifest, joints: int, layout: str | None, lists: Sequence[Path]) -> tuple[str, ...]:
     """What stands in the way of a good result."""
     found = [one_sided(manifest)]
     if len(lists) > 1:
@@ -135,4 +133,4 @@ def _warnings(manifest: Manifest, joints: int, layout: str | None, lists: Sequen
         found.append(f"{counted(missing, 'video')} without joints, so the recipe takes {takes}")
     if len(manifest.classes) == 1:
         found.append(f"only one class, {manifest.classes[0]!r}: there is nothing to tell apart")
-    return [line for line in found if line]
+    return tuple(line for line in found if line)

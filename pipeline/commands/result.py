@@ -1,9 +1,8 @@
-"""What a command answers: a JSON document, lines for a person, and an exit code."""
+"""What every command answers: a JSON document, lines for a person, and an exit code."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 
@@ -22,20 +21,3 @@ class CommandResult(Protocol):
     def to_lines(self) -> Sequence[str]:
         """For a person."""
         ...
-
-
-@dataclass(frozen=True)
-class Result:
-    """An answer whose document and lines were made elsewhere."""
-
-    document: Any
-    lines: Sequence[str]
-    exit_code: int = 0
-
-    def to_document(self) -> Any:
-        """As JSON."""
-        return self.document
-
-    def to_lines(self) -> Sequence[str]:
-        """For a person."""
-        return self.lines

@@ -17,7 +17,6 @@ from ..datasets.base import Manifest, one_sided
 from ..datasets.custom.csv_list import COLUMNS, PLAIN, SPANS, parse_csv
 from ..recipe.schema import Recipe
 from ..utils.text import table
-from .result import Result
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,26 @@ class Split:
         return lines
 
 
+@dataclass(frozen=True)
+class Folds:
+    """Who is for testing in each of K splits, the first one first."""
+
+    splits: tuple[Split, ...]
+    exit_code: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"folds": [{"fold": number} | split.to_document() for number, split in enumerate(self.splits, 1)]}
+
+    def to_lines(self) -> list[str]:
+        """As a table for a person, and what makes use of it."""
+        rows: list[tuple[str, ...]] = [("fold", "train", "test", "list")]
+        for number, split in enumerate(self.splits, 1):
+            rows.append((str(number), f"{split.total.train:,}", f"{split.total.test:,}", str(split.out or "")))
+        study = f"`star ablate RECIPE --study folds --set dataset.folds={len(self.splits)}`"
+        return [*table(rows), f"{study} trains and tests all of them"]
+
+
 def run_split(recipe: Recipe, out: Path | None = None) -> Split:
     """The videos of every class for training and for testing; `out`: a CSV of all of them, which kind `videos` reads.
 
@@ -89,20 +108,13 @@ def run_split(recipe: Recipe, out: Path | None = None) -> Split:
     return Split(manifest.name, classes, len(manifest.left_out), warnings, out)
 
 
-def run_folds(load: Callable[[tuple[str, ...]], Recipe], folds: int, out: Path | None = None) -> Result:
+def run_folds(load: Callable[[tuple[str, ...]], Recipe], folds: int, out: Path | None = None) -> Folds:
     """`star split --folds`: how many are for testing in each of K splits; `out`: FILE.csv, written as FILE-1.csv on."""
-    rows: list[tuple[str, ...]] = [("fold", "train", "test", "list")]
-    document: list[dict[str, Any]] = []
+    splits = []
     for number in range(1, folds + 1):
         path = out.with_name(f"{out.stem}-{number}{out.suffix}") if out else None
-        found = run_split(load((f"dataset.folds={folds}", f"dataset.held_out={number}")), path)
-        rows.append((str(number), f"{found.total.train:,}", f"{found.total.test:,}", str(path or "")))
-        document.append({"fold": number} | found.to_document())
-    lines = [
-        *table(rows),
-        f"`star ablate RECIPE --study folds --set dataset.folds={folds}` trains and tests all of them",
-    ]
-    return Result({"folds": document}, lines)
+        splits.append(run_split(load((f"dataset.folds={folds}", f"dataset.held_out={number}")), path))
+    return Folds(tuple(splits))
 
 
 def _table(manifest: Manifest, recipe: Recipe, out: Path) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from ..planning.plan import plan, remember
-from ..planning.status import lines, status
+from ..planning.status import CacheStatus, status
 from ..recipe.schema import Recipe
-from .result import Result
 
 
-def run_status(recipe: Recipe) -> Result:
+def run_status(recipe: Recipe) -> CacheStatus:
     """`star status`."""
     planned = plan(recipe)
     remember(planned)
-    state = status(planned)
-    return Result(state, lines(state))
+    return status(planned)

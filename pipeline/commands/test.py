@@ -3,17 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..recipe.schema import Recipe, load
 from ..utils.text import table
-from .result import Result
+
+if TYPE_CHECKING:
+    from ..evaluation.results import EvaluationResult
+
+
+@dataclass(frozen=True)
+class JudgedRun:
+    """What a run's network came to on the test videos. embeddings: whether they were written too."""
+
+    evaluation: EvaluationResult
+    run: Path
+    embeddings: bool = False
+    exit_code: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON: what stands in RUN/test/metrics.json."""
+        return self.evaluation.summary
+
+    def to_lines(self) -> list[str]:
+        """The classes, and the accuracies."""
+        folder = self.run / "test"
+        return [
+            *per_class(self.evaluation.summary["per_class"]),
+            *_accuracies(self.evaluation.summary),
+            *([f"embeddings: {folder / 'embeddings.png'}, {folder / 'embeddings.npz'}"] if self.embeddings else []),
+            f"details: {folder}",
+        ]
+
+
+@dataclass(frozen=True)
+class FusedRuns:
+    """What several runs came to together. folder: where that is written."""
+
+    evaluation: EvaluationResult
+    folder: Path
+    exit_code: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON: what stands in FOLDER/metrics.json."""
+        return self.evaluation.summary
+
+    def to_lines(self) -> list[str]:
+        """One line per run, one for all together, and the accuracies of these."""
+        found = self.evaluation.summary
+        rows: list[tuple[str, ...]] = [("run", "top-1", "top-5", "mean class", "loss")]
+        for row in (*found["runs"], {"run": "together", **found}):
+            shares = (f"{row[name]:.1%}" for name in ("top1", "top5", "mean_class"))
+            rows.append((row["run"], *shares, f"{row['loss']:.3f}"))
+        return [*table(rows), *_accuracies(found), f"details: {self.folder}"]
 
 
 def run_test(
     recipe: Recipe, run: Path, *, device: str = "auto", quiet: bool = False, embeddings: bool = False
-) -> Result:
+) -> JudgedRun:
     """`star test` of one run."""
     from ..evaluation.evaluator import evaluate, test_selection
     from ..training.distributed import join
@@ -21,14 +70,13 @@ def run_test(
     ranks = join(device)
     with ranks.together():
         testing = test_selection(recipe, run, None, quiet or not ranks.first)
-    found = evaluate(recipe, testing, run, ranks=ranks, progress=not quiet, embedded=embeddings).summary
-    pictured = [f"embeddings: {run / 'test' / 'embeddings.png'}, {run / 'test' / 'embeddings.npz'}"] * embeddings
-    return Result(found, [*per_class(found["per_class"]), *_accuracies(found), *pictured, f"details: {run / 'test'}"])
+    evaluation = evaluate(recipe, testing, run, ranks=ranks, progress=not quiet, embedded=embeddings)
+    return JudgedRun(evaluation, run, embeddings)
 
 
 def run_fusion(
     recipe: Recipe, runs: Sequence[Path], out: Path | None, *, device: str = "auto", quiet: bool = False
-) -> Result:
+) -> FusedRuns:
     """`star test` of several runs together. Each is judged as its own recipe says, on this recipe's data and cache.
 
     out: where the result goes; FIRST_RUN/fusion by default.
@@ -45,13 +93,7 @@ def run_fusion(
         evaluations.append(evaluate(own, testing, run, device=device, progress=not quiet))
         selected.append(testing)
     folder = out or runs[0] / "fusion"
-    found = fuse(runs, evaluations, selected[0], recipe.test, folder)
-    rows: list[tuple[str, ...]] = [("run", "top-1", "top-5", "mean class", "loss")]
-    for row in (*found["runs"], {"run": "together", **found}):
-        rows.append(
-            (row["run"], *(f"{row[name]:.1%}" for name in ("top1", "top5", "mean_class")), f"{row['loss']:.3f}")
-        )
-    return Result(found, [*table(rows), *_accuracies(found), f"details: {folder}"])
+    return FusedRuns(fuse(runs, evaluations, selected[0], recipe.test, folder), folder)
 
 
 def per_class(judged: Sequence[dict[str, Any]]) -> list[str]:

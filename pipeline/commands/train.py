@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..planning.selections import training_selections
 from ..recipe.schema import Recipe
 from ..utils.text import clock
-from .result import Result
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """What a training came to.
+
+    videos: how many were trained on ("train"), and judged ("test"); these are of the split `judged`, "val" or "test".
+    best: the row of metrics.jsonl of the best epoch.
+    """
+
+    run: str
+    device: str
+    precision: str
+    videos: Mapping[str, int]
+    left_out: int
+    parameters: int
+    epochs: int
+    steps: int
+    seconds: float
+    best: Mapping[str, Any]
+    judged: str
+    exit_code: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        document = asdict(self)
+        del document["judged"], document["exit_code"]
+        return document
+
+    def to_lines(self) -> list[str]:
+        """Figures of the run and of its best epoch, and what to do next."""
+        judged = "validation" if self.judged == "val" else "test"
+        return [
+            f"{self.videos['train']:,} training and {self.videos['test']:,} {judged} videos, {self.parameters:,} "
+            f"parameters, {self.epochs} epochs, {self.steps:,} steps in {clock(self.seconds)}",
+            f"best: epoch {self.best['epoch']}, top-1 {self.best['top1']:.1%}, top-5 {self.best['top5']:.1%}",
+            f"run: {self.run}; `star test` judges it, `star report` draws it",
+        ]
 
 
 def run_train(
@@ -19,7 +59,7 @@ def run_train(
     quiet: bool = False,
     init: Path | None = None,
     freeze: bool = False,
-) -> Result:
+) -> TrainedNetwork:
     """`star train`. init: a run whose weights it begins with. freeze: only the head is trained."""
     from ..training.distributed import join
     from ..training.trainer import train
@@ -28,14 +68,6 @@ def run_train(
     ranks = join(device)
     with ranks.together():
         training, testing = training_selections(recipe, quiet or not ranks.first)
-    judged = "validation" if testing.videos[0].split == "val" else "test"
     start = Start(init, freeze)
     summary = train(recipe, training, testing, run, ranks=ranks, resume=resume, progress=not quiet, start=start)
-    best, videos = summary["best"], summary["videos"]
-    said = [
-        f"{videos['train']:,} training and {videos['test']:,} {judged} videos, {summary['parameters']:,} parameters, "
-        f"{summary['epochs']} epochs, {summary['steps']:,} steps in {clock(summary['seconds'])}",
-        f"best: epoch {best['epoch']}, top-1 {best['top1']:.1%}, top-5 {best['top5']:.1%}",
-        f"run: {summary['run']}; `star test` judges it, `star report` draws it",
-    ]
-    return Result(summary, said)
+    return TrainedNetwork(**summary, judged=testing.videos[0].split)

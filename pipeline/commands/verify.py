@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from ..checks.verify import lines, verify
+from ..checks.verify import Verification, verify
 from ..recipe.schema import Recipe
-from .result import Result
 
 
-def run_verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> Result:
+def run_verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> Verification:
     """`star verify`: exit code 4 where something is wrong and not repaired."""
-    document = verify(recipe, repair=repair, quiet=quiet)
-    return Result(document, lines(document), 4 if document["problems"] and not repair else 0)
+    return verify(recipe, repair=repair, quiet=quiet)

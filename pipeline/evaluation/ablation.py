@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -17,7 +18,6 @@ from ...errors import UsageError
 from ..extraction.execution import ExecutionConfig
 from ..extraction.runner import extract
 from ..planning.inputs import stages_for_training
-from ..planning.selection import Selection
 from ..planning.selections import selections, training_selections
 from ..recipe.schema import Recipe
 from ..training.run_dir import RunFolder
@@ -27,8 +27,65 @@ from ..utils.progress import tell
 from .evaluator import evaluate
 from .studies import Variants
 
-SCORES = ("top1", "mean_class")
 GRID = "grid "  # how a study of one's own begins
+
+
+@dataclass(frozen=True)
+class VariantScores:
+    """What the runs of one variant came to, seed by seed; parameters and steps are the same for all.
+
+    classes: the accuracy of the chosen classes together, empty where none are chosen.
+    """
+
+    variant: str
+    top1: tuple[float, ...]
+    mean_class: tuple[float, ...]
+    classes: tuple[float, ...]
+    parameters: int
+    steps: int
+    seconds: tuple[float, ...]
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        scores = {"top1": list(self.top1), "mean_class": list(self.mean_class)}
+        scores |= {"classes": list(self.classes)} if self.classes else {}
+        costs = {"parameters": self.parameters, "steps": self.steps, "seconds": list(self.seconds)}
+        return {"variant": self.variant, **scores, **costs}
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A study: its variants, each with so many seeds. classes: whose accuracy together has a column of its own."""
+
+    study: str
+    seeds: int
+    classes: tuple[str, ...]
+    variants: tuple[VariantScores, ...]
+    exit_code: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        rows = [row.to_document() for row in self.variants]
+        return {"study": self.study, "seeds": self.seeds, "classes": list(self.classes), "variants": rows}
+
+    def to_lines(self) -> list[str]:
+        """A Markdown table: mean and deviation over the seeds, in percent."""
+        named = [" and ".join(self.classes)] if self.classes else []
+        head = [self.study, "top-1 %", "mean class %", *named, "parameters", "steps", "training"]
+        table = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+        for row in self.variants:
+            cells = [_spread(row.top1), _spread(row.mean_class), *([_spread(row.classes)] if named else [])]
+            cells += [f"{row.parameters:,}", f"{row.steps:,}", f"{mean(row.seconds):,.0f} s"]
+            table.append(f"| {row.variant.replace('|', '/')} | {' | '.join(cells)} |")
+        if self.study == "folds":
+            each = [row.top1 for row in self.variants], [row.mean_class for row in self.variants]
+            scores = " | ".join(_spread([mean(score) for score in scores]) for scores in each)
+            table.append(f"| mean over folds | {scores} |{' |' * (len(head) - 3)}")
+        said = f"{self.seeds} seeds each: mean ± standard deviation."
+        if self.study.startswith(GRID) and len(self.variants) > 1:
+            best = max(self.variants, key=lambda row: mean(row.top1))
+            said += f" Highest top-1: {best.variant}. It was chosen on the test videos, so its figure flatters."
+        return [*table, "", said]
 
 
 def ablate(
@@ -41,7 +98,7 @@ def ablate(
     classes: Sequence[str] = (),
     device: str = "auto",
     quiet: bool = False,
-) -> dict[str, Any]:
+) -> Ablation:
     """Train and judge every variant of a study.
 
     load: settings to lay over the recipe -> the recipe. study: what it is called. variants: see `STUDIES` and `grid`;
@@ -52,41 +109,37 @@ def ablate(
     folder = runs / file_name(study)
     recipes = {name: [load((*over, f"train.seed={seed}")) for seed in range(seeds)] for name, over in variants.items()}
     rows = [_variant(name, loaded, folder, classes, device, quiet) for name, loaded in recipes.items()]
-    found = {"study": study, "seeds": seeds, "classes": list(classes), "variants": rows}
-    replace_bytes(runs / f"{folder.name}.json", json.dumps(found, indent=1).encode())
-    replace_bytes(runs / f"{folder.name}.md", ("\n".join(lines(found)) + "\n").encode())
+    found = Ablation(study, seeds, tuple(classes), tuple(rows))
+    replace_bytes(runs / f"{folder.name}.json", json.dumps(found.to_document(), indent=1).encode())
+    replace_bytes(runs / f"{folder.name}.md", ("\n".join(found.to_lines()) + "\n").encode())
     return found
 
 
 def _variant(
     name: str, variants: list[Recipe], folder: Path, classes: Sequence[str], device: str, quiet: bool
-) -> dict[str, Any]:
+) -> VariantScores:
     """All seeds of one variant: the scores of each, and what the network and its training cost."""
     extract(variants[0], only=stages_for_training(variants[0]), execution=ExecutionConfig(device), quiet=quiet)
-    chosen = training_selections(variants[0], quiet)  # the seed changes the training alone
-    chosen += selections(variants[0], ("test",), True)
-    judged, costs = [], []
+    training, judged = training_selections(variants[0], quiet)  # the seed changes the training alone
+    (testing,) = selections(variants[0], ("test",), True)
+    tests: list[dict[str, Any]] = []
+    costs: list[dict[str, Any]] = []
     for seed, recipe in enumerate(variants):
-        found, cost = _judged(recipe, chosen, folder / f"{file_name(name)}-seed{seed}", device, quiet)
-        judged.append(found)
-        costs.append(cost)
+        run = folder / f"{file_name(name)}-seed{seed}"
+        begun = RunFolder(run).recipe.exists()  # a finished run is only judged
+        costs.append(train(recipe, training, judged, run, device=device, resume=begun, progress=not quiet))
+        tests.append(evaluate(recipe, testing, run, device=device, progress=False).summary)
         if not quiet:
-            tell(f"{name}, seed {seed}: top-1 {found['top1']:.1%}")
-    row: dict[str, Any] = {score: [found[score] for found in judged] for score in SCORES}
-    if classes:
-        row["classes"] = [_accuracy(found, classes) for found in judged]
-    seconds = [cost["seconds"] for cost in costs]
-    return {"variant": name, **row, **{cost: costs[0][cost] for cost in ("parameters", "steps")}, "seconds": seconds}
-
-
-def _judged(
-    recipe: Recipe, chosen: list[Selection], run: Path, device: str, quiet: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What `star test` and `star train` say of a run, which is begun, taken further, or found to be finished."""
-    training, judged, testing = chosen
-    begun = RunFolder(run).recipe.exists()
-    summary = train(recipe, training, judged, run, device=device, resume=begun, progress=not quiet)
-    return evaluate(recipe, testing, run, device=device, progress=False).summary, summary
+            tell(f"{name}, seed {seed}: top-1 {tests[-1]['top1']:.1%}")
+    return VariantScores(
+        name,
+        tuple(found["top1"] for found in tests),
+        tuple(found["mean_class"] for found in tests),
+        tuple(_accuracy(found, classes) for found in tests) if classes else (),
+        costs[0]["parameters"],
+        costs[0]["steps"],
+        tuple(cost["seconds"] for cost in costs),
+    )
 
 
 def _accuracy(found: dict[str, Any], classes: Sequence[str]) -> float:
@@ -101,25 +154,6 @@ def _accuracy(found: dict[str, Any], classes: Sequence[str]) -> float:
 def file_name(name: str) -> str:
     """The name of a study or variant as that of its files."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower().replace("%", "-percent")).strip("-")
-
-
-def lines(found: dict[str, Any]) -> list[str]:
-    """The study as a Markdown table: mean and deviation over the seeds, in percent."""
-    named = [f"{' and '.join(found['classes'])}"] if found["classes"] else []
-    head = [found["study"], "top-1 %", "mean class %", *named, "parameters", "steps", "training"]
-    table = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for row in found["variants"]:
-        cells = [_spread(row[score]) for score in (*SCORES, *(["classes"] if named else []))]
-        cells += [f"{row['parameters']:,}", f"{row['steps']:,}", f"{mean(row['seconds']):,.0f} s"]
-        table.append(f"| {row['variant'].replace('|', '/')} | {' | '.join(cells)} |")
-    if found["study"] == "folds":
-        scores = [_spread([mean(row[score]) for row in found["variants"]]) for score in SCORES]
-        table.append(f"| mean over folds | {' | '.join(scores)} |{' |' * (len(head) - 3)}")
-    said = f"{found['seeds']} seeds each: mean ± standard deviation."
-    if found["study"].startswith(GRID) and len(found["variants"]) > 1:
-        best = max(found["variants"], key=lambda row: mean(row["top1"]))
-        said += f" Highest top-1: {best['variant']}. It was chosen on the test videos, so its figure flatters."
-    return [*table, "", said]
 
 
 def _spread(values: Sequence[float]) -> str:

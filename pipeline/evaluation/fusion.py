@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,8 +19,8 @@ def fuse(
     selection: Selection,
     asked: settings.TestSettings,
     folder: Path,
-) -> dict[str, Any]:
-    """The mean of the runs' probabilities, each averaged over views before: write it like a test, return its summary.
+) -> EvaluationResult:
+    """The mean of the runs' probabilities, each averaged over views before: write it like a test, return it.
 
     evaluations: of the runs, in their order. selection: the test clips of the first run, for groups of videos. folder:
     where the files go. A video that one of the runs lacks is left out. Raises UsageError where the runs know different
@@ -49,4 +48,4 @@ def fuse(
         for run, one in zip(runs, evaluations, strict=True)
     ]
     write(folder, evaluation)
-    return summary
+    return evaluation

@@ -72,6 +72,11 @@ class Audit:
         compared = self.clips - len(self.failed)
         return not self.failed and all(array.within >= compared for array in self.arrays.values())
 
+    @property
+    def exit_code(self) -> int:
+        """3 where videos could not be computed again, 4 where an array is beyond the tolerance."""
+        return 0 if self.is_good else 3 if self.failed else 4
+
     def to_document(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)

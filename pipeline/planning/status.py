@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..datasets.base import one_sided
@@ -12,40 +13,129 @@ from .gpu_estimate import CARD, backbone_flops, backbone_seconds
 from .plan import Plan, StagePlan
 
 
-def status(plan: Plan) -> dict[str, Any]:
-    """The state of a recipe's cache as JSON: per stage counts, bytes, the reason for what is missing, and its cost."""
-    return {
-        "data": plan.manifest.name,
-        "videos": len(plan.manifest.videos),
-        "classes": len(plan.manifest.classes),
-        "cache": str(plan.recipe.cache.root),
-        "missing": plan.missing,
-        "failed_videos": sorted(plan.failures),
-        "left_out": len(plan.manifest.left_out),
-        "removed_videos": plan.sources.removed,
-        "warnings": warnings(plan),
-        "stages": [_stage(plan, stage) for stage in plan.stages.values()],
-        "cost": _cost(plan),
-    }
+@dataclass(frozen=True)
+class StageStatus:
+    """One stage: clips by their state, the bytes that its key holds, and what computing the missing ones would take.
+
+    why: the reason for what is missing, "" where nothing is. seconds: None where it cannot be told.
+    """
+
+    stage: str
+    key: str
+    cached: int
+    missing: int
+    stale_videos: int
+    failed: int
+    bytes: int
+    why: str
+    bytes_to_write: int
+    seconds: float | None
+
+    def cells(self) -> tuple[str, ...]:
+        """A row of the table for a person."""
+        cost = ""
+        if self.missing:
+            cost = f"; about {amount(self.bytes_to_write)}"
+            cost += "" if self.seconds is None else f", {clock(self.seconds)}"
+        counts = [f"{count:,}" for count in (self.cached, self.missing, self.stale_videos, self.failed)]
+        return (self.stage, *counts, amount(self.bytes), self.why + cost)
 
 
-def _cost(plan: Plan) -> dict[str, Any]:
-    """What a clip and a unit of work take, and the video network's share of what is missing; null where it is not run.
+@dataclass(frozen=True)
+class BackboneCost:
+    """What the video network would take for the clips that it misses, on the GPU that is named."""
+
+    clips: int
+    flops_per_clip: int
+    gpu: str
+    gpu_seconds: float
+
+
+@dataclass(frozen=True)
+class ExtractionCost:
+    """What a clip takes of the disk, and a unit of work of memory; backbone: None where it is not to be run.
 
     unit_bytes: the rows of a unit of work, of which a machine has as many in hand as threads that write.
     """
+
+    clip_bytes: int
+    unit_bytes: int
+    backbone: BackboneCost | None
+
+    def to_lines(self) -> list[str]:
+        """Disk, memory and time of the video network, where it is still to be run."""
+        network = self.backbone
+        if network is None:
+            return []
+        return [
+            f"a clip takes {amount(self.clip_bytes)} of disk, a unit of work in memory {amount(self.unit_bytes)}; "
+            f"the video network {network.flops_per_clip / 1e9:.0f} GFLOP a clip",
+            f"on {network.gpu} it would take about {clock(network.gpu_seconds)} for {counted(network.clips, 'clip')}, "
+            "decoding aside",
+        ]
+
+
+@dataclass(frozen=True)
+class CacheStatus:
+    """What a recipe's cache holds and lacks. videos, classes: how many. missing: rows, over all stages."""
+
+    data: str
+    videos: int
+    classes: int
+    cache: str
+    missing: int
+    failed_videos: tuple[str, ...]
+    left_out: int
+    removed_videos: tuple[str, ...]
+    warnings: tuple[str, ...]
+    stages: tuple[StageStatus, ...]
+    cost: ExtractionCost
+    exit_code: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        document = asdict(self)
+        del document["exit_code"]
+        return document
+
+    def to_lines(self) -> list[str]:
+        """As a table for a person, with the cost and the warnings."""
+        head = ("stage", "cached", "missing", "stale", "failed", "bytes", "why, and what it would cost")
+        return [
+            f"{self.data}: {self.videos:,} videos, {self.classes} classes; cache {self.cache}",
+            *table([head, *(stage.cells() for stage in self.stages)]),
+            *self.cost.to_lines(),
+            *self.warnings,
+        ]
+
+
+def status(plan: Plan) -> CacheStatus:
+    """The state of a recipe's cache: per stage counts, bytes, the reason for what is missing, and its cost."""
+    return CacheStatus(
+        data=plan.manifest.name,
+        videos=len(plan.manifest.videos),
+        classes=len(plan.manifest.classes),
+        cache=str(plan.recipe.cache.root),
+        missing=plan.missing,
+        failed_videos=tuple(sorted(plan.failures)),
+        left_out=len(plan.manifest.left_out),
+        removed_videos=tuple(plan.sources.removed),
+        warnings=tuple(warnings(plan)),
+        stages=tuple(_stage(plan, stage) for stage in plan.stages.values()),
+        cost=_cost(plan),
+    )
+
+
+def _cost(plan: Plan) -> ExtractionCost:
     clip = sum(clip_bytes(plan, name) for name in plan.stages)
     held = clip if plan.graph.keeps_local_map or "backbone" not in plan.stages else clip + local_map_bytes(plan.recipe)
-    found: dict[str, Any] = {"clip_bytes": clip, "unit_bytes": held * plan.recipe.cache.segment, "backbone": None}
     missing = len(plan.stages["backbone"].missing) if "backbone" in plan.stages else 0
+    network = None
     if missing:
         settings, frames = plan.recipe.backbone, plan.recipe.decode.frames
-        flops = backbone_flops(settings, frames)
-        found["backbone"] = {
-            "clips": missing, "flops_per_clip": flops, "gpu": CARD,
-            "gpu_seconds": round(backbone_seconds(settings, frames, missing), 1),
-        }  # fmt: skip
-    return found
+        seconds = round(backbone_seconds(settings, frames, missing), 1)
+        network = BackboneCost(missing, backbone_flops(settings, frames), CARD, seconds)
+    return ExtractionCost(clip, held * plan.recipe.cache.segment, network)
 
 
 def warnings(plan: Plan) -> list[str]:
@@ -61,7 +151,7 @@ def warnings(plan: Plan) -> list[str]:
     return [*found, lone] if lone else found
 
 
-def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:
+def _stage(plan: Plan, stage: StagePlan) -> StageStatus:
     missing = len(stage.missing)
     again = (
         stage.name == "tokens"
@@ -72,18 +162,18 @@ def _stage(plan: Plan, stage: StagePlan) -> dict[str, Any]:
     if seconds is not None and again:
         seconds += clip_seconds(plan, plan.stages["backbone"]) or 0
     why = _why(plan, stage) if missing else ""
-    return {
-        "stage": stage.name,
-        "key": stage.stage_store.key,
-        "cached": len(stage.places),
-        "missing": missing,
-        "stale_videos": len(stage.stale),
-        "failed": len(stage.failed),
-        "bytes": stage.stage_store.bytes(),
-        "why": f"{why}; the videos are read again, see backbone.keep" if again else why,
-        "bytes_to_write": missing * clip_bytes(plan, stage.name),
-        "seconds": None if seconds is None else round(seconds * missing, 1),
-    }
+    return StageStatus(
+        stage=stage.name,
+        key=stage.stage_store.key,
+        cached=len(stage.places),
+        missing=missing,
+        stale_videos=len(stage.stale),
+        failed=len(stage.failed),
+        bytes=stage.stage_store.bytes(),
+        why=f"{why}; the videos are read again, see backbone.keep" if again else why,
+        bytes_to_write=missing * clip_bytes(plan, stage.name),
+        seconds=None if seconds is None else round(seconds * missing, 1),
+    )
 
 
 def _why(plan: Plan, stage: StagePlan) -> str:
@@ -120,39 +210,6 @@ def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
-
-
-def lines(state: dict[str, Any]) -> list[str]:
-    """The same as a table for a person."""
-    rows: list[tuple[str, ...]] = [
-        ("stage", "cached", "missing", "stale", "failed", "bytes", "why, and what it would cost")
-    ]
-    for stage in state["stages"]:
-        cost = ""
-        if stage["missing"]:
-            cost = f"; about {amount(stage['bytes_to_write'])}"
-            cost += "" if stage["seconds"] is None else f", {clock(stage['seconds'])}"
-        counts = [f"{stage[name]:,}" for name in ("cached", "missing", "stale_videos", "failed")]
-        rows.append((stage["stage"], *counts, amount(stage["bytes"]), stage["why"] + cost))
-    return [
-        f"{state['data']}: {state['videos']:,} videos, {state['classes']} classes; cache {state['cache']}",
-        *table(rows),
-        *_cost_lines(state["cost"]),
-        *state["warnings"],
-    ]
-
-
-def _cost_lines(cost: dict[str, Any]) -> list[str]:
-    """Disk, memory and time of the video network, where it is still to be run."""
-    network = cost["backbone"]
-    if network is None:
-        return []
-    clips = network["clips"]
-    return [
-        f"a clip takes {amount(cost['clip_bytes'])} of disk, a unit of work in memory {amount(cost['unit_bytes'])}; "
-        f"the video network {network['flops_per_clip'] / 1e9:.0f} GFLOP a clip",
-        f"on {CARD} it would take about {clock(network['gpu_seconds'])} for {counted(clips, 'clip')}, decoding aside",
-    ]
 
 
 def warn(planned: Plan, quiet: bool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,36 @@ CELL = WIDE + GAP + SIDE + 4 * GAP, SIDE + 72  # px of a clip on the sheet
 TOP, EDGE = 44, 16
 
 
-def look(recipe: Recipe, video: str | None, out: Path, *, count: int | None, quiet: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Inspection:
+    """The picture that was drawn. worst: the clips on the sheet; None where it is of one video. classes: by label."""
+
+    picture: Path
+    worst: tuple[Outlier, ...] | None = None
+    classes: Sequence[str] = ()
+    exit_code: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        if self.worst is None:
+            return {"picture": str(self.picture)}
+        clips = []
+        for clip in self.worst:
+            figures = {
+                name: round(float(value), 5) if np.isfinite(value) else None
+                for name, value in vars(clip.figures).items()
+            }
+            name, video = self.classes[clip.video.label], clip.video
+            clips.append({"video": video.id, "class": name, "split": video.split, "reasons": clip.reasons, **figures})
+        return {"picture": str(self.picture), "worst": clips}
+
+    def to_lines(self) -> list[str]:
+        """One line per clip, and where the picture is."""
+        clips = [f"{clip.video.id}: {'; '.join(clip.reasons)}" for clip in self.worst or ()]
+        return [*clips, f"picture: {self.picture}"]
+
+
+def look(recipe: Recipe, video: str | None, out: Path, *, count: int | None, quiet: bool = False) -> Inspection:
     """`star inspect`: one video's picture, or with `count` the sheet of so many clips.
 
     Raises UsageError unless exactly one of both is asked for, and what `inspect` and `worst` raise.
@@ -30,11 +61,11 @@ def look(recipe: Recipe, video: str | None, out: Path, *, count: int | None, qui
     if (video is None) == (count is None):
         raise UsageError("inspect: name one VIDEO, or give --worst N for the N clips that most deserve a look")
     if video is not None:
-        return {"picture": str(inspect(recipe, video, out))}
+        return Inspection(inspect(recipe, video, out))
     planned = plan(recipe)
     clips = worst(planned, count or 0, quiet=quiet)
     draw(planned, clips).save(out)
-    return {"picture": str(out), "worst": [_document(planned, clip) for clip in clips]}
+    return Inspection(out, tuple(clips), planned.manifest.classes)
 
 
 def draw(planned: Plan, clips: list[Outlier]) -> Canvas:
@@ -67,17 +98,3 @@ def _draw_clip(sheet: Canvas, planned: Plan, clip: Outlier, x: int, y: int) -> N
     sheet.write(textwrap.shorten(named, 60, placeholder=" …"), x, y + SIDE + 5, fontweight="bold", fontsize=7.5)
     reasons = [line for reason in clip.reasons for line in textwrap.wrap(reason, 66)]
     sheet.write("\n".join(reasons[:4]), x, y + SIDE + 20, color=GREY, fontsize=7)
-
-
-def _document(planned: Plan, clip: Outlier) -> dict[str, Any]:
-    figures = {
-        name: round(float(value), 5) if np.isfinite(value) else None for name, value in vars(clip.figures).items()
-    }
-    name = planned.manifest.classes[clip.video.label]
-    return {"video": clip.video.id, "class": name, "split": clip.video.split, "reasons": clip.reasons, **figures}
-
-
-def lines(found: dict[str, Any]) -> list[str]:
-    """What was drawn, for a person: one line a clip."""
-    clips = [f"{clip['video']}: {'; '.join(clip['reasons'])}" for clip in found.get("worst", ())]
-    return [*clips, f"picture: {found['picture']}"]

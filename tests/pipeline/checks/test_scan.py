@@ -19,7 +19,7 @@ from star.cli import main
 from star.errors import DatasetError, Interrupted
 from star.pipeline.checks import scan as module
 from star.pipeline.checks.scan import Scan, leaks, scan, sides, unbalanced
-from star.pipeline.checks.scan_report import document, lines
+from star.pipeline.checks.scan_report import ScanReport
 from star.pipeline.checks.scan_task import Look
 from star.pipeline.datasets.base import Manifest, Video
 from star.pipeline.planning.plan import plan
@@ -221,7 +221,7 @@ def test_a_part_of_a_data_set_is_one_line() -> None:
         "problem", "4 of 5 classes have no video at all (bow, jump, run, …): is a part not there?"
     )  # fmt: skip
     seen = Scan(listed, {video.id: Look() for video in listed.videos}, [found])
-    said = lines(document(seen))
+    said = ScanReport(seen).to_lines()
     assert said[said.index("") + 1 : said.index("") + 4] == [
         "class  train  test", "wave       5     5", "subject: 1 value, all in both train and test"
     ]  # fmt: skip
@@ -231,7 +231,7 @@ def test_many_classes_are_shown_smallest_first() -> None:
     """Of 43 classes the forty with the fewest videos, and how many more there are."""
     rows = "\n".join(f"{label} {split} P" for label in range(43) for split in ["train", "test"] * (1 + (label < 3)))
     listed = replace(videos(rows), classes=tuple(f"c{label}" for label in range(43)))
-    said = lines(document(Scan(listed, {video.id: Look() for video in listed.videos})))
+    said = ScanReport(Scan(listed, {video.id: Look() for video in listed.videos})).to_lines()
     start = said.index("") + 2
     assert [line.split()[0] for line in said[start : start + 40]] == [f"c{label}" for label in range(3, 43)]
     assert said[start + 40] == "and 3 larger classes; --json has all"

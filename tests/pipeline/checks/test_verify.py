@@ -25,7 +25,7 @@ HERE = ExecutionConfig(workers=1)
 def test_a_sound_cache_is_sound(small: Path) -> None:
     """Nothing to say, nothing moved."""
     found = verify(recipes.load(small), quiet=True)
-    assert (found["problems"], found["moved"], found["rows"]) == ([], [], 120)
+    assert (found.problems, found.moved, found.rows) == ((), (), 120)
 
 
 def test_a_flipped_bit_is_found_named_and_repaired(small: Path) -> None:
@@ -40,14 +40,14 @@ def test_a_flipped_bit_is_found_named_and_repaired(small: Path) -> None:
     spoiled[len(whole) // 2] ^= 4
     path.write_bytes(spoiled)
     found = verify(recipe, quiet=True)
-    assert {problem["kind"] for problem in found["problems"]} >= {"digest", "checksum"}
-    assert {video for problem in found["problems"] for video in problem["videos"]} == {row.video_id for row in rows}
+    assert {finding.problem.kind for finding in found.problems} >= {"digest", "checksum"}
+    assert {video for finding in found.problems for video in finding.problem.videos} == {row.video_id for row in rows}
     assert CliRunner().invoke(main, ["verify", str(small), "-q"]).exit_code == 4
-    moved = verify(recipe, repair=True, quiet=True)["moved"]
-    assert sorted(Path(path).parts[-4] for path in moved) == ["backbone", "tokens"]  # and what was made from it
+    moved = verify(recipe, repair=True, quiet=True).moved
+    assert sorted(path.parts[-4] for path in moved) == ["backbone", "tokens"]  # and what was made from it
     _, outcome = extract(recipe, execution=HERE, quiet=True)
     assert outcome.rows == {"backbone": len(rows), "tokens": len(rows)}
-    assert verify(recipe, quiet=True)["problems"] == []
+    assert verify(recipe, quiet=True).problems == ()
     assert audit(recipe, 2, execution=HERE, quiet=True).is_good
 
 
@@ -65,10 +65,11 @@ def test_rows_of_other_frames_are_found(small: Path) -> None:
     rows = segment.rows
     stage.stage_store.file(name).unlink()
     stage.stage_store.write(rows, arrays, about, {})
-    problems = verify(recipe, quiet=True)["problems"]
-    assert {problem["kind"] for problem in problems} == {"misaligned", "derived"}
-    assert {problem["videos"][0] for problem in problems if problem["stage"] == "decode"} == {r.video_id for r in rows}
-    made = {problem["stage"] for problem in problems if problem["kind"] == "derived"}
+    problems = verify(recipe, quiet=True).problems
+    assert {finding.problem.kind for finding in problems} == {"misaligned", "derived"}
+    decoded = [finding for finding in problems if finding.stage_store.stage == "decode"]
+    assert {finding.problem.videos[0] for finding in decoded} == {row.video_id for row in rows}
+    made = {finding.stage_store.stage for finding in problems if finding.problem.kind == "derived"}
     assert made == {"pose", "backbone", "heatmaps"}
     assert mended(small) == "all is well"
 

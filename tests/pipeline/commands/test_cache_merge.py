@@ -37,7 +37,7 @@ def test_two_halves_merge_into_the_whole(small: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "into") == contents(whole)
     recipe = load_with(small, tmp_path / "into")
     assert plan(recipe).missing == 0
-    assert verify(recipe, quiet=True)["problems"] == []
+    assert verify(recipe, quiet=True).problems == ()
     again = run_merge(tmp_path / "into", halves, quiet=True)
     assert sum(stage.copied for stage in again.stages) == 0
 
@@ -81,7 +81,7 @@ def test_copy_takes_what_the_recipe_uses_and_no_more(small: Path, tmp_path: Path
     assert copied == {name: content for name, content in contents(root).items() if "0" * 32 not in name}
     recipe = load_with(small, tmp_path / "to")
     assert plan(recipe).missing == 0
-    assert verify(recipe, quiet=True)["problems"] == []
+    assert verify(recipe, quiet=True).problems == ()
 
 
 def test_folders_are_checked_first(small: Path, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_fusion_is_the_mean_of_the_runs(toy, runs, tmp_path):
     training, _ = toy.build(tmp_path / "cache", views=(1, 3))
     train(toy.recipe("train.epochs=1", "train.seed=7"), training, testing, other, device="cpu", progress=False)
     both = [evaluate(recipe, testing, one, device="cpu", progress=False) for one in (run, other)]
-    found = fuse([run, other], both, testing, recipe.test, tmp_path / "fusion")
+    found = fuse([run, other], both, testing, recipe.test, tmp_path / "fusion").summary
     mean = (both[0].probabilities + both[1].probabilities) / 2
     assert found["top1"] == pytest.approx((mean.argmax(1) == both[0].labels).mean())
     assert [row["run"] for row in found["runs"]] == [str(run), str(other)]

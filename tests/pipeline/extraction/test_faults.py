@@ -111,7 +111,7 @@ def survive(extracted: Path, folder: Path, kills: int, seed: int) -> int:
     assert finish(recipe) == (0, "")
     assert contents(recipe) == contents(extracted)
     assert not list(cache.rglob("*.partial"))
-    assert not verify(recipes.load(recipe))["problems"]
+    assert not verify(recipes.load(recipe)).problems
     return killed
 
 
@@ -140,7 +140,7 @@ def test_two_extractions_of_one_cache_end_well(extracted: Path, tmp_path: Path) 
     chosen = select(planned, "train", ("backbone", "tokens"))
     assert len({video.id for video in chosen.videos}) == len(chosen.videos) == 16
     assert len(Features(chosen, ("joint_map",))) == 16
-    assert not verify(recipes.load(recipe))["problems"]
+    assert not verify(recipes.load(recipe)).problems
 
 
 def test_a_disk_that_fills_up(extracted: Path, tmp_path: Path, disk: Disk) -> None:

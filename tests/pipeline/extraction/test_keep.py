@@ -12,7 +12,7 @@ from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
 from star.pipeline.planning.cost import clip_bytes
 from star.pipeline.planning.plan import Plan, plan
-from star.pipeline.planning.status import lines, status
+from star.pipeline.planning.status import status
 from star.pipeline.planning.work_units import units
 from star.pipeline.recipe import schema as recipes
 
@@ -48,7 +48,7 @@ def test_the_grid_alone_is_stored_and_tokens_are_shared(small: Path) -> None:
     assert not any("local_map" in stage_store.segment(segment).head.datasets for segment in stage_store.segments())
     assert stage_store.bytes() == pytest.approx(CLIPS * clip_bytes(after, "backbone"), rel=0.2)
     assert clip_bytes(whole, "backbone") - clip_bytes(after, "backbone") == 2 * 16 * 128 * 8 * 8
-    assert not verify(recipes.load(small, (GRID,)), quiet=True)["problems"]
+    assert not verify(recipes.load(small, (GRID,)), quiet=True).problems
 
 
 def test_from_nothing_all_is_made_in_one_pass(small: Path, tmp_path: Path) -> None:
@@ -64,11 +64,11 @@ def test_other_heat_maps_need_the_videos_again_and_status_says_so(small: Path) -
     overrides = (GRID, SIGMA)
     before = plan(recipes.load(small, overrides))
     state = status(before)
-    why = {stage["stage"]: stage["why"] for stage in state["stages"]}
+    why = {stage.stage: stage.why for stage in state.stages}
     assert why["tokens"] == "heatmaps changed; the videos are read again, see backbone.keep"
     assert why["heatmaps"] == "sigma 1.0 → 2.0"
-    assert "the videos are read again, see backbone.keep" in "\n".join(lines(state))
-    assert "read again" not in "\n".join(lines(status(plan(recipes.load(small, (SIGMA,))))))
+    assert "the videos are read again, see backbone.keep" in "\n".join(state.to_lines())
+    assert "read again" not in "\n".join(status(plan(recipes.load(small, (SIGMA,)))).to_lines())
     work = units(before)
     assert {unit.again for unit in work} == {("backbone",)}
     assert {tuple(unit.inputs) for unit in work} == {("decode", "pose")}

@@ -15,7 +15,7 @@ from scipy.io import savemat
 
 from star.cache.store import Store
 from star.errors import CacheError, DatasetError, VideoError
-from star.pipeline.commands.extract import run_extract
+from star.pipeline.commands.extract import run_dry_run, run_extract
 from star.pipeline.extraction.decode_pool import DecodePool
 from star.pipeline.extraction.engine import Engine
 from star.pipeline.extraction.execution import ExecutionConfig
@@ -116,19 +116,19 @@ def test_a_second_run_has_nothing_to_do(small: Path) -> None:
     before = sorted(small.parent.rglob("*.h5"))
     result = run_extract(recipes.load(small), quiet=True)
     assert result.exit_code == 0
-    assert result.lines == ["nothing to do: all 120 rows of 5 stages that can be made are cached"]
+    assert result.to_lines() == ["nothing to do: all 120 rows of 5 stages that can be made are cached"]
     assert sorted(small.parent.rglob("*.h5")) == before
 
 
 def test_a_dry_run_writes_nothing(small: Path) -> None:
     """It names what would be done and why."""
     before = sorted(small.parent.rglob("*"))
-    result = run_extract(recipes.load(small, ("heatmaps.sigma=1.5",)), dry_run=True, quiet=True)
-    stages = {stage["stage"]: (stage["missing"], stage["why"]) for stage in result.document["stages"]}
+    result = run_dry_run(recipes.load(small, ("heatmaps.sigma=1.5",)))
+    stages = {stage.stage: (stage.missing, stage.why) for stage in result.status.stages}
     assert stages["heatmaps"] == (CLIPS, "sigma 1.0 → 1.5")
     assert stages["tokens"] == (CLIPS, "heatmaps changed")
     assert stages["backbone"] == (0, "")
-    assert result.lines[-1] == "dry run: 48 rows would be computed, nothing was"
+    assert result.to_lines()[-1] == "dry run: 48 rows would be computed, nothing was"
     assert sorted(small.parent.rglob("*")) == before
 
 
@@ -260,17 +260,17 @@ def test_a_bad_video_is_one_row_of_the_ledger(small: Path, drawn: Path, tmp_path
     recipe = recipes.load(small, overrides)
     result = run_extract(recipe, quiet=True, execution=ExecutionConfig(workers=1))
     assert result.exit_code == 3
-    assert result.document["computed"] == dict.fromkeys(ARRAYS, CLIPS - 1)
+    assert result.outcome.rows == dict.fromkeys(ARRAYS, CLIPS - 1)
     (row,) = [json.loads(line) for line in (tmp_path / "other" / "failures.jsonl").read_text().splitlines()]
     assert (row["video"], row["stage"], row["kind"], row["attempts"]) == (victim, "decode", "unreadable", 1)
     second = run_extract(recipe, quiet=True)
-    assert (second.exit_code, second.document["computed"]) == (3, {})
+    assert (second.exit_code, second.outcome.rows) == (3, {})
     run_extract(recipe, quiet=True, retry_failed=True, execution=ExecutionConfig(workers=1))
     (row,) = [json.loads(line) for line in (tmp_path / "other" / "failures.jsonl").read_text().splitlines()]
     assert row["attempts"] == 2
     (root / victim).write_bytes((drawn / victim).read_bytes())
     third = run_extract(recipe, quiet=True, execution=ExecutionConfig(workers=1))
-    assert (third.exit_code, third.document["clips"]) == (0, 1)
+    assert (third.exit_code, third.outcome.clips) == (0, 1)
 
 
 def test_shared_memory_comes_back_and_changes_nothing(small: Path, drawn: Path, tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_shared_memory_comes_back_and_changes_nothing(small: Path, drawn: Path, 
 def test_the_document_says_where_the_time_went(small: Path, tmp_path: Path) -> None:
     """Seconds of all that worked and of all waits, in whole runs and not in those that had nothing to do."""
     recipe = recipes.load(small, (f"cache.root={tmp_path / 'other'}",))
-    document = run_extract(recipe, quiet=True, execution=ExecutionConfig(device="cpu", workers=1)).document
+    document = run_extract(recipe, quiet=True, execution=ExecutionConfig(device="cpu", workers=1)).to_document()
     seconds = document["time"]["seconds"]
     work, waits = {"decode", "pose", "backbone", "heatmaps", "tokens", "write"}, {"waiting", "networks_full"}
     assert set(seconds) == work | waits | {"writers_full"}
@@ -303,7 +303,7 @@ def test_the_document_says_where_the_time_went(small: Path, tmp_path: Path) -> N
     assert sum(seconds[name] for name in waits) <= document["seconds"] + 0.1
     assert (document["time"]["children"], document["time"]["device"]) == (1, "cpu")
     assert 0 < document["time"]["cores_busy"] <= 1.1
-    assert run_extract(recipe, quiet=True).document["time"] is None
+    assert run_extract(recipe, quiet=True).time is None
 
 
 def test_too_many_failures_end_the_run(small: Path, drawn: Path, tmp_path: Path) -> None:

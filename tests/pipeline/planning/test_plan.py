@@ -13,7 +13,7 @@ from star.pipeline.commands.cache import run_diff, run_gc, run_ls
 from star.pipeline.planning.cost import check_space, clip_bytes
 from star.pipeline.planning.gpu_estimate import BACKBONE_FLOPS
 from star.pipeline.planning.plan import clips_of, plan, remember, select
-from star.pipeline.planning.status import changes, lines, status
+from star.pipeline.planning.status import changes, status
 from star.pipeline.planning.work_units import units
 from star.pipeline.recipe import schema as recipes
 
@@ -39,22 +39,23 @@ def test_a_disk_that_is_too_small_is_refused_before_the_start(extracted: Path, t
 def test_status_names_the_setting_and_the_cost(extracted: Path) -> None:
     """Per stage: what is missing, which setting did it, how many bytes and seconds it will take."""
     state = status(plan(recipes.load(extracted, ("heatmaps.sigma=2",))))
-    rows = {row["stage"]: row for row in state["stages"]}
-    assert [rows[name]["missing"] for name in STAGES] == [0, 0, 0, 24, 24]
-    assert rows["heatmaps"]["why"] == "sigma 1.0 → 2.0"
-    assert rows["heatmaps"]["bytes_to_write"] > 0
-    assert rows["heatmaps"]["seconds"] is not None
+    rows = {row.stage: row for row in state.stages}
+    assert [rows[name].missing for name in STAGES] == [0, 0, 0, 24, 24]
+    assert rows["heatmaps"].why == "sigma 1.0 → 2.0"
+    assert rows["heatmaps"].bytes_to_write > 0
+    assert rows["heatmaps"].seconds is not None
 
 
 def test_status_says_what_the_video_network_would_take(extracted: Path) -> None:
     """Only where it is still to be run: FLOPs with the square of the side, bytes of a clip and of a unit."""
-    assert status(plan(recipes.load(extracted)))["cost"]["backbone"] is None
+    assert status(plan(recipes.load(extracted))).cost.backbone is None
     state = status(plan(recipes.load(extracted, ("backbone.size=224", "cache.segment=16"))))
-    cost = state["cost"]
-    assert cost["backbone"]["clips"] == 24
-    assert cost["backbone"]["flops_per_clip"] == pytest.approx(346.7e9, rel=1e-3)
-    assert cost["unit_bytes"] == 16 * cost["clip_bytes"] > 16 * 12.8e6
-    assert any("347 GFLOP a clip" in line for line in lines(state))
+    cost = state.cost
+    assert cost.backbone is not None
+    assert cost.backbone.clips == 24
+    assert cost.backbone.flops_per_clip == pytest.approx(346.7e9, rel=1e-3)
+    assert cost.unit_bytes == 16 * cost.clip_bytes > 16 * 12.8e6
+    assert any("347 GFLOP a clip" in line for line in state.to_lines())
 
 
 def test_the_video_networks_flops_are_torchs() -> None:
@@ -120,11 +121,11 @@ def test_status_tells_of_videos_that_left_the_data_set(small: Path, drawn: Path,
         planned = plan(recipes.load(small, overrides))
         remember(planned)
         state = status(planned)
-        assert state["removed_videos"] == ["videos/wave_000.mp4"]
-        assert lines(state)[-1] == "removed from the data set since, and left out: 1 video (videos/wave_000.mp4)"
-        assert all(stage["cached"] == 23 and not stage["missing"] for stage in state["stages"])
+        assert state.removed_videos == ("videos/wave_000.mp4",)
+        assert state.to_lines()[-1] == "removed from the data set since, and left out: 1 video (videos/wave_000.mp4)"
+        assert all(stage.cached == 23 and not stage.missing for stage in state.stages)
     listed.write_text(before)
-    assert status(plan(recipes.load(small, overrides)))["warnings"] == []
+    assert status(plan(recipes.load(small, overrides))).warnings == ()
 
 
 def test_a_broken_segment_is_told_and_its_clips_are_missing(small: Path) -> None:
@@ -136,8 +137,8 @@ def test_a_broken_segment_is_told_and_its_clips_are_missing(small: Path) -> None
     (stage_store.path / "index").unlink()
     stage_store.file(name).write_bytes(b"no HDF5")
     state = status(plan(recipes.load(small)))
-    assert [stage["missing"] for stage in state["stages"]] == [0, 0, 0, rows, 0]
-    assert name in state["warnings"][0]
+    assert [stage.missing for stage in state.stages] == [0, 0, 0, rows, 0]
+    assert name in state.warnings[0]
     assert state["warnings"][1] == "broken segments count as missing; `star verify --repair` moves them aside"
 
 

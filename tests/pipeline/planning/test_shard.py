@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from star.errors import UsageError
-from star.pipeline.commands.extract import run_extract
+from star.pipeline.commands.extract import run_dry_run, run_extract
 from star.pipeline.planning.plan import plan, select
 from star.pipeline.planning.shard import Shard
 from star.pipeline.recipe import schema as recipes
@@ -52,8 +52,8 @@ def test_shares_are_equal_and_together_everything() -> None:
 def test_a_dry_run_counts_one_share(extracted: Path, tmp_path: Path) -> None:
     """Of 24 videos, a third."""
     recipe = recipes.load(extracted, (f"cache.root={tmp_path / 'other'}",))
-    result = run_extract(recipe, shard="3/3", dry_run=True, quiet=True)
-    assert {stage["missing"] for stage in result.document["stages"]} == {8}
+    result = run_dry_run(recipe, shard="3/3")
+    assert {stage.missing for stage in result.status.stages} == {8}
     assert not (tmp_path / "other").exists()
 
 
@@ -86,5 +86,5 @@ def test_two_shards_at_once_are_one_run(extracted: Path, tmp_path: Path) -> None
     chosen = select(found, "train", ("backbone", "tokens"))
     assert len(Features(chosen, ("joint_map",))) == 16
     result = run_extract(recipes.load(extracted, (cache,)), quiet=True)
-    assert result.lines == ["nothing to do: all 120 rows of 5 stages that can be made are cached"]
+    assert result.to_lines() == ["nothing to do: all 120 rows of 5 stages that can be made are cached"]
     assert len(list((tmp_path / "other" / "catalogues").iterdir())) == 1, "the shards' memories are in the list now"
