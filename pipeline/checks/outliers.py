@@ -8,7 +8,7 @@ comes first.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -17,10 +17,11 @@ import numpy as np
 from ...cache.store import RowLocation
 from ...errors import Interrupted, MissingFeatures
 from ..datasets.base import Video
-from ..planning.plan import Plan, StagePlan
+from ..planning.plan import Plan
 from ..utils.progress import Progress
 from ..utils.signals import StopSignal
 
+MEASURED = {"pose": "keypoints", "heatmaps": "joint_heatmap", "backbone": "global_grid"}
 ENOUGH = 8  # clips of a class from which its features are compared with each other, not with the whole data set's
 
 
@@ -39,6 +40,30 @@ class Figures:
     energy: float = np.nan
     contrast: float = np.nan
     strange: float = 0.0
+
+    def add(self, array: str, values: np.ndarray) -> None:
+        """Measure an array: `keypoints` (T, P, N, 3), `joint_heatmap` (T, N, y, x) or `global_grid` (T, C, y, x)."""
+        if array == "keypoints":
+            self.score = float(np.nan_to_num(values[..., 2]).max(1).mean())
+        elif array == "joint_heatmap":
+            self.empty = 1 - float(values.any(axis=(2, 3)).mean())
+        else:
+            cells = values.astype(np.float32).reshape(*values.shape[:2], -1)
+            squares = np.einsum("tci,tci->tc", cells, cells) / cells.shape[-1]
+            energy = float(np.sqrt(squares.mean()))
+            varied = float(np.sqrt((squares - cells.mean(-1) ** 2).clip(0).mean()))
+            self.energy, self.contrast = energy, varied / energy if energy else 0.0
+            if not np.isfinite(energy) or self.contrast < 1e-3:
+                self.strange = np.inf
+
+    @property
+    def features_reason(self) -> str:
+        """Why the features deserve a look."""
+        if not np.isfinite(self.energy):
+            return "features: not finite; `star verify` says where"
+        if not np.isfinite(self.strange):
+            return "features: the same everywhere in the picture"
+        return f"features: energy {self.energy:.3g}, contrast {self.contrast:.2g}, {self.strange:.1f} deviations off"
 
 
 @dataclass
@@ -76,63 +101,22 @@ def worst(planned: Plan, count: int, *, quiet: bool = False) -> list[Outlier]:
 def measure(planned: Plan, *, quiet: bool = False) -> dict[str, Figures]:
     """The figures of every video's first view that has any."""
     found: dict[str, Figures] = defaultdict(Figures)
-    stages = [planned.stages[name] for name in MEASURES if name in planned.stages]
-    places = {stage.name: _first_views(stage) for stage in stages}
-    total = sum(len(rows) for segments in places.values() for rows in segments.values())
+    rows = {  # segment by segment, and within it in order
+        name: sorted((place.segment, place.row, video) for (video, view), place in stage.places.items() if view == 0)
+        for name, stage in planned.stages.items()
+        if name in MEASURED
+    }
+    total = sum(map(len, rows.values()))
     with StopSignal("stopping") as stop, Progress("inspect", total, "rows", quiet=quiet) as bar:
-        for stage in stages:
-            array, take = MEASURES[stage.name]
-            for video, values in _rows(stage, places[stage.name], array):
+        for name in [name for name in MEASURED if name in rows]:
+            stage, array = planned.stages[name], MEASURED[name]
+            for segment, row, video in rows[name]:
+                values = stage.stage_store.read([RowLocation(segment, row)], array, [stage.row_of(video, 0)])[0]
                 if stop.asked:
                     raise Interrupted(f"interrupted: {bar.done:,} of {total:,} rows read; nothing was drawn")
-                take(found[video], values)
+                found[video].add(array, values)
                 bar.advance()
     return dict(found)
-
-
-def _first_views(stage: StagePlan) -> dict[str, list[tuple[int, str]]]:
-    """Segment -> the rows of first views in it, with their videos."""
-    segments: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for (video, view), place in stage.places.items():
-        if view == 0:
-            segments[place.segment].append((place.row, video))
-    return segments
-
-
-def _rows(
-    stage: StagePlan, segments: Mapping[str, list[tuple[int, str]]], array: str
-) -> Iterator[tuple[str, np.ndarray]]:
-    for segment in sorted(segments):
-        for row, video in sorted(segments[segment]):
-            yield video, stage.stage_store.read([RowLocation(segment, row)], array, [stage.row_of(video, 0)])[0]
-
-
-def _joints(figures: Figures, keypoints: np.ndarray) -> None:
-    """keypoints: (T, P, N, 3)."""
-    figures.score = float(np.nan_to_num(keypoints[..., 2]).max(1).mean())
-
-
-def _heat(figures: Figures, maps: np.ndarray) -> None:
-    """maps: (T, N, y, x)."""
-    figures.empty = 1 - float(maps.any(axis=(2, 3)).mean())
-
-
-def _features(figures: Figures, grid: np.ndarray) -> None:
-    """grid: (T, C, y, x)."""
-    values = grid.astype(np.float32).reshape(*grid.shape[:2], -1)
-    squares = np.einsum("tci,tci->tc", values, values) / values.shape[-1]
-    energy = float(np.sqrt(squares.mean()))
-    varied = float(np.sqrt((squares - values.mean(-1) ** 2).clip(0).mean()))
-    figures.energy, figures.contrast = energy, varied / energy if energy else 0.0
-    if not np.isfinite(energy) or figures.contrast < 1e-3:
-        figures.strange = np.inf
-
-
-MEASURES: Mapping[str, tuple[str, Callable[[Figures, np.ndarray], None]]] = {
-    "pose": ("keypoints", _joints),
-    "heatmaps": ("joint_heatmap", _heat),
-    "backbone": ("global_grid", _features),
-}
 
 
 def _compare(found: Mapping[str, Figures], videos: Mapping[str, Video]) -> None:
@@ -143,19 +127,14 @@ def _compare(found: Mapping[str, Figures], videos: Mapping[str, Video]) -> None:
         classes[videos[name].label].append(figures)
     few = [figures for clips in classes.values() if len(clips) < ENOUGH for figures in clips]
     large = [clips for clips in classes.values() if len(clips) >= ENOUGH]
-    for clips, others in [*((clips, clips) for clips in large), (few, list(sound.values()))]:
+    parts = [*((clips, clips) for clips in large), *([(few, list(sound.values()))] if few else [])]
+    for clips, others in parts:
         for name in ("energy", "contrast"):
             values, common = (np.log([getattr(one, name) for one in part]) for part in (clips, others))
-            for one, far in zip(clips, _deviations(values, common), strict=True):
+            middle = np.median(common)
+            deviation = max(1.4826 * float(np.median(np.abs(common - middle))), 1e-3)  # the standard one, robustly
+            for one, far in zip(clips, np.abs(values - middle) / deviation, strict=True):
                 one.strange = max(one.strange, float(far))
-
-
-def _deviations(values: np.ndarray, common: np.ndarray) -> np.ndarray:
-    """How far values are from the median of `common`, in standard deviations estimated by its median deviation."""
-    if not len(values):
-        return values
-    middle = np.median(common)
-    return np.abs(values - middle) / max(1.4826 * float(np.median(np.abs(common - middle))), 1e-3)
 
 
 def _ranked(found: Mapping[str, Figures], count: int) -> list[list[tuple[str, str]]]:
@@ -163,27 +142,13 @@ def _ranked(found: Mapping[str, Figures], count: int) -> list[list[tuple[str, st
 
     Clips with perfect joints or without an empty heat map are in none of the latter two.
     """
-    score, empty = (_median([getattr(one, name) for one in found.values()]) for name in ("score", "empty"))
+    known = ([v for one in found.values() if np.isfinite(v := getattr(one, name))] for name in ("score", "empty"))
+    score, empty = (float(np.median(values)) if values else np.nan for values in known)
     joints = sorted((one.score, name) for name, one in found.items() if one.score < min(score, 1.0))
     heat = sorted((-one.empty, name) for name, one in found.items() if one.empty > max(empty, 0.0))
     strange = sorted((-one.strange, name) for name, one in found.items() if one.strange > 0)
     return [
-        [(name, _of_features(found[name])) for _, name in strange[:count]],
+        [(name, found[name].features_reason) for _, name in strange[:count]],
         [(name, f"joints: mean score {value:.2f}, of the median clip {score:.2f}") for value, name in joints[:count]],
         [(name, f"heat maps: {-value:.1%} empty, of the median clip {empty:.1%}") for value, name in heat[:count]],
     ]
-
-
-def _median(values: Sequence[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.median(known)) if known else np.nan
-
-
-def _of_features(figures: Figures) -> str:
-    if not np.isfinite(figures.energy):
-        return "features: not finite; `star verify` says where"
-    if not np.isfinite(figures.strange):
-        return "features: the same everywhere in the picture"
-    return (
-        f"features: energy {figures.energy:.3g}, contrast {figures.contrast:.2g}, {figures.strange:.1f} deviations off"
-    )

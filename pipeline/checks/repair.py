@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,7 @@ class Repair:
         self.store = store
         self.moved: list[Path] = []
         self._clips: dict[tuple[str, str], Clips] = {}  # of each stage store, the clips whose rows were moved
-        self._unknown: set[tuple[str, str]] = (
-            set()
-        )  # stage stores of which a segment was moved that does not tell its clips
+        self._unknown: set[tuple[str, str]] = set()  # shelves of which a segment was moved that does not tell its clips
 
     def move(self, bad: Mapping[StageStore, set[str]]) -> None:
         """Move segments of some stage stores aside. Raises StorageError."""
@@ -44,25 +43,24 @@ class Repair:
 
         Where a segment could not tell its clips, that is every row whose input is no longer there.
         """
-        above = {stage_store: _upstream(stage_store) for stage_store in self.store.stage_stores()}
+        above: dict[StageStore, Any] = {}  # what the rows of a stage store were made from, as far as it can be read
+        for stage_store in self.store.stage_stores():
+            with suppress(CacheError):
+                above[stage_store] = stage_store.description().get("upstream")
         pending = [*self._clips.keys() | self._unknown]
         while pending:
             source = pending.pop()
             for stage_store, upstream in above.items():
-                if upstream.get(source[0]) != source[1]:
+                if not isinstance(upstream, dict) or upstream.get(source[0]) != source[1]:
                     continue
                 clips = set(self._clips.get(source, ()))
                 if source in self._unknown:
                     clips |= _clips_of(stage_store) - _clips_of(self.store.stage_store(*source))
-                if self._move_clips(stage_store, clips):
+                names = [n for n in stage_store.segments() if not clips.isdisjoint(_clips(stage_store, n) or ())]
+                for name in names:
+                    self._move(stage_store, name)
+                if names:
                     pending.append((stage_store.stage, stage_store.key))
-
-    def _move_clips(self, stage_store: StageStore, clips: Clips) -> bool:
-        """Move the segments that hold any of these clips; whether there was one."""
-        names = [name for name in stage_store.segments() if not clips.isdisjoint(_clips(stage_store, name) or ())]
-        for name in names:
-            self._move(stage_store, name)
-        return bool(names)
 
     def _move(self, stage_store: StageStore, name: str) -> None:
         clips, home = _clips(stage_store, name), (stage_store.stage, stage_store.key)
@@ -71,15 +69,6 @@ class Repair:
         else:
             self._clips.setdefault(home, set()).update(clips)
         self.moved.append(stage_store.quarantine(name))
-
-
-def _upstream(stage_store: StageStore) -> Mapping[str, Any]:
-    """Stage -> key of what a stage store's rows were made from, as far as its stage.json can be read."""
-    try:
-        found = stage_store.description().get("upstream", {})
-    except CacheError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _clips(stage_store: StageStore, name: str) -> Clips | None:

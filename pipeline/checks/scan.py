@@ -62,7 +62,11 @@ def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
             for video, found in _look_at_all(recipe, sources, children):
                 if stop.asked:
                     break
-                _take(result, sources, video, found)
+                seen = found if isinstance(found, Look) else Look(findings=(failure(video, found),))
+                result.looks[video.id] = seen
+                result.findings += seen.findings
+                if seen is found:
+                    sources.learn(video.id, seen.digests)
                 bar.advance()
             else:
                 result.findings += duplicates(result, children)
@@ -73,7 +77,9 @@ def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
     if stop.asked:
         raise Interrupted(f"interrupted: {bar.done:,} of {counted(len(listed.videos), 'video')} looked at")
     apart = PROTOCOLS.get(recipe.dataset.split)
-    result.findings += [*_left_out(listed), *unbalanced(listed), *leaks(listed, frozenset([apart]) if apart else APART)]
+    for video, reason in listed.left_out:
+        result.findings.append(Finding("note", "left_out", video, f"left out by the data set: {reason}"))
+    result.findings += [*unbalanced(listed), *leaks(listed, frozenset([apart]) if apart else APART)]
     result.findings += [*without_joints(listed, recipe), *same_but_for_spelling(listed), *shared_joints(listed)]
     result.findings += [*one_class(listed), *without_sides(listed, recipe), *overlaps(listed)]
     if corner := all_in_a_corner([look.reach for look in result.looks.values()]):
@@ -98,27 +104,23 @@ def _look_at_all(recipe: Recipe, sources: Sources, children: DecodePool) -> Iter
         yield job.video, children.outcome(future, job.video.id)
 
 
-def _take(result: Scan, sources: Sources, video: Video, found: Look | VideoError) -> None:
-    if isinstance(found, VideoError):
-        result.looks[video.id] = Look()
-        result.findings.append(failure(video, found))
-        return
-    result.looks[video.id] = found
-    result.findings += found.findings
-    sources.learn(video.id, found.digests)
-
-
-def duplicates(result: Scan, children: DecodePool) -> list[Finding]:
+def duplicates(result: Scan, children: DecodePool) -> Iterator[Finding]:
     """Videos whose bytes are equal: a problem on both sides of the split or in two classes, else a note."""
     groups: dict[str, list[Video]] = defaultdict(list)
     for video in result.manifest.videos:
         digest = result.looks[video.id].digests.video
         if digest and video.span is None:  # spans of one video share its bytes
             groups[digest].append(video)
-    same = [videos for videos in groups.values() if len(videos) > 1]
-    return [
-        _duplicate(part[0], other) for videos in same for part in _confirmed(videos, children) for other in part[1:]
-    ]
+    parts = (part for videos in groups.values() if len(videos) > 1 for part in _confirmed(videos, children))
+    for first, other in ((part[0], other) for part in parts for other in part[1:]):
+        same = f"the same content as {first.id}"
+        if first.split != other.split:
+            message = f"{same}, in {other.split} and {first.split}: the test is no test; remove one"
+            yield Finding("problem", "duplicate", other.id, message)
+        elif first.label != other.label:
+            yield Finding("problem", "duplicate", other.id, f"{same}, under another label; correct one")
+        else:
+            yield Finding("note", "duplicate", other.id, f"{same}; remove one")
 
 
 def _confirmed(videos: list[Video], children: DecodePool) -> list[list[Video]]:
@@ -132,21 +134,6 @@ def _confirmed(videos: list[Video], children: DecodePool) -> list[list[Video]]:
         if isinstance(found, str):
             parts[found].append(video)
     return list(parts.values())
-
-
-def _duplicate(first: Video, other: Video) -> Finding:
-    same = f"the same content as {first.id}"
-    if first.split != other.split:
-        message = f"{same}, in {other.split} and {first.split}: the test is no test; remove one"
-        return Finding("problem", "duplicate", other.id, message)
-    if first.label != other.label:
-        return Finding("problem", "duplicate", other.id, f"{same}, under another label; correct one")
-    return Finding("note", "duplicate", other.id, f"{same}; remove one")
-
-
-def _left_out(listed: Manifest) -> Iterator[Finding]:
-    for video, reason in listed.left_out:
-        yield Finding("note", "left_out", video, f"left out by the data set: {reason}")
 
 
 def _demands_annotation(recipe: Recipe) -> bool:

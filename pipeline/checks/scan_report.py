@@ -144,6 +144,10 @@ class ScanReport:
         listed, understood = self.scan.manifest, self.understood
         levels = Counter(finding.level for finding in self.scan.findings)
         failing = f"{counted(self.failing, 'video')} would fail in `star extract`"
+        groups = []
+        for kind, (count, both) in sides(listed).items():
+            where = "none" if not both else "all" if len(both) == count else f"{len(both):,}"
+            groups.append(f"{kind}: {counted(count, 'value')}, {where} in both train and test")
         verdict = f"{failing}, {counted(levels['problem'], 'problem')}, {counted(levels['note'], 'note')}"
         return [
             f"{listed.name}: {counted(len(listed.videos), 'video')}, {len(listed.classes)} classes",
@@ -151,7 +155,7 @@ class ScanReport:
             *self._split_lines(),
             "",
             *self._class_lines(),
-            *self._group_lines(),
+            *groups,
             "",
             *self._finding_lines(),
             verdict if levels else "all is well: every video can be opened, nothing looks wrong",
@@ -178,11 +182,6 @@ class ScanReport:
         rows += [(row.label, f"{row.train:,}", f"{row.test:,}", "") for row in shown]
         rest = len(filled) - len(shown)
         return [*table(rows), *([f"and {rest} larger class{'es' * (rest > 1)}; --json has all"] if rest else [])]
-
-    def _group_lines(self) -> Iterator[str]:
-        for kind, (count, both) in sides(self.scan.manifest).items():
-            where = "none" if not both else "all" if len(both) == count else f"{len(both):,}"
-            yield f"{kind}: {counted(count, 'value')}, {where} in both train and test"
 
     def _finding_lines(self) -> Iterator[str]:
         """One line each, up to SHOWN of a kind."""

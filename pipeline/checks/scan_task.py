@@ -103,7 +103,8 @@ def look(job: ScanTask) -> Look:
         if video.annotation is None and job.demanded:
             raise AnnotationError(f"no annotated joints; set {job.remedy}, or take the video off the list")
         if video.annotation is not None:
-            seen, more = _joints(job, seen)
+            annotation = datasets.read_annotation(job.kind, video.annotation, video.part)
+            seen, more = _against_frames(job, seen, annotation)
             findings += more
     except AnnotationError as error:
         findings.append(Finding("fails" if job.wanted else "note", error.kind, video.id, str(error)))
@@ -168,13 +169,6 @@ def _lengths(job: ScanTask, count: int, claimed: int) -> Iterator[Finding]:
     if claimed > count:
         message = f"the file claims {claimed} frames, and {count} are there to be shown; only those are used"
         yield Finding("note", "claim", job.video.id, message)
-
-
-def _joints(job: ScanTask, seen: Look) -> tuple[Look, list[Finding]]:
-    """The annotation against the video. Raises AnnotationError as extraction would."""
-    assert job.video.annotation is not None
-    annotation = datasets.read_annotation(job.kind, job.video.annotation, job.video.part)
-    return _against_frames(job, seen, annotation)
 
 
 def _against_frames(job: ScanTask, seen: Look, annotation: Annotation) -> tuple[Look, list[Finding]]:

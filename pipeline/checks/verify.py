@@ -111,9 +111,8 @@ def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> Veri
     segments = {stage_store: stage_store.segments() for stage_store in stage_stores}
     count = sum(map(len, segments.values()))
     findings = _check_segments(segments, count, quiet)
-    findings += [
-        CacheFinding(stage_store, "", found) for stage_store in stage_stores for found in check_store(stage_store)
-    ]
+    for stage_store in stage_stores:
+        findings += [CacheFinding(stage_store, "", problem) for problem in check_store(stage_store)]
     repairing = Repair(store) if repair else None
     if repairing:
         repairing.move(bad_segments(findings))
@@ -124,8 +123,12 @@ def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> Veri
     if repairing or not any(finding.problem.kind == "index" for finding in findings):
         with suppress(CacheError):  # where the cache allows no plan, the reason is among the findings
             planned = plan(recipe)
-    if planned is not None:
-        findings += _misaligned(planned, bad_segments(findings))
+    if planned is not None:  # rows of one clip that do not belong together, in segments that are sound by themselves
+        bad = {stage_store.path: names for stage_store, names in bad_segments(findings).items()}
+        if decode := planned.stages.get("decode"):
+            findings += _other_frames(planned, decode, bad.get(decode.stage_store.path, set()))
+        for stage in planned.stages.values():
+            findings += _other_inputs(planned, stage, bad)
     if repairing:
         repairing.move(bad_segments(findings))
         repairing.move_derived()
@@ -196,24 +199,14 @@ def check_store(stage_store: StageStore) -> list[Problem]:
     return problems
 
 
-def _misaligned(planned: Plan, bad: dict[StageStore, set[str]]) -> Iterator[CacheFinding]:
-    """Rows of one clip that do not belong together, in segments that are sound by themselves."""
-    spoilt = {stage_store.path: names for stage_store, names in bad.items()}
-    decode = planned.stages.get("decode")
-    if decode is not None:
-        yield from _other_frames(planned, decode, spoilt.get(decode.stage_store.path, set()))
-    for stage in planned.stages.values():
-        yield from _other_inputs(planned, stage, spoilt)
-
-
 def _other_frames(planned: Plan, decode: StagePlan, bad: set[str]) -> Iterator[CacheFinding]:
-    stage = planned.graph["decode"].stage
+    settings = planned.graph["decode"].stage
     spans = {video.id for video in planned.manifest.videos if video.span}
     for (video, view), place in decode.places.items():
         if place.segment in bad:
             continue
         index, count, flip = (decode.read([(video, view)], name)[0] for name in ("frame_index", "frame_count", "flip"))
-        chosen, flipped = stage.sample(video, view, int(count))
+        chosen, flipped = settings.sample(video, view, int(count))
         if video in spans:  # its frames count from the video's beginning
             chosen = chosen + (index[0] - chosen[0])
         if not np.array_equal(index, chosen) or bool(flip) != flipped:

@@ -78,20 +78,14 @@ def run_export(
             for entry in write(out, planned, clips, names):
                 entries.append(entry)
                 bar.advance()
-    about = {"format": kind, "classes": list(planned.manifest.classes), "arrays": _about(planned, clips[0], names)}
-    replace_bytes(out / MANIFEST, json.dumps(about | {"clips": entries}, indent=1).encode())
-    return FeatureExport(out, kind, names, len(clips), len(wanted) - len(clips))
-
-
-def _about(planned: Plan, clip: Clip, names: Sequence[str]) -> dict[str, Any]:
-    """Per array, the type and shape of one clip's, and what it was computed with."""
-    found: dict[str, Any] = {}
-    for name in names:
+    about: dict[str, Any] = {"format": kind, "classes": list(planned.manifest.classes), "arrays": {}, "clips": entries}
+    for name in names:  # an array's type and shape, and what it was computed with
         stage = planned.stages[STAGES[name]]
-        array = stage.read([(clip.video.id, clip.view)], name)[0]
-        found[name] = {"dtype": str(array.dtype), "shape": list(array.shape), "stage": stage.name}
-        found[name]["key"] = stage.stage_store.key
-    return found
+        array = stage.read([(clips[0].video.id, clips[0].view)], name)[0]
+        of_array = {"dtype": str(array.dtype), "shape": list(array.shape), "stage": stage.name}
+        about["arrays"][name] = of_array | {"key": stage.stage_store.key}
+    replace_bytes(out / MANIFEST, json.dumps(about, indent=1).encode())
+    return FeatureExport(out, kind, names, len(clips), len(wanted) - len(clips))
 
 
 def _entry(planned: Plan, number: int, clip: Clip) -> dict[str, Any]:

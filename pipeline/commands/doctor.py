@@ -100,8 +100,16 @@ def run_doctor() -> Doctor:
         mmpose = pool.submit(_check, "mmpose models", _mmpose)
         imports = {module: pool.submit(_import_problem, module) for module in ASIDE}
         packages = tuple(_package(name, module, use, imports) for name, (module, use) in PACKAGES.items())
-        checks = (_check("H.264 decoder", _h264), _check("device", _device), _check("arithmetic", _arithmetic))
-        checks = (_check_of("mmpose models", mmpose), *checks)
+        checks = (
+            _check("H.264 decoder", lambda: import_module("av").Codec("h264", "r").long_name),
+            _check("device", _device),
+            _check("arithmetic", _arithmetic),
+        )
+        try:
+            checks = (mmpose.result(), *checks)
+        except BrokenProcessPool:
+            died = "the process that imported mmpose died; install it again (pip install .)"
+            checks = (CheckRow("mmpose models", "", died), *checks)
     missing = [row.name for row in packages if row.problem and row.name not in OPTIONAL]
     python = f"{platform.python_version()} ({sys.executable})"
     return Doctor(not missing, python, cores(), amount(shutil.disk_usage(os.curdir).free), packages, checks)
@@ -137,24 +145,11 @@ def _check(name: str, probe: Callable[[], str]) -> CheckRow:
         return CheckRow(name, "", " ".join(str(error).split()))
 
 
-def _check_of(name: str, future: Future[CheckRow]) -> CheckRow:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        return CheckRow(name, "", "the process that imported mmpose died; install it again (pip install .)")
-
-
 def _mmpose() -> str:
     from ...stages.pose.mmpose_models import model_spec
 
     model_spec("rtmpose-m_8xb256-420e_coco-256x192")
     return "RTMPose and heat-map models can be built"
-
-
-def _h264() -> str:
-    import av
-
-    return av.Codec("h264", "r").long_name
 
 
 def _device() -> str:

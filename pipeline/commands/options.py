@@ -75,7 +75,14 @@ def output(function: Function) -> Function:
     )
     function = click.option("-q", "--quiet", is_flag=True, help="No progress.")(function)
     return click.option(
-        "-v", "--verbose", is_flag=True, help="Log more, on stderr.", callback=_log, expose_value=False
+        "-v",
+        "--verbose",
+        is_flag=True,
+        help="Log more, on stderr.",
+        callback=lambda context, parameter, verbose: logging.basicConfig(
+            level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+        ),
+        expose_value=False,
     )(function)
 
 
@@ -84,12 +91,6 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     from ..recipe import schema
 
     return schema.load(path, overrides)
-
-
-def _log(context: click.Context, parameter: click.Parameter, verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
 
 
 def _print_json(document: Any) -> None:

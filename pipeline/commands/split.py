@@ -99,7 +99,14 @@ def run_split(recipe: Recipe, out: Path | None = None) -> Split:
     """
     manifest = datasets.load(recipe.dataset)
     if out is not None:
-        _write(out, _table(manifest, recipe, out))
+        text = _table(manifest, recipe, out)
+        try:
+            with out.open("x", encoding="utf-8", newline="") as file:
+                file.write(text)
+        except FileExistsError:
+            raise UsageError(f"-o {out}: exists already; give another name, or remove it") from None
+        except OSError as error:
+            raise StorageError(f"-o {out}: {error.strerror or error}; choose a folder that can be written") from None
     counts = Counter((video.label, video.split) for video in manifest.videos)
     classes = tuple(
         ClassSplit(name, counts[label, "train"], counts[label, "test"]) for label, name in enumerate(manifest.classes)
@@ -166,13 +173,3 @@ def _refuse_unreadable(out: Path, rows: Sequence[Sequence[str]], root: Path) -> 
     except DatasetError as error:
         why = str(error).partition(": ")[2]
     raise UsageError(f"-o {out}: a CSV cannot hold {row[0]!r} of class {row[1]!r} ({why}); rename it, and run again")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UsageError(f"-o {path}: exists already; give another name, or remove it") from None
-    except OSError as error:
-        raise StorageError(f"-o {path}: {error.strerror or error}; choose a folder that can be written") from None
