@@ -79,9 +79,7 @@ def run_demo(folder: Path, *, clips: int = 40, seed: int = 0, quiet: bool = Fals
             tell(f"[{len(times)}/4] {text}")
 
     step("draw", f"drawing 8 actions × {clips} clips into {data}")
-    with Progress("draw", clips * len(ACTIONS), quiet=quiet) as bar:
-        forward: Callable[[int, int], None] = lambda done, _: bar.advance(done - bar.done)
-        drawn.draw(data, clips_per_class=clips, seed=seed, workers=cores(), progress=forward)
+    _draw(data, clips, seed, quiet)
     path.write_text(ready("drawn", data, folder / "cache"), encoding="utf-8")
     recipe = recipes.load(path, (f"train.seed={seed}",))
     step("extract", "decoding, joints by mmpose, mc3_18, heat maps, tokens")
@@ -107,3 +105,14 @@ def run_demo(folder: Path, *, clips: int = 40, seed: int = 0, quiet: bool = Fals
         report=str(page),
         picture=str(picture),
     )
+
+
+def _draw(root: Path, clips: int, seed: int, quiet: bool) -> None:
+    with Progress("draw", clips * len(ACTIONS), quiet=quiet) as bar:
+        drawn.draw(
+            root,
+            clips_per_class=clips,
+            seed=seed,
+            workers=cores(),
+            progress=lambda done, _: bar.advance(done - bar.done),
+        )

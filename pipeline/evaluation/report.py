@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,10 @@ def report(runs: Sequence[Path], out: Path, *, pictures: Callable[[Path], Pictur
     """
     if not runs:
         raise UsageError("report: no run given; `star report RUN…`")
-    read = [
-        read_run(path, name, pictures(path) if pictures else None)
-        for path, name in zip(runs, _names(runs), strict=True)
-    ]
+    names = [path.resolve().name for path in runs]
+    if len(set(names)) < len(names):
+        names = [f"{path.resolve().parent.name}/{path.resolve().name}" for path in runs]
+    read = [read_run(path, name, pictures(path) if pictures else None) for path, name in zip(runs, names, strict=True)]
     replace_bytes(out, render(read).encode("utf-8", "replace"))
     return out
 
@@ -83,7 +84,10 @@ def read_run(path: Path, name: str, pictures: Pictures | None = None) -> Run:
     except (OSError, ValueError, yaml.YAMLError):
         raise UsageError(f"{path}: no run of star's (recipe.yaml cannot be read)") from None
     test = path / "test"
-    scores = _json(test / "metrics.json")
+    scores: Any = {}
+    with suppress(OSError, ValueError):
+        scores = json.loads((test / "metrics.json").read_text(encoding="utf-8"))
+    scores = scores if isinstance(scores, dict) else {}
     return Run(
         name=name,
         path=path,
@@ -103,27 +107,25 @@ def render(runs: Sequence[Run]) -> str:
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    environment.filters |= {"percent": _percent, "number": _number, "clock": clock}
-    curves = [(title, _curve(runs, title, lines)) for title, lines in CURVES]
+    environment.filters |= {
+        "percent": lambda value: f"{100 * value:.1f} %" if isinstance(value, (int, float)) else "–",
+        "number": lambda value, places=0: f"{value:,.{places}f}" if isinstance(value, (int, float)) else "–",
+        "clock": clock,
+    }
+    rows = {run.name: run.rows for run in runs}
+    there = {key for run in runs for row in run.rows for key in row}
+    names = dict.fromkeys(name for run in runs[1:] for name, _, _ in differences(runs[0].recipe, run.recipe))
     return environment.get_template("report.html").render(
         runs=runs,
         title=", ".join(run.name for run in runs),
         figures=FIGURES,
-        curves=[(title, picture) for title, picture in curves if picture],
-        different=_different(runs),
+        curves=[
+            (title, _data_uri(curves_picture(rows, lines, title)))
+            for title, lines in CURVES
+            if any(key in there for key, _ in lines)
+        ],
+        different=[(name, [_setting(run.recipe, name) for run in runs]) for name in names],
     )
-
-
-def _curve(runs: Sequence[Run], title: str, lines: Sequence[tuple[str, str]]) -> str:
-    if not any(key in row for run in runs for row in run.rows for key, _ in lines):
-        return ""
-    return _data_uri(curves_picture({run.name: run.rows for run in runs}, lines, title))
-
-
-def _different(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
-    """(setting, its value in each run) of the settings in which the runs differ."""
-    names = dict.fromkeys(name for run in runs[1:] for name, _, _ in differences(runs[0].recipe, run.recipe))
-    return [(name, [_setting(run.recipe, name) for run in runs]) for name in names]
 
 
 def _setting(recipe: Any, name: str) -> Any:
@@ -144,22 +146,6 @@ def _clips(scores: Mapping[str, Any], pictures: Pictures | None) -> list[dict[st
     return found
 
 
-def _names(runs: Sequence[Path]) -> list[str]:
-    """Short names that tell the runs apart: the folder's own, or with its parent."""
-    own = [path.resolve().name for path in runs]
-    if len(set(own)) == len(own):
-        return own
-    return [f"{path.resolve().parent.name}/{path.resolve().name}" for path in runs]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _image(path: Path) -> str:
     return _data_uri(path.read_bytes()) if path.is_file() else ""
 
@@ -167,11 +153,3 @@ def _image(path: Path) -> str:
 def _data_uri(content: bytes) -> str:
     kind = "jpeg" if content[:2] == b"\xff\xd8" else "png"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _percent(value: Any) -> str:
-    return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else "–"
-
-
-def _number(value: Any, places: int = 0) -> str:
-    return f"{value:,.{places}f}" if isinstance(value, (int, float)) else "–"

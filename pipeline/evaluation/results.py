@@ -146,13 +146,8 @@ def write(folder: Path, evaluation: EvaluationResult) -> None:
     calibration = evaluation.summary["calibration"]
     bins = [metrics.ReliabilityBin(**one) for one in calibration["bins"]]
     replace_bytes(folder / "reliability.png", reliability_picture(bins, calibration["error"]))
-    _write_scores(folder / "predictions.npz", evaluation.clips, classes)
-
-
-def _write_scores(path: Path, clips: ClipScores, classes: Sequence[str]) -> None:
-    """All probabilities, as arrays that any numpy reads; no pickle is among them."""
-    content = io.BytesIO()
-    np.savez_compressed(
+    clips, content = evaluation.clips, io.BytesIO()
+    np.savez_compressed(  # all probabilities, as arrays that any numpy reads; no pickle is among them
         content,
         video=np.array(clips.videos, dtype=str),
         view=np.array(clips.views, dtype=np.int32),
@@ -160,7 +155,7 @@ def _write_scores(path: Path, clips: ClipScores, classes: Sequence[str]) -> None
         probabilities=clips.probabilities.astype(np.float32),
         classes=np.array(classes, dtype=str),
     )
-    replace_bytes(path, content.getvalue())
+    replace_bytes(folder / "predictions.npz", content.getvalue())
 
 
 def _predictions(evaluation: EvaluationResult) -> Iterable[Sequence[Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 from ...cache.schema import ArraySchema
 from ...stages.backbone.network import CHANNELS, STRIDES
 from ...stages.tokens import token_channels
@@ -37,22 +35,18 @@ def shapes(recipe: Recipe, nodes: Graph, joints: int) -> Shapes:
 
 def schema(recipe: Recipe, nodes: Graph, stage: str) -> dict[str, ArraySchema]:
     """What the arrays of a stage must be in every segment of its key: all but the number of joints follows from it."""
+    layers = {"global_grid": recipe.backbone.global_layer, "local_map": recipe.backbone.local_layer}
     found = {}
     for name, array in nodes[stage].arrays.items():
-        shape = tuple(_lengths(recipe, nodes, name, array.axes.split()))
+        lengths = {"t": recipe.decode.frames, "wh": 2, "people": recipe.pose.people, "xyscore": 3}
+        if name in layers:
+            lengths["c"] = CHANNELS[layers[name]]
+            lengths["y"] = lengths["x"] = nodes["backbone"].stage.grid(layers[name])
+        elif name == "joint_heatmap":
+            lengths["y"] = lengths["x"] = local_side(recipe)
+        elif name == "joint_map":
+            depth, cells = CHANNELS[recipe.backbone.local_layer], local_side(recipe) ** 2
+            lengths["c"] = token_channels(recipe.tokens.form, depth, cells)
+        shape = tuple(lengths.get(axis) for axis in array.axes.split())
         found[name] = ArraySchema(array.dtype, array.attributes()["axes"], array.units, shape)
     return found
-
-
-def _lengths(recipe: Recipe, nodes: Graph, array: str, axes: Sequence[str]) -> Iterator[int | None]:
-    """The length of each axis of a clip's array, None where the settings do not tell."""
-    known = {"t": recipe.decode.frames, "wh": 2, "people": recipe.pose.people, "xyscore": 3}
-    layers = {"global_grid": recipe.backbone.global_layer, "local_map": recipe.backbone.local_layer}
-    if array in layers:
-        known["c"] = CHANNELS[layers[array]]
-        known["y"] = known["x"] = nodes["backbone"].stage.grid(layers[array])
-    elif array == "joint_heatmap":
-        known["y"] = known["x"] = local_side(recipe)
-    elif array == "joint_map":
-        known["c"] = token_channels(recipe.tokens.form, CHANNELS[recipe.backbone.local_layer], local_side(recipe) ** 2)
-    return (known.get(axis) for axis in axes)

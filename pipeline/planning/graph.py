@@ -77,14 +77,16 @@ class Graph:
 
 def graph(recipe: Recipe) -> Graph:
     """The stages of a recipe and their keys; reads no video, and a weights file at most once, for its digest."""
-    backbone = _backbone(recipe)
-    pose = _pose(recipe)
-    person = recipe.backbone.crop == "person"
+    weights = identity(recipe.backbone.weights, recipe.backbone.weights_sha256, "backbone.weights")
+    above: dict[str, Any] = {"weights": weights, "crop_seed": recipe.decode.seed, "jpeg": recipe.decode.jpeg}
+    backbone = BackboneStage(**_same(BackboneStage, recipe.backbone) | above)
+    grid, crop = backbone.grid(recipe.backbone.local_layer), backbone.cropping
+    heatmaps = HeatmapsStage(**_same(HeatmapsStage, recipe.heatmaps), grid=grid, crop=crop)
     stages: dict[str, tuple[Any, tuple[str, ...]]] = {
         "decode": (DecodeStage(**_same(DecodeStage, recipe.decode)), ()),
-        "pose": (pose, ("decode",)),
-        "backbone": (backbone, ("decode", "pose") if person else ("decode",)),
-        "heatmaps": (_heatmaps(recipe, backbone), ("decode", "pose")),
+        "pose": (_pose(recipe), ("decode",)),
+        "backbone": (backbone, ("decode", "pose") if recipe.backbone.crop == "person" else ("decode",)),
+        "heatmaps": (heatmaps, ("decode", "pose")),
         "tokens": (TokensStage(form=recipe.tokens.form), ("backbone", "heatmaps")),
     }
     if not stages["tokens"][0].cached:
@@ -108,12 +110,6 @@ def uses_annotation(recipe: Recipe) -> bool:
     return recipe.pose.source != "mmpose" or recipe.pose.detector == "annotations"
 
 
-def _backbone(recipe: Recipe) -> BackboneStage:
-    weights = identity(recipe.backbone.weights, recipe.backbone.weights_sha256, "backbone.weights")
-    above: dict[str, Any] = {"weights": weights, "crop_seed": recipe.decode.seed, "jpeg": recipe.decode.jpeg}
-    return BackboneStage(**_same(BackboneStage, recipe.backbone) | above)
-
-
 def _pose(recipe: Recipe) -> PoseStage:
     own = _same(PoseStage, recipe.pose)
     if recipe.pose.source != "annotations":
@@ -121,11 +117,6 @@ def _pose(recipe: Recipe) -> PoseStage:
         own["checkpoint"] = identity(settings.checkpoint, settings.checkpoint_sha256, "pose.checkpoint")
         own["detector_weights"] = identity(settings.detector_weights, settings.detector_sha256, "pose.detector_weights")
     return PoseStage(**own)
-
-
-def _heatmaps(recipe: Recipe, backbone: BackboneStage) -> HeatmapsStage:
-    grid = backbone.grid(recipe.backbone.local_layer)
-    return HeatmapsStage(**_same(HeatmapsStage, recipe.heatmaps), grid=grid, crop=backbone.cropping)
 
 
 def identity(weights: str, digest: str | None, setting: str) -> str:

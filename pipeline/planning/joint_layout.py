@@ -34,21 +34,19 @@ def for_other_source(trained: Recipe, annotated: Skeleton | None, overrides: Seq
     changed = {override.partition("=")[0].strip() for override in overrides}
     if "pose.source" not in changed or trained.pose.source != "annotations":
         return ()
-    added = [] if trained.pose.layout != "own" or "pose.layout" in changed else [_layout(trained, annotated)]
+    added = []
+    if trained.pose.layout == "own" and "pose.layout" not in changed:
+        skeleton = annotated or KNOWN.get(trained.dataset.kind)
+        if skeleton is None or skeleton.name not in SKELETONS:
+            names = ", ".join(SKELETONS)
+            raise UsageError(
+                "--set pose.source: the layout of the joints that the run was trained on is not known here; "
+                f"add --set pose.layout=NAME, one of {names}"
+            )
+        added.append(f"pose.layout={skeleton.name}")
     if trained.pose.detector == "annotations" and "pose.detector" not in changed:
         added.append(f"pose.detector={DETECTOR}")
     return tuple(added)
-
-
-def _layout(trained: Recipe, annotated: Skeleton | None) -> str:
-    skeleton = annotated or KNOWN.get(trained.dataset.kind)
-    if skeleton is None or skeleton.name not in SKELETONS:
-        names = ", ".join(SKELETONS)
-        raise UsageError(
-            "--set pose.source: the layout of the joints that the run was trained on is not known here; "
-            f"add --set pose.layout=NAME, one of {names}"
-        )
-    return f"pose.layout={skeleton.name}"
 
 
 def check(recipe: Recipe, annotated: Skeleton | None, run: Path, note: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +61,11 @@ class Source:
     annotation_stamp: tuple[int, int] = (0, 0)
     present: bool = True
 
+    @property
+    def age(self) -> tuple[bool, int, int]:
+        """Which of two memories of one video is of later bytes: the larger one."""
+        return bool(self.digests.video), self.video_stamp[1], self.annotation_stamp[1]
+
 
 class Sources:
     """The digests of a catalogue's videos, read when first asked for and remembered.
@@ -79,14 +85,12 @@ class Sources:
         self.manifest = manifest
         self.memory = memory
         self.adopted = False  # whether a folder's digest is of the older kind, and its stamp has yet to be remembered
-        self.known = {video.id: self._of_layout(self._look(video), layout) for video in manifest.videos}
+        self.known = {video.id: self._look(video) for video in manifest.videos}
+        for name, source in self.known.items() if layout else ():
+            self.known[name] = replace(source, digests=source.digests._replace(layout=layout))
         self.removed = sorted((memory.keys() | set(removed)) - self.known.keys())
         self.parts = parts  # what shards remembered apart, with the modification times at which it was read
         self.changed = self.removed != sorted(removed) or bool(parts) or self.adopted
-
-    @staticmethod
-    def _of_layout(source: Source, layout: str) -> Source:
-        return replace(source, digests=source.digests._replace(layout=layout)) if layout else source
 
     def _look(self, video: Video) -> Source:
         """The remembered digests that still hold, by size and modification time."""
@@ -96,13 +100,17 @@ class Sources:
         found = _status(video.media)
         if found is None:
             return replace(old, present=False)
-        folder = stat.S_ISDIR(found.st_mode)
-        stamp = _folder_stamp(video.media, found) if folder else _stamp(found)
+        folder, stamp = stat.S_ISDIR(found.st_mode), _stamp(found)
+        if folder:
+            with suppress(OSError):  # where it cannot be listed, its own stamp must do
+                stamp = folder_stamp(video.media)
         beside = _status(video.annotation) if video.annotation else None
         note = _stamp(beside) if beside else None
         same_video = stamp == old.video_stamp and (stat.S_ISREG(found.st_mode) or stamp[0] < 0)
-        if folder and not same_video and _is_older_memory(video.media, old):
-            same_video, self.adopted = True, True
+        if folder and not same_video and old.digests.video and old.video_stamp[0] >= 0:
+            with suppress(VideoError):  # an older memory, of names and sizes, holds as far as that can be told
+                if folder_digest(video.media) == old.digests.video:
+                    same_video = self.adopted = True
         same_note = note in (None, old.annotation_stamp)
         if same_video and same_note and old.present and stamp == old.video_stamp:
             return old
@@ -159,24 +167,6 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
-def _folder_stamp(path: Path, found: os.stat_result) -> tuple[int, int]:
-    """That of its files, see `folder_stamp`; the folder's own where it cannot be listed."""
-    try:
-        return folder_stamp(path)
-    except OSError:
-        return _stamp(found)
-
-
-def _is_older_memory(path: Path, old: Source) -> bool:
-    """Whether a folder's remembered digest is one of names and sizes, which still holds as far as that can be told."""
-    if not old.digests.video or old.video_stamp[0] < 0:
-        return False
-    try:
-        return folder_digest(path) == old.digests.video
-    except VideoError:
-        return False
-
-
 def _stamp(found: os.stat_result) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
@@ -205,15 +195,12 @@ def open_manifest(settings: DatasetSettings, cache: Path) -> tuple[Manifest, Sou
     memory = _memory(remembered)
     for part in parts:
         for video, source in _memory(_read(part)).items():
-            memory[video] = max(memory.get(video, source), source, key=_age)
-    layout = _layout(manifest) if settings.kind in datasets.OF_OWN_LAYOUT else ""
+            memory[video] = max(memory.get(video, source), source, key=lambda one: one.age)
+    layout = ""
+    if settings.kind in datasets.OF_OWN_LAYOUT and manifest.skeleton and manifest.skeleton.joints:
+        names = "\n".join(manifest.skeleton.joints).encode(errors="surrogateescape")
+        layout = hashlib.blake2b(names, digest_size=4).hexdigest()
     return manifest, Sources(manifest, memory, removed, parts, layout), warning
-
-
-def _layout(manifest: Manifest) -> str:
-    """A digest of the names of a data set's joints; "" without joints."""
-    names = "\n".join(manifest.skeleton.joints) if manifest.skeleton else ""
-    return hashlib.blake2b(names.encode(errors="surrogateescape"), digest_size=4).hexdigest() if names else ""
 
 
 def remember(settings: DatasetSettings, cache: Path, sources: Sources, shard: Shard | None = None) -> None:
@@ -239,7 +226,16 @@ def remember(settings: DatasetSettings, cache: Path, sources: Sources, shard: Sh
 
 
 def _path(settings: DatasetSettings, cache: Path, name: str) -> Path:
-    return cache / "catalogues" / f"{_safe(name)}-{_identity(settings)}.json"
+    """The list's file; its name tells apart what chooses videos, labels and splits, but no path."""
+    chosen = {"kind": settings.kind, "split": settings.split, "version": settings.version}
+    chosen |= {"classes": list(settings.classes or ()), "test_share": settings.test_share}
+    later = {"fold": settings.fold, "split_by": settings.split_by, "split_seed": settings.split_seed}
+    later |= {"val_share": settings.val_share, "folds": settings.folds, "held_out": settings.held_out}
+    later |= {"list": settings.list and settings.list.name}
+    chosen |= {name: value for name, value in later.items() if value != DatasetSettings.model_fields[name].default}
+    identity = hashlib.blake2b(canonical(chosen), digest_size=4).hexdigest()
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name) or "data"
+    return cache / "catalogues" / f"{safe}-{identity}.json"
 
 
 def _parts(path: Path) -> dict[Path, int]:
@@ -248,28 +244,14 @@ def _parts(path: Path) -> dict[Path, int]:
     return {part: status.st_mtime_ns for part, status in found.items() if status}
 
 
-def _age(source: Source) -> tuple[bool, int, int]:
-    """Which of two memories of one video is of later bytes."""
-    return bool(source.digests.video), source.video_stamp[1], source.annotation_stamp[1]
-
-
-def _identity(settings: DatasetSettings) -> str:
-    """Which list this is: everything that chooses videos, labels and splits, but no path."""
-    chosen = {"kind": settings.kind, "split": settings.split, "version": settings.version}
-    chosen |= {"classes": list(settings.classes or ()), "test_share": settings.test_share}
-    later = {"fold": settings.fold, "split_by": settings.split_by, "split_seed": settings.split_seed}
-    later |= {"val_share": settings.val_share, "folds": settings.folds, "held_out": settings.held_out}
-    later |= {"list": settings.list and settings.list.name}
-    chosen |= {name: value for name, value in later.items() if value != DatasetSettings.model_fields[name].default}
-    return hashlib.blake2b(canonical(chosen), digest_size=4).hexdigest()
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name) or "data"
-
-
 def _describe(manifest: Manifest, sources: Sources, root: Path) -> dict[str, Any]:
-    skeleton = manifest.skeleton
+    skeleton, rows = manifest.skeleton, list[list[Any]]()
+    for video in manifest.videos:
+        source = sources.known[video.id]
+        beside = os.path.relpath(video.annotation, root) if video.annotation else None
+        row = [video.id, video.label, video.split, os.path.relpath(video.media, root), beside, list(video.groups)]
+        row += [source.digests.video, source.digests.annotation, *source.video_stamp, *source.annotation_stamp]
+        rows.append([*row, video.part, video.span] if video.part or video.span else row)
     return {
         "format": "star-catalogue",
         "format_version": 1,
@@ -277,16 +259,8 @@ def _describe(manifest: Manifest, sources: Sources, root: Path) -> dict[str, Any
         "skeleton": skeleton and [skeleton.name, skeleton.joints, skeleton.flip_pairs, skeleton.limbs],
         "left_out": [list(pair) for pair in manifest.left_out],
         "removed": sources.removed,
-        "videos": [_row(video, sources.known[video.id], root) for video in manifest.videos],
+        "videos": rows,
     }
-
-
-def _row(video: Video, source: Source, root: Path) -> list[Any]:
-    place = os.path.relpath(video.annotation, root) if video.annotation else None
-    stamps = [*source.video_stamp, *source.annotation_stamp]
-    digest = [source.digests.video, source.digests.annotation, *stamps]
-    row = [video.id, video.label, video.split, os.path.relpath(video.media, root), place, list(video.groups), *digest]
-    return [*row, video.part, video.span] if video.part or video.span else row
 
 
 def _read(path: Path) -> dict[str, Any] | None:

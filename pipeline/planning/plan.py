@@ -145,6 +145,7 @@ class _Wants:
     def __init__(self, clips: list[Clip], sources: Sources) -> None:
         self.clips, self.sources = clips, sources
         self.names = [(clip.video.id, clip.view) for clip in clips]
+        self._keys: dict[bool, np.ndarray] = {}  # by whether they depend on annotations
 
     @cached_property
     def videos(self) -> dict[str, Video]:
@@ -153,19 +154,12 @@ class _Wants:
 
     def keys(self, annotated: bool) -> np.ndarray:
         """What an index knows the rows by; annotated: whether they depend on annotations, where there are any."""
-        return self._of_both if annotated and any(clip.video.annotation for clip in self.clips) else self._of_videos
-
-    @cached_property
-    def _of_videos(self) -> np.ndarray:
-        return self._keys(False)
-
-    @cached_property
-    def _of_both(self) -> np.ndarray:
-        return self._keys(True)
-
-    def _keys(self, annotated: bool) -> np.ndarray:
-        digests = [self.sources.get(clip.video).row(annotated) for clip in self.clips]
-        return row_keys([video for video, _ in self.names], [view for _, view in self.names], digests)
+        annotated = annotated and any(clip.video.annotation for clip in self.clips)
+        if annotated not in self._keys:
+            digests = [self.sources.get(clip.video).row(annotated) for clip in self.clips]
+            videos, views = [video for video, _ in self.names], [view for _, view in self.names]
+            self._keys[annotated] = row_keys(videos, views, digests)
+        return self._keys[annotated]
 
 
 atexit.register(gc.unfreeze)  # or libraries that count their objects at the end would miss what `plan` froze
@@ -201,20 +195,16 @@ def clips_of(recipe: Recipe, manifest: Manifest) -> Iterator[Clip]:
 
 def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video], pose: PoseSettings) -> dict[str, Failure]:
     """Failures that still hold: of videos of this data set whose bytes are those that failed."""
-    return {
-        failure.video: failure
-        for failure in ledger.load()
-        if failure.video in videos
-        and failure.source == sources.get(videos[failure.video]).row(True)
-        and (failure.kind != "annotation" or _reads_annotation(pose, videos[failure.video]))
-    }
-
-
-def _reads_annotation(pose: PoseSettings, video: Video) -> bool:
-    """Whether a bad annotation of a video would stop it under these settings too."""
-    if pose.source == "auto":
-        return video.annotation is not None
-    return "annotations" in (pose.source, pose.detector)
+    found = {}
+    for failure in ledger.load():
+        video = videos.get(failure.video)
+        if video is None or failure.source != sources.get(video).row(True):
+            continue
+        auto, named = pose.source == "auto", "annotations" in (pose.source, pose.detector)
+        would_fail_again = video.annotation is not None if auto else named  # of a bad annotation, under these settings
+        if failure.kind != "annotation" or would_fail_again:
+            found[failure.video] = failure
+    return found
 
 
 def _compare(stage_store: StageStore, wants: _Wants, annotated: bool, failures: dict[str, Failure]) -> StagePlan:
@@ -260,6 +250,7 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
         )
     kept = {clip.video.id for clip in complete}
     lost = dict.fromkeys(clip.video.id for clip in wanted if clip.video.id not in kept)
+    reasons = {name: f"{failure.kind}: {failure.message}" for name, failure in plan.failures.items()}
     return Selection(
         videos=[clip.video for clip in complete],
         views=[clip.view for clip in complete],
@@ -267,7 +258,7 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
         stage_stores={name: plan.stages[name].stage_store for name in stages},
         classes=plan.manifest.classes,
         skeleton=SKELETONS.get(plan.recipe.pose.layout, plan.manifest.skeleton),
-        left_out=[(video, _reason(plan, video)) for video in lost],
+        left_out=[(video, reasons.get(video, "not extracted yet")) for video in lost],
         sources={
             name: [plan.sources.get(clip.video).row(plan.graph[name].annotated) for clip in complete] for name in stages
         },
@@ -282,8 +273,3 @@ def _no_video(plan: Plan, split: str) -> str:
         return f"{message}; is that part of the data set below {settings.root}?"
     share = "raise dataset.test_share" if split == "test" else "lower dataset.test_share"
     return f"{message}; give some the split {split!r} in the list, or {share} or change dataset.split_seed"
-
-
-def _reason(plan: Plan, video: str) -> str:
-    failure = plan.failures.get(video)
-    return f"{failure.kind}: {failure.message}" if failure else "not extracted yet"

@@ -111,6 +111,13 @@ class CacheStatus:
 
 def status(plan: Plan) -> CacheStatus:
     """The state of a recipe's cache: per stage counts, bytes, the reason for what is missing, and its cost."""
+    clip = sum(clip_bytes(plan, name) for name in plan.stages)
+    held = clip if plan.graph.keeps_local_map or "backbone" not in plan.stages else clip + local_map_bytes(plan.recipe)
+    network, missing = None, len(plan.stages["backbone"].missing) if "backbone" in plan.stages else 0
+    if missing:
+        settings, frames = plan.recipe.backbone, plan.recipe.decode.frames
+        seconds = round(backbone_seconds(settings, frames, missing), 1)
+        network = BackboneCost(missing, backbone_flops(settings, frames), CARD, seconds)
     return CacheStatus(
         data=plan.manifest.name,
         videos=len(plan.manifest.videos),
@@ -122,20 +129,8 @@ def status(plan: Plan) -> CacheStatus:
         removed_videos=tuple(plan.sources.removed),
         warnings=tuple(warnings(plan)),
         stages=tuple(_stage(plan, stage) for stage in plan.stages.values()),
-        cost=_cost(plan),
+        cost=ExtractionCost(clip, held * plan.recipe.cache.segment, network),
     )
-
-
-def _cost(plan: Plan) -> ExtractionCost:
-    clip = sum(clip_bytes(plan, name) for name in plan.stages)
-    held = clip if plan.graph.keeps_local_map or "backbone" not in plan.stages else clip + local_map_bytes(plan.recipe)
-    missing = len(plan.stages["backbone"].missing) if "backbone" in plan.stages else 0
-    network = None
-    if missing:
-        settings, frames = plan.recipe.backbone, plan.recipe.decode.frames
-        seconds = round(backbone_seconds(settings, frames, missing), 1)
-        network = BackboneCost(missing, backbone_flops(settings, frames), CARD, seconds)
-    return ExtractionCost(clip, held * plan.recipe.cache.segment, network)
 
 
 def warnings(plan: Plan) -> list[str]:

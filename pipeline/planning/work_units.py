@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -60,31 +60,19 @@ def units(plan: Plan) -> list[Unit]:
 
 def cut(plan: Plan, stages: tuple[str, ...], clips: list[Clip]) -> list[Unit]:
     """Clips that lack the same stages, in units of up to a segment's size."""
-    return [_unit(plan, stages, chunk) for chunk in _chunks(clips, plan.recipe.cache.segment)]
-
-
-def _chunks(clips: list[Clip], size: int) -> Iterator[list[Clip]]:
-    chunk: list[Clip] = []
-    for clip in clips:
-        if len(chunk) >= size:
-            yield chunk
-            chunk = []
-        chunk.append(clip)
-    if chunk:
-        yield chunk
-
-
-def _unit(plan: Plan, stages: tuple[str, ...], clips: list[Clip]) -> Unit:
     again = ("backbone",) if "tokens" in stages and "backbone" not in stages and not plan.graph.keeps_local_map else ()
-    computed = (*again, *stages)
+    computed, size = (*again, *stages), plan.recipe.cache.segment
     taken = {above for name in computed for above in plan.graph[name].takes} - set(computed)
-    inputs = {
-        name: tuple(plan.stages[name].places[clip.video.id, clip.view] for clip in clips)
-        for name in plan.graph.names
-        if name in taken
-    }
-    known = {clip.video.id: plan.sources.known[clip.video.id].digests for clip in clips}
-    return Unit(stages, tuple(clips), inputs, known, again)
+    found = []
+    for chunk in (tuple(clips[start : start + size]) for start in range(0, len(clips), size)):
+        inputs = {
+            name: tuple(plan.stages[name].places[clip.video.id, clip.view] for clip in chunk)
+            for name in plan.graph.names
+            if name in taken
+        }
+        known = {clip.video.id: plan.sources.known[clip.video.id].digests for clip in chunk}
+        found.append(Unit(stages, chunk, inputs, known, again))
+    return found
 
 
 def split(unit: Unit, parts: int) -> list[Unit]:
@@ -94,11 +82,9 @@ def split(unit: Unit, parts: int) -> list[Unit]:
         last = number + 1 == len(unit.clips)
         if last or (unit.clips[number + 1].video.id != clip.video.id and number + 1 >= size * (len(ends) + 1)):
             ends.append(number + 1)
-    return [_part(unit, slice(begin, end)) for begin, end in zip([0, *ends], ends, strict=False)]
-
-
-def _part(unit: Unit, which: slice) -> Unit:
-    clips = unit.clips[which]
-    known = {clip.video.id: unit.known[clip.video.id] for clip in clips}
-    inputs = {name: places[which] for name, places in unit.inputs.items()}
-    return replace(unit, clips=clips, inputs=inputs, known=known)
+    found = []
+    for part in (slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)):
+        known = {clip.video.id: unit.known[clip.video.id] for clip in unit.clips[part]}
+        inputs = {name: places[part] for name, places in unit.inputs.items()}
+        found.append(replace(unit, clips=unit.clips[part], inputs=inputs, known=known))
+    return found

@@ -364,27 +364,23 @@ class Recipe(Settings):
             raise ValueError(
                 "backbone.keep: grid: tokens.form: concat_conv reads the local map in training; set keep to all"
             )
-        if self.dataset.kind == "joints":
-            self._check_without_videos()
+        pictureless = (
+            ("model.modalities", self.model.modalities, "joint"),
+            ("tokens.form", self.tokens.form, "heatmap"),
+            ("pose.source", self.pose.source, "annotations"),
+        )
+        for name, given, needed in pictureless if self.dataset.kind == "joints" else ():
+            if given != needed:
+                raise ValueError(
+                    f"{name}: {given}: a data set of kind joints has no pictures, so there is nothing for a backbone "
+                    f"or a pose estimator to see; set it to {needed}"
+                )
         if self.decode.jpeg == "scaled" and self.pose.source != "annotations":
             raise ValueError(
                 f"decode.jpeg: scaled needs pose.source: annotations, not {self.pose.source}: a pose network looks at "
                 "whole frames; set decode.jpeg to exact"
             )
         return self
-
-    def _check_without_videos(self) -> None:
-        """Refuse what needs pictures."""
-        for name, given, needed in (
-            ("model.modalities", self.model.modalities, "joint"),
-            ("tokens.form", self.tokens.form, "heatmap"),
-            ("pose.source", self.pose.source, "annotations"),
-        ):
-            if given != needed:
-                raise ValueError(
-                    f"{name}: {given}: a data set of kind joints has no pictures, so there is nothing for a backbone "
-                    f"or a pose estimator to see; set it to {needed}"
-                )
 
 
 def parse(text: str, *, where: str = "recipe", overrides: tuple[str, ...] = (), base: Path | None = None) -> Recipe:

@@ -76,7 +76,13 @@ def _draw(viewer: Viewer, title: str) -> Canvas:
     steps = np.linspace(0, count - 1, min(COLUMNS, count)).round().astype(int).tolist()
     left, top = ORIGIN
     first = frame_height(arrays["frame_size"])
-    maps = {name: _energies(arrays[name]) for name in ("local_map", "global_grid") if name in arrays}
+    maps = {  # maps (T, C, y, x) as the root mean square over channels: (T, y, x)
+        name: np.sqrt((arrays[name].astype(np.float32) ** 2).mean(1))
+        for name in ("local_map", "global_grid")
+        if name in arrays
+    }
+    # the largest finite value: one scale for all frames, so that one without energy stays dark
+    scales = [float(np.where(np.isfinite(values), values, 0).max()) for values in maps.values()]
     rows = [top, *(top + first + GAP + number * (CELL + GAP) for number in range(1 + len(maps)))]
     sheet = Canvas(left + len(steps) * (CELL + GAP) + GAP, rows[-1] + CELL + GAP)
     _words(sheet, viewer, title, rows, list(maps))
@@ -93,19 +99,9 @@ def _draw(viewer: Viewer, title: str) -> Canvas:
         seen = viewer.seen(frames.get(t), t, CELL)
         if seen is not None:
             sheet.paste(seen, x, rows[1])
-        for row, values in zip(rows[2:], maps.values(), strict=True):
-            sheet.paste(drawing.energy(values[t], CELL, _top(values)), x, row)
+        for row, values, scale in zip(rows[2:], maps.values(), scales, strict=True):
+            sheet.paste(drawing.energy(values[t], CELL, scale), x, row)
     return sheet
-
-
-def _energies(values: np.ndarray) -> np.ndarray:
-    """Maps (T, C, y, x) as the root mean square over channels: (T, y, x)."""
-    return np.sqrt((values.astype(np.float32) ** 2).mean(1))
-
-
-def _top(values: np.ndarray) -> float:
-    """The largest finite value: one scale for all frames, so that one without energy stays dark."""
-    return float(np.where(np.isfinite(values), values, 0).max())
 
 
 def _words(sheet: Canvas, viewer: Viewer, title: str, rows: list[int], maps: list[str]) -> None:

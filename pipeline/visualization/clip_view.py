@@ -43,10 +43,9 @@ class Viewer:
                 found = dict(reader.frames(sorted(set(numbers.values()))))
         except (StarError, IndexError):  # the file is another one by now
             return {}
-        return {t: self._as_seen(found[number]) for t, number in numbers.items()}
-
-    def _as_seen(self, frame: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(frame[:, ::-1]) if self.arrays["flip"] else frame
+        if self.arrays["flip"]:
+            found = {number: np.ascontiguousarray(frame[:, ::-1]) for number, frame in found.items()}
+        return {t: found[number] for t, number in numbers.items()}
 
     def scene(self, frame: np.ndarray, t: int, width: int, height: int) -> np.ndarray:
         """The whole frame with joints, annotated boxes and the crop region, fitted into (width, height) px."""

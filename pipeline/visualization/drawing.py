@@ -90,7 +90,9 @@ def _draw_person(
 ) -> None:
     import cv2
 
-    colours = _sides(len(person), skeleton)
+    colours = [MIDDLE] * len(person)
+    for left, right in skeleton.get("flip_pairs", ()):
+        colours[left], colours[right] = LEFT, RIGHT
     seen = np.isfinite(person).all(-1) & (person[:, 2] > floor)
     places = [place(joint, ratio) if there else (0, 0) for joint, there in zip(person, seen, strict=True)]
     for a, b in skeleton.get("limbs", ()):
@@ -100,13 +102,6 @@ def _draw_person(
     for joint in np.flatnonzero(seen):
         x, y = places[joint]
         cv2.rectangle(picture, (x - 1, y - 1), (x + 1, y + 1), colours[joint], -1)
-
-
-def _sides(joints: int, skeleton: Mapping[str, Any]) -> list[tuple[int, int, int]]:
-    colours = [MIDDLE] * joints
-    for left, right in skeleton.get("flip_pairs", ()):
-        colours[left], colours[right] = LEFT, RIGHT
-    return colours
 
 
 def _resized(picture: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -36,6 +36,8 @@ class Thumbnails:
 
     def __call__(self, video: str) -> bytes | None:
         """The strip of a video's first view."""
+        import cv2
+
         planned = self.planned
         found = next((known for known in planned.manifest.videos if known.id == video), None) if planned else None
         if planned is None or found is None or not found.media.exists():
@@ -52,7 +54,8 @@ class Thumbnails:
             return None
         drawn = [_with_joints(frames[int(arrays["frame_index"][t])], arrays, int(t), planned) for t in steps]
         rows = [np.concatenate(drawn[start : start + COLUMNS], axis=1) for start in range(0, len(drawn), COLUMNS)]
-        return _jpeg(np.concatenate(rows))
+        _, content = cv2.imencode(".jpg", np.concatenate(rows)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+        return content.tobytes()
 
 
 def _with_joints(frame: np.ndarray, arrays: dict[str, np.ndarray], t: int, planned: Plan) -> np.ndarray:
@@ -71,10 +74,3 @@ def _with_joints(frame: np.ndarray, arrays: dict[str, np.ndarray], t: int, plann
         for place in np.array(places)[seen]:
             cv2.circle(small, (int(place[0]), int(place[1])), 1, JOINT, -1, cv2.LINE_AA)
     return small
-
-
-def _jpeg(picture: np.ndarray) -> bytes:
-    import cv2
-
-    _, content = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return content.tobytes()
