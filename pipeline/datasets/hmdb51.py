@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..recipe.schema import DatasetSettings
 
 SPLITS = {"0": "", "1": "train", "2": "test"}
-NAMED = re.compile(r"_(nm|cm)_np\d+_(fr|ba|le|ri)_(goo|med|bad)_\d+$")  # camera motion, view, quality
+NAMED = re.compile(r"_(nm|cm)_np\d+_(fr|ba|le|ri)_(goo|med|bad)_\d+$")  # whether the camera moves, its view, quality
 
 
 class _Listed(NamedTuple):
@@ -55,7 +55,8 @@ def load(settings: DatasetSettings) -> Manifest:
         elif not row.split:
             left_out.append((clip, f"not used by split {settings.fold}"))
         else:
-            groups = _groups(row.name)
+            named = NAMED.search(row.name.rpartition(".")[0])
+            groups = tuple(zip(("camera", "view", "quality"), named.groups(), strict=True)) if named else ()
             videos.append(Video(clip, classes.index(row.label), row.split, files.root / clip, groups=groups))
     files.require(videos, listed, "hmdb51_org/brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi")
     videos.sort(key=lambda video: video.id)
@@ -78,9 +79,3 @@ def _listed(path: Path, ending: str) -> Iterator[_Listed]:
             raise DatasetError(f"{where}: {name} is listed already; fetch the list again")
         seen.add(name)
         yield _Listed(where, name, path.name.removesuffix(ending), SPLITS[number])
-
-
-def _groups(name: str) -> tuple[tuple[str, str], ...]:
-    """What the name says of the clip: whether the camera moves, from where it looks, how good the picture is."""
-    found = NAMED.search(name.rpartition(".")[0])
-    return tuple(zip(("camera", "view", "quality"), found.groups(), strict=True)) if found else ()

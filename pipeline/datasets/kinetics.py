@@ -42,7 +42,9 @@ def load(settings: DatasetSettings) -> Manifest:
     """
     official_only(settings.split, settings.kind)
     files = Files(settings)
-    lists = [path for path in files.lists(".csv") if _is_list(path)]
+    headers = {path: text_of(path).partition("\n")[0].strip().split(",") for path in files.lists(".csv")}
+    # the first test.csv has no labels, and other CSVs are not Kinetics'
+    lists = [path for path, header in headers.items() if {"label", "youtube_id"} <= set(header)]
     if not lists:
         raise files.lacking("CSV with the columns " + ",".join(COLUMNS))
     rows: dict[str, _Listed] = {}
@@ -73,11 +75,6 @@ def read_annotation(path: Path) -> Annotation:
     raise no_joints(path, "kinetics")
 
 
-def _is_list(path: Path) -> bool:
-    """Whether a CSV has labels and YouTube ids; the first test.csv has no labels, other CSVs are not Kinetics'."""
-    return {"label", "youtube_id"} <= set(text_of(path).partition("\n")[0].strip().split(","))
-
-
 def _listed(path: Path) -> Iterator[_Listed]:
     """The rows for training and for testing."""
     reader = csv.DictReader(io.StringIO(text_of(path), newline=""))
@@ -90,7 +87,10 @@ def _listed(path: Path) -> Iterator[_Listed]:
         if side is None:
             raise DatasetError(f"{where}: split {row['split']!r} is none of {', '.join(SPLITS)}")
         if side:
-            yield _Listed(where, _clip(row, where), _label(row, where), side)
+            clip, label = _clip(row, where), (row["label"] or "").strip().replace("_", " ")
+            if not label:
+                raise DatasetError(f"{where}: no label; fetch the list again")
+            yield _Listed(where, clip, label, side)
 
 
 def _clip(row: dict[str, str], where: str) -> str:
@@ -103,10 +103,3 @@ def _clip(row: dict[str, str], where: str) -> str:
     if not row["youtube_id"]:
         raise DatasetError(f"{where}: no youtube_id; fetch the list again")
     return f"{row['youtube_id'].strip()}_{start:06d}_{end:06d}"
-
-
-def _label(row: dict[str, str], where: str) -> str:
-    label = (row["label"] or "").strip().replace("_", " ")
-    if not label:
-        raise DatasetError(f"{where}: no label; fetch the list again")
-    return label

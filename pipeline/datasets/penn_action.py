@@ -47,8 +47,12 @@ def load(settings: DatasetSettings) -> Manifest:
     frames = set(_names(root, "frames"))
     videos, left_out = [], []
     for name in sorted(labels | frames):
-        reason = _unpaired(name, labels, frames)
-        found = reason or read_label(root / "labels" / f"{name}.mat")
+        if name not in frames:
+            found = f"labels/{name}.mat has no folder frames/{name}"
+        elif name not in labels:
+            found = f"frames/{name} has no labels/{name}.mat"
+        else:
+            found = read_label(root / "labels" / f"{name}.mat")
         if isinstance(found, str):
             left_out.append((f"frames/{name}", found))
         else:
@@ -64,12 +68,6 @@ def _names(root: Path, folder: str) -> list[str]:
         raise DatasetError(
             f"dataset.root: {root} has no folder {folder!r}; Penn Action has frames/ and labels/"
         ) from None
-
-
-def _unpaired(name: str, labels: set[str], frames: set[str]) -> str:
-    if name not in frames:
-        return f"labels/{name}.mat has no folder frames/{name}"
-    return "" if name in labels else f"frames/{name} has no labels/{name}.mat"
 
 
 class Label(NamedTuple):
@@ -130,22 +128,16 @@ def read_annotation(path: Path) -> Annotation:
         ) from None
     if x.ndim != 2 or x.shape[1] != len(PENN_ACTION.joints) or not x.shape == y.shape == seen.shape:
         raise AnnotationError(f"{path}: x {x.shape}, y {y.shape}, visibility {seen.shape}: expected (frames, 13) each")
-    shown, occluded = (_keypoints(x, y, which)[:, None] for which in (seen > 0, ~(seen > 0)))
-    return Annotation(shown, _boxes(box, len(x))[:, None], occluded)
-
-
-def _keypoints(x: np.ndarray, y: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """(F, 13, 3) float32, counted from 0: of the joints `which` those that have a place, zero for all others."""
     with np.errstate(invalid="ignore"):
-        present = which & np.isfinite(x) & np.isfinite(y) & ~((x <= 1) & (y <= 1))
-    stacked = np.stack([x - 1, y - 1, np.ones_like(x)], axis=-1)
-    return np.where(present[..., None], stacked, 0).astype(np.float32)
-
-
-def _boxes(box: np.ndarray, frames: int) -> np.ndarray:
-    """(F, 4) float32, counted from 0: the last row serves on where rows are missing, a box without area is none."""
-    if not len(box):
-        return np.full((frames, 4), np.nan, np.float32)
-    box = box[np.minimum(np.arange(frames), len(box) - 1)] - 1
-    box[~((box[:, 2:] - box[:, :2]) > 0).all(axis=1)] = np.nan
-    return box.astype(np.float32)
+        placed = np.isfinite(x) & np.isfinite(y) & ~((x <= 1) & (y <= 1))
+    places = np.stack([x - 1, y - 1, np.ones_like(x)], axis=-1)  # counted from 0
+    shown, occluded = (
+        np.where((placed & which)[..., None], places, 0).astype(np.float32)[:, None]
+        for which in (seen > 0, ~(seen > 0))
+    )
+    boxes = np.full((len(x), 4), np.nan, np.float32)
+    if len(box):  # the last row serves on where rows are missing, a box without area is none
+        box = box[np.minimum(np.arange(len(x)), len(box) - 1)] - 1
+        sound = ((box[:, 2:] - box[:, :2]) > 0).all(axis=1)
+        boxes[sound] = box[sound]
+    return Annotation(shown, boxes[:, None], occluded)

@@ -61,7 +61,8 @@ class Files:
                     self.texts.append(prefix + name)
                 elif ending in VIDEO_SUFFIXES and not hidden and not name.startswith("."):
                     self.films.append(prefix + name)
-            if pictures and folder and not hidden and not _is_flow(folder):
+            is_flow = any(FLOW.search(part) for part in folder.split("/")[:-1])  # its own name may hold any word
+            if pictures and folder and not hidden and not is_flow:
                 self.folders.append(folder)
 
     def lists(self, *endings: str) -> list[Path]:
@@ -130,8 +131,3 @@ def stem_of(name: str) -> str:
     """A film's name without its ending; that of a folder of its frames, which may have kept the ending."""
     stem, dot, ending = name.rpartition(".")
     return stem if f"{dot}{ending}".lower() in VIDEO_SUFFIXES else name
-
-
-def _is_flow(folder: str) -> bool:
-    """Whether a folder of pictures lies among optical flow: its own name may hold any word."""
-    return any(FLOW.search(part) for part in folder.split("/")[:-1])

@@ -113,7 +113,11 @@ class _Walk:
         for name in names:
             below = [entry.name for entry in self._listed(name, quiet=True) if _is_folder(entry)]
             parts = {part: part for part in below if split_of_name(part)}
-            nested = [part for part in parts if self._has_folders(f"{name}/{part}")]
+            nested = any(  # folders that are not themselves videos
+                _is_folder(entry) and not self._has_pictures(f"{name}/{part}/{entry.name}")
+                for part in parts
+                for entry in self._listed(f"{name}/{part}", quiet=True)
+            )
             kinds = name.lower() in MEDIA and any(not self._has_pictures(f"{name}/{one}") for one in below)
             if nested or kinds:
                 held = parts if nested else below
@@ -125,23 +129,18 @@ class _Walk:
     def _class(self, folder: str, label: str, split: str) -> None:
         before = len(self.found.entries)
         for video, joints in self._films(folder, 0):
-            part = split or self._part_below(video, folder)
-            if part == "val?":
-                self.found.left_out.append((video, "a validation video, and its class has test videos too"))
-            else:
-                self.found.entries.append(Entry(video, label, part, (), folder, joints))
+            below = video.removeprefix(f"{folder}/").split("/")[:-1]
+            part = split or (split_of_name(below[0]) if below else "")  # as in wave/train/a.mp4
+            if part == "val":  # for testing, where there is nothing else for it
+                beside = [entry.name for entry in self._listed(folder, quiet=True) if _is_folder(entry)]
+                if "test" in map(split_of_name, beside):
+                    self.found.left_out.append((video, "a validation video, and its class has test videos too"))
+                    continue
+                part = "test"
+            self.found.entries.append(Entry(video, label, part, (), folder, joints))
         if len(self.found.entries) == before and self._has_pictures(folder):
             reason = "pictures that lie in a class's folder itself; a video is a folder of pictures in that folder"
             self.found.left_out.append((folder, reason))
-
-    def _part_below(self, video: str, folder: str) -> str:
-        """The part of a split that the folder between class and video says, as in wave/train/a.mp4."""
-        below = video.removeprefix(f"{folder}/").split("/")[:-1]
-        part = split_of_name(below[0]) if below else ""
-        if part != "val":
-            return part
-        others = {split_of_name(entry.name) for entry in self._listed(folder, quiet=True) if _is_folder(entry)}
-        return "val?" if "test" in others else "test"
 
     def _films(self, folder: str, depth: int) -> Iterator[tuple[str, str]]:
         """Ids of the films and frame folders below a class's folder, each with that of its joints or "".
@@ -166,7 +165,7 @@ class _Walk:
     def _is_film(self, name: str, entry: os.DirEntry[str]) -> bool:
         if ending(entry.name) in VIDEO_SUFFIXES:
             return True
-        if is_beside(entry.name) or not _is_file(entry):
+        if is_beside(entry.name) or not os.path.isfile(self.root / name):  # noqa: PTH113 (a path's own may raise)
             return False
         if is_film(self.root / name):
             return True
@@ -199,11 +198,6 @@ class _Walk:
 
     def _has_pictures(self, folder: str) -> bool:
         return any(ending(entry.name) in IMAGE_SUFFIXES for entry in self._listed(folder, quiet=True))
-
-    def _has_folders(self, folder: str) -> bool:
-        """Whether folders that are not themselves videos lie in a folder."""
-        inside = [entry.name for entry in self._listed(folder, quiet=True) if _is_folder(entry)]
-        return any(not self._has_pictures(f"{folder}/{name}") for name in inside)
 
     def _holds_videos(self, folder: str, depth: int = 3) -> bool:
         """Whether a film or pictures lie in a folder or a few below it."""
@@ -266,13 +260,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link onto itself
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
         return False
 
 

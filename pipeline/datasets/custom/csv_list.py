@@ -9,7 +9,7 @@ import math
 import os
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from ..text_file import read_list
 SPLITS = ("train", "val", "test")
 SPANS = (("start", "end"), ("start_frame", "end_frame"))
 COLUMNS = ("video", "label", "split", "joints", *SPANS[0], *SPANS[1])
+SHOWN = 10  # classes that a message names
 KNOWN = frozenset(COLUMNS)
 WITHOUT_SPANS = KNOWN - {name for pair in SPANS for name in pair}
 PLAIN = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*")  # a path that needs no second look
@@ -72,12 +73,13 @@ def read_csv(path: Path, root: Path | None = None) -> list[Entry]:
     Raises DatasetError with the row for: a video given twice, an absolute path or one with "..", an empty label, a
     split other than train and test, joints that are no .npz file, a row longer than the header.
     """
-    return parse_csv(path, _text(path), root)
+    return parse_csv(path, read_list(path, "save the list as CSV UTF-8"), root)
 
 
 def parse_csv(path: Path, text: str, root: Path | None = None) -> list[Entry]:
     """The same of a text; path: what it is called in messages."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True)
+    separator = max(",;\t", key=text.partition("\n")[0].count)  # spreadsheets of some countries write semicolons
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     entries: list[Entry] = []
     rows: dict[str, int] = {}
     try:
@@ -118,16 +120,6 @@ def _is_there(text: str, root: Path | None) -> bool:
     if root is None or not odd or text.startswith(("/", "~")) or posixpath.normpath(text) != text:
         return False
     return ".." not in text.split("/") and "\0" not in text and os.path.lexists(root / text)
-
-
-def _text(path: Path) -> str:
-    return read_list(path, "save the list as CSV UTF-8")
-
-
-def _separator(text: str) -> str:
-    """The separator that the header uses most; spreadsheets of some countries write semicolons."""
-    header = text.partition("\n")[0]
-    return max(",;\t", key=header.count)
 
 
 def _header(path: Path, row: list[str]) -> dict[str, int]:
@@ -201,9 +193,6 @@ def class_number(entry: Entry, index: Mapping[str, int]) -> int:
     if entry.label in index:
         return index[entry.label]
     close = difflib.get_close_matches(entry.label, index, 1)
-    remedy = f"did you mean {close[0]!r}?" if close else f"known are {_some(list(index))}"
+    known = ", ".join([*index][:SHOWN]) + (", ..." if len(index) > SHOWN else "")
+    remedy = f"did you mean {close[0]!r}?" if close else f"known are {known}"
     raise DatasetError(f"{entry.where}: label {entry.label!r} is not in dataset.classes; {remedy}")
-
-
-def _some(names: Sequence[str], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -14,7 +14,9 @@ A video is a file or a folder of frames. Its id is its path relative to ROOT, so
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,7 +104,10 @@ def _with_joints(root: Path, entries: list[Entry]) -> list[Entry]:
     """Listed videos with the joints that lie beside them, where the list names none for any."""
     if any(entry.joints for entry in entries):
         return entries
-    names = {folder: _names(root / folder) for folder in {entry.video.rpartition("/")[0] for entry in entries}}
+    names: dict[str, frozenset[str]] = defaultdict(frozenset)
+    for folder in {entry.video.rpartition("/")[0] for entry in entries}:
+        with suppress(OSError, ValueError):
+            names[folder] = frozenset(os.listdir(root / folder))  # noqa: PTH208 (a path for each of 10,000 takes time)
     found = []
     for entry in entries:
         folder, _, name = entry.video.rpartition("/")
@@ -110,10 +115,3 @@ def _with_joints(root: Path, entries: list[Entry]) -> list[Entry]:
         beside = next((f"{one}{JOINTS}" for one in (stem, name) if f"{one}{JOINTS}" in names[folder]), "")
         found.append(entry._replace(joints=f"{folder}/{beside}".lstrip("/")) if beside else entry)
     return found
-
-
-def _names(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(os.listdir(folder))  # noqa: PTH208 (a path for each of 10,000 names takes time)
-    except (OSError, ValueError):
-        return frozenset()

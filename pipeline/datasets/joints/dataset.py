@@ -84,7 +84,9 @@ def _of_pickle(settings: DatasetSettings, index: PickleIndex) -> Manifest:
     videos: dict[str, Video] = {}
     labels = 1 + max((label for _, label, _, _ in index.samples), default=-1)
     of_ntu = SAMPLE.match(index.samples[0][0]) is not None
-    classes = settings.classes or _class_names(labels, of_ntu)
+    classes = settings.classes or tuple(f"class_{number:03d}" for number in range(labels))
+    if of_ntu and not settings.classes and labels <= len(NTU_CLASSES):  # whose classes have known names
+        classes = NTU_CLASSES[: 60 if labels <= 60 else len(NTU_CLASSES)]
     if len(classes) < labels:
         raise DatasetError(f"dataset.classes: {len(classes)} names, and the pickle has {labels} labels; name all")
     for name, label, digest, part in index.samples:
@@ -99,13 +101,6 @@ def _of_pickle(settings: DatasetSettings, index: PickleIndex) -> Manifest:
             left_out.append((name, "in no split of this protocol"))
     found = list(videos.values())
     return Manifest(settings.name or settings.root.stem, classes, found, _skeleton(found), left_out)
-
-
-def _class_names(labels: int, of_ntu: bool) -> tuple[str, ...]:
-    """A pickle numbers its classes; those of NTU RGB+D have known names."""
-    if of_ntu and labels <= len(NTU_CLASSES):
-        return NTU_CLASSES[: 60 if labels <= 60 else len(NTU_CLASSES)]
-    return tuple(f"class_{number:03d}" for number in range(labels))
 
 
 def _skeleton(videos: Sequence[Video]) -> Skeleton | None:

@@ -67,8 +67,10 @@ def read_sample(binary: Path, part: str) -> Annotation:
     except (OSError, ValueError, KeyError, TypeError):
         raise AnnotationError(f"{binary}: not what it was when the pickle was unpacked; delete its folder") from None
     places = np.asarray(keypoint, np.float32).swapaxes(0, 1)  # (T, M, V, 2 or 3)
-    if places.shape[-1] == 3 and size is not None and score is None and _is_score(places[..., 2]):
-        score, places = keypoint[..., 2], places[..., :2]
+    if places.shape[-1] == 3 and size is not None and score is None:
+        third = places[..., 2]
+        if ((third >= 0) & (third <= 1)).all():  # so it is a score, not a place
+            score, places = keypoint[..., 2], places[..., :2]
     if score is None:
         there = (places != 0).any(-1)  # pyskl fills up with zeros
         scores = there.astype(np.float32)
@@ -76,10 +78,6 @@ def read_sample(binary: Path, part: str) -> Annotation:
         scores = np.asarray(score, np.float32).reshape(keypoint.shape[:3]).swapaxes(0, 1)
     skeleton = skeleton_by_count(places.shape[2], places.shape[-1])
     return Annotation(scored(places, scores), skeleton=skeleton, size=size)
-
-
-def _is_score(values: np.ndarray) -> bool:
-    return bool(((values >= 0) & (values <= 1)).all())
 
 
 def _array(binary: Path, place: list[Any]) -> np.ndarray:

@@ -83,20 +83,22 @@ def _assembled(
     frames: Sequence[Sequence[dict[str, Any]]], path: Path, layout: Skeleton | None, *, visibility: bool
 ) -> tuple[np.ndarray, np.ndarray | None, Skeleton]:
     """The people of all frames (F, P, N, 3), those of their joints that are hidden, and the layout."""
-    every = [row["keypoints"] for rows in frames for row in rows]
+    every = [row for rows in frames for row in rows]
     if not every:
         raise AnnotationError(f"{path}: no keypoints in it")
-    flat = numbers(every, path, "keypoints", -1, -1)
+    flat = numbers([row["keypoints"] for row in every], path, "keypoints", -1, -1)
     count = flat.shape[1] // 3
     if flat.shape[1] % 3 or (layout and len(layout.joints) != count):
         raise AnnotationError(f"{path}: keypoints of {flat.shape[1]} numbers, which is not three for every joint")
-    layout = layout or LAYOUTS.get(count) or _nameless(count)
+    nameless = Skeleton(f"own, {count} joints", tuple(f"joint_{number}" for number in range(count)), ())
+    layout = layout or LAYOUTS.get(count, nameless)
     triples = flat.reshape(len(every), count, 3)
     scores = np.minimum(triples[..., 2], 1) if visibility else triples[..., 2]
     people = scored(triples[..., :2], scores)
     ends = np.cumsum([len(rows) for rows in frames])
     parts = np.split(people, ends[:-1])
-    identity = next((name for name in IDENTITIES if all(_is_one(row.get(name)) for rows in frames for row in rows)), "")
+    known = (name for name in IDENTITIES if all(isinstance(_one(row.get(name)), int) for row in every))
+    identity = next(known, "")
     if identity:
         joints = by_identity(parts, [[int(_one(row[identity])) for row in rows] for rows in frames])
     else:
@@ -137,14 +139,6 @@ def of_names(names: Sequence[str]) -> Skeleton:
         if common == tuple(common_name(name) for name in layout.joints):
             return layout
     return Skeleton(f"own, {len(names)} joints", tuple(names), flip_pairs(names))
-
-
-def _nameless(count: int) -> Skeleton:
-    return Skeleton(f"own, {count} joints", tuple(f"joint_{number}" for number in range(count)), ())
-
-
-def _is_one(value: Any) -> bool:
-    return isinstance(_one(value), int)
 
 
 def _one(value: Any) -> Any:

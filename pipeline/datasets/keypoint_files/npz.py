@@ -97,7 +97,12 @@ def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
-            _refuse_huge(path, found, names)
+            wanted, entries = {f"{name}.npy" for name in names}, found.zip.infolist() if found.zip else []
+            size = sum(entry.file_size for entry in entries if entry.filename in wanted)
+            if size > MOST:  # a small file may unpack into more than any video's joints take
+                raise AnnotationError(
+                    f"{path}: unpacks into {size / 2**30:.1f} GB, and joints of one video take megabytes; write it anew"
+                )
             return {name: found[name] for name in names if name in found.files}
     except AnnotationError:
         raise
@@ -107,16 +112,6 @@ def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         raise _broken(path, error) from None
     except Exception as error:  # numpy and zipfile raise whatever their parsers trip over
         raise _broken(path, error) from None
-
-
-def _refuse_huge(path: Path, found: np.lib.npyio.NpzFile, names: Sequence[str]) -> None:
-    """Refuse a small file that unpacks into more than any video's joints take. Raises AnnotationError."""
-    wanted = {f"{name}.npy" for name in names}
-    size = sum(entry.file_size for entry in found.zip.infolist() if entry.filename in wanted) if found.zip else 0
-    if size > MOST:
-        raise AnnotationError(
-            f"{path}: unpacks into {size / 2**30:.1f} GB, and joints of one video take megabytes; write it anew"
-        )
 
 
 def _broken(path: Path, error: Exception) -> AnnotationError:
@@ -161,20 +156,11 @@ def _skeleton(path: Path, arrays: dict[str, np.ndarray]) -> Skeleton:
         raise AnnotationError(
             f"{path}: skeleton {given.dtype} {given.shape} where a name or a row of different names was expected"
         )
-    return _named(names) if given.ndim else _known(path, names[0])
-
-
-def _known(path: Path, name: str) -> Skeleton:
-    if name in SKELETONS:
-        return SKELETONS[name]
-    close = difflib.get_close_matches(name, SKELETONS, 1)
+    if given.ndim:  # the joints of the left and the right, in any spelling, change places in a mirror
+        own = Skeleton(f"own, {len(names)} joints", tuple(names), flip_pairs(names))
+        return next((skeleton for skeleton in SKELETONS.values() if skeleton.joints == own.joints), own)
+    if names[0] in SKELETONS:
+        return SKELETONS[names[0]]
+    close = difflib.get_close_matches(names[0], SKELETONS, 1)
     remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(SKELETONS)}; or name the joints"
-    raise AnnotationError(f"{path}: skeleton {name!r} is not known; {remedy}")
-
-
-def _named(joints: Sequence[str]) -> Skeleton:
-    """A skeleton of these joints; those of the left and the right, in any spelling, change places in a mirror."""
-    same = [skeleton for skeleton in SKELETONS.values() if skeleton.joints == tuple(joints)]
-    if same:
-        return same[0]
-    return Skeleton(f"own, {len(joints)} joints", tuple(joints), flip_pairs(joints))
+    raise AnnotationError(f"{path}: skeleton {names[0]!r} is not known; {remedy}")

@@ -42,7 +42,8 @@ def read_folder(folder: Path) -> Annotation:
 
     Returns keypoints (F, P, 18 or 25, 3). Raises AnnotationError with the file that is wrong.
     """
-    files = {_number(path.name): path for path in folder.iterdir() if path.name.endswith(ENDING)}
+    paths = [path for path in folder.iterdir() if path.name.endswith(ENDING)]
+    files = {int((re.findall(r"\d+", path.name.removesuffix(ENDING)) or ["0"])[-1]): path for path in paths}
     if not files:
         raise AnnotationError(f"{folder}: no file ends in {ENDING}")
     first, last = min(files), max(files)
@@ -75,8 +76,3 @@ def _people(document: Any, path: Path) -> tuple[np.ndarray, Skeleton | None]:
         raise AnnotationError(f"{path}: pose_keypoints_2d has {flat.shape[1]} numbers; BODY_25 has 75, COCO-18 has 54")
     triples = flat.reshape(len(rows), -1, 3)
     return scored(triples[..., :2], triples[..., 2]), layout
-
-
-def _number(name: str) -> int:
-    digits = re.findall(r"\d+", name.removesuffix(ENDING))
-    return int(digits[-1]) if digits else 0

@@ -48,7 +48,12 @@ def load(settings: DatasetSettings) -> Manifest:
     clips = sorted(name for name in names if CLIP.search(name))
     if not clips:
         raise DatasetError(f"dataset.root: no file below {root} is named like S001C001P001R001A001_rgb.avi")
-    folder, beside = (root, names) if settings.skeletons is None else _elsewhere(settings.skeletons)
+    folder, beside = root, names
+    if settings.skeletons is not None:
+        folder = settings.skeletons
+        if not folder.is_dir():
+            raise DatasetError(f"dataset.skeletons: {folder} is not a folder; give the folder of the .skeleton files")
+        beside = list(files_below(folder))
     skeletons = {_sample(name): folder / name for name in beside if name.endswith(".skeleton")}
     missing = missing_samples(settings.missing, version, [*_texts(root, names), *_texts(folder, beside)])
     left_out: list[tuple[str, str]] = []
@@ -56,17 +61,17 @@ def load(settings: DatasetSettings) -> Manifest:
     taken: dict[str, str] = {}
     for name in clips:
         sample = _sample(name)
-        reason = _unusable(sample, version, missing) or _twice(sample, name, taken)
-        if reason:
-            left_out.append((name, reason))
+        action = int(sample[17:20])
+        if sample in missing:
+            left_out.append((name, "on the list of missing skeletons"))
+        elif not 1 <= action <= version:
+            left_out.append((name, f"action {action} is not one of NTU RGB+D {version}'s {version}"))
+        elif (first := taken.setdefault(sample, name)) != name:
+            left_out.append((name, f"the same sample as {first}"))
         else:
-            videos.append(_video(name, sample, settings, skeletons.get(sample)))
+            side, joints = split_of(sample, version, settings.split), skeletons.get(sample)
+            videos.append(Video(name, action - 1, side, settings.root / name, joints, groups_of(sample)))
     return Manifest(settings.name or root.name, CLASSES[:version], videos, NTU, left_out)
-
-
-def _video(name: str, sample: str, settings: DatasetSettings, skeleton: Path | None) -> Video:
-    split = split_of(sample, settings.version, settings.split)
-    return Video(name, int(sample[17:]) - 1, split, settings.root / name, skeleton, groups_of(sample))
 
 
 def groups_of(sample: str) -> tuple[tuple[str, str], ...]:
@@ -97,24 +102,5 @@ def _sample(name: str) -> str:
     return name.rpartition("/")[2][:20].upper()
 
 
-def _elsewhere(folder: Path) -> tuple[Path, list[str]]:
-    """A folder of .skeleton files and the files in it."""
-    if not folder.is_dir():
-        raise DatasetError(f"dataset.skeletons: {folder} is not a folder; give the folder of the .skeleton files")
-    return folder, list(files_below(folder))
-
-
 def _texts(folder: Path, names: list[str]) -> list[Path]:
     return [folder / name for name in names if name.endswith(".txt")]
-
-
-def _unusable(sample: str, version: int, missing: frozenset[str]) -> str:
-    if sample in missing:
-        return "on the list of missing skeletons"
-    action = int(sample[17:20])
-    return "" if 1 <= action <= version else f"action {action} is not one of NTU RGB+D {version}'s {version}"
-
-
-def _twice(sample: str, name: str, taken: dict[str, str]) -> str:
-    first = taken.setdefault(sample, name)
-    return "" if first == name else f"the same sample as {first}"

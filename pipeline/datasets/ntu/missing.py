@@ -10,7 +10,7 @@ import codecs
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,7 +91,7 @@ def digest(samples: Iterable[str]) -> str:
 
 def _official(version: int, near: Iterable[Path]) -> frozenset[str]:
     published, kept = PUBLISHED[version], place(version)
-    path = next(_named(published.file, near), kept)
+    path = next((path for path in near if path.name == published.file), kept)
     if not path.is_file():
         what = f"NTU RGB+D {version}'s list of samples with missing skeletons"
         download(f"{HOME}/{published.file}", kept, what, lambda file: _check(file, published), OTHERWISE)
@@ -102,10 +102,6 @@ def _official(version: int, near: Iterable[Path]) -> frozenset[str]:
             f"dataset.missing: {path}: {error}; remove it, or set dataset.missing to a list to take it as it is"
         ) from None
     return read_list(path)
-
-
-def _named(name: str, near: Iterable[Path]) -> Iterator[Path]:
-    return (path for path in near if path.name == name)
 
 
 def _check(path: Path, published: Published) -> None:

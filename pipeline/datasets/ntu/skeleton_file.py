@@ -38,7 +38,12 @@ def read_skeleton(path: Path) -> np.ndarray:
     that has no finite place scores 0, all others 1. A body that is lost and found again nearby under another bodyID is
     one. Raises AnnotationError with the line of the first oddity.
     """
-    lines = _lines(path)
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except OSError as error:
+        raise AnnotationError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise AnnotationError(f"{path}: not a text file; copy it anew") from None
     frames, bodies = _structure(path, lines)
     found = _linked([(frame, _joints(path, lines, start)) for frame, start in bodies.values()])
     found = sorted(found, key=lambda body: -_motion(body[1]))[:PEOPLE]
@@ -46,15 +51,6 @@ def read_skeleton(path: Path) -> np.ndarray:
     for slot, (frame, joints) in enumerate(found):
         keypoints[frame, slot] = joints
     return keypoints
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii").splitlines()
-    except OSError as error:
-        raise AnnotationError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise AnnotationError(f"{path}: not a text file; copy it anew") from None
 
 
 def _structure(path: Path, lines: list[str]) -> tuple[int, dict[str, tuple[list[int], list[int]]]]:

@@ -17,8 +17,10 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,8 +80,14 @@ def draw(
     size: (width, height) px, even. workers: processes. progress: called with (clips done, clips to draw).
     Raises StorageError where ROOT cannot be written, MachineError where a process dies.
     """
+    from .render import DrawnClip
+
     settings = {"version": VERSION, "clips": clips_per_class, "seed": seed, "frames": list(frames), "size": list(size)}
-    clips = list(_clips(clips_per_class, seed, frames, size))
+    clips = []
+    for action, number in product(ACTIONS, range(clips_per_class)):
+        split = "test" if number % 3 == 1 else "train"
+        figure = f"{split}-{number // 3}"  # appears twice in training, or once in testing
+        clips.append(DrawnClip(action, number, split, figure, seed, frames, size))
     try:
         todo = _prepare(root, clips, settings)
         for done, _ in enumerate(_run(root, todo, workers), 1):
@@ -92,32 +100,18 @@ def draw(
     return len(todo)
 
 
-def _clips(clips_per_class: int, seed: int, frames: tuple[int, int], size: tuple[int, int]) -> Iterator[DrawnClip]:
-    """Every third clip of an action is for testing; a figure appears twice in training, or once in testing."""
-    from .render import DrawnClip
-
-    for action in ACTIONS:
-        for number in range(clips_per_class):
-            split = "test" if number % 3 == 1 else "train"
-            yield DrawnClip(action, number, split, f"{split}-{number // 3}", seed, frames, size)
-
-
 def _prepare(root: Path, clips: Sequence[DrawnClip], settings: dict[str, Any]) -> list[DrawnClip]:
     """Make the folders, forget clips of other settings, and say which are to be drawn."""
     for folder in ("videos", "joints"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    if _description(root) != settings:
+    found = None
+    with suppress(OSError, ValueError):
+        found = json.loads((root / "drawn.json").read_text(encoding="utf-8"))
+    if found != settings:
         for path in [root / "clips.csv", *(root / _video(clip) for clip in clips)]:
             path.unlink(missing_ok=True)
         _write(root / "drawn.json", json.dumps(settings))
     return [clip for clip in clips if not (root / _video(clip)).is_file() or not _joints(root / _video(clip)).is_file()]
-
-
-def _description(root: Path) -> Any:
-    try:
-        return json.loads((root / "drawn.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _video(clip: DrawnClip) -> str:

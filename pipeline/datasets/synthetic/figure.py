@@ -85,7 +85,10 @@ class Figure:
         self.points = np.concatenate([points, _extra(points, body.head * scale, yaw)], axis=1)
         self.scale, self.girth, self.look, self.flag = scale, body.girth, look, flag
         self.eye = body.head * 0.11 * scale
-        self.order = np.argsort(_depths(depth), axis=1, kind="stable")
+        nearest = [depth[:, [1, 2, 7, 8]].mean(axis=1) + 0.04, depth[:, 0] + 0.2]  # (F,) of each layer
+        nearest += [depth[:, [7 + side, 9 + side]].mean(axis=1) - 0.06 for side in (0, 1)]
+        nearest += [depth[:, [3 + side, 5 + side]].mean(axis=1) + 0.08 for side in (0, 1)]
+        self.order = np.argsort(np.stack(nearest, axis=1), axis=1, kind="stable")  # clothes lie over what they cover
         self.limbs = _limbs(look, body)
         self.strokes = [_strokes(self.points, limb, scale) for limb in self.limbs]
         self.members = [[k for k, limb in enumerate(self.limbs) if limb.layer == layer] for layer in LAYERS]
@@ -100,7 +103,9 @@ class Figure:
             if LAYERS[layer] == "trunk":
                 self._trunk(canvas, frame)
             elif LAYERS[layer] == "head":
-                self._eyes(canvas, frame)
+                for eye in (EYE, EYE + 1):
+                    place, radius = _fixed(self.points[frame, eye]), max(9, int(16 * self.eye[frame]))
+                    cv2.circle(canvas, place, radius, (25, 20, 20), -1, cv2.LINE_AA, SHIFT)
             elif self.flag is not None and LAYERS[layer] == ("left_arm" if self.flag == 5 else "right_arm"):
                 self._flag(canvas, frame)
 
@@ -122,11 +127,6 @@ class Figure:
             paint = shade(self.look.shirt, light)
             cv2.fillConvexPoly(canvas, corners[0], paint, cv2.LINE_AA, SHIFT)
             cv2.polylines(canvas, corners, True, paint, max(1, round(2 * radius * share)), cv2.LINE_AA, SHIFT)
-
-    def _eyes(self, canvas: np.ndarray, frame: int) -> None:
-        for eye in (EYE, EYE + 1):
-            place = _fixed(self.points[frame, eye])
-            cv2.circle(canvas, place, max(9, int(16 * self.eye[frame])), (25, 20, 20), -1, cv2.LINE_AA, SHIFT)
 
     def _flag(self, canvas: np.ndarray, frame: int) -> None:
         assert self.cloth is not None
@@ -173,14 +173,6 @@ def _limbs(look: Appearance, body: Body) -> list[Limb]:
             Limb(name + "arm", 1 + side, 3 + side, (0.07 * g, 0.056 * g), look.shirt),
         ]
     return limbs
-
-
-def _depths(depth: np.ndarray) -> np.ndarray:
-    """(F, layers): how near each layer is; clothes lie over what they cover."""
-    nearest = [depth[:, [1, 2, 7, 8]].mean(axis=1) + 0.04, depth[:, 0] + 0.2]
-    nearest += [depth[:, [7 + side, 9 + side]].mean(axis=1) - 0.06 for side in (0, 1)]
-    nearest += [depth[:, [3 + side, 5 + side]].mean(axis=1) + 0.08 for side in (0, 1)]
-    return np.stack(nearest, axis=1)
 
 
 def _extra(points: np.ndarray, radius: np.ndarray, yaw: float) -> np.ndarray:

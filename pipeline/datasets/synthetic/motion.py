@@ -182,16 +182,11 @@ def _skeleton(body: Body, angles: np.ndarray) -> np.ndarray:
             (1, 3, "upper_arm", body.upper_arm), (3, 5, "forearm", body.forearm),
             (7, 9, "thigh", body.thigh), (9, 11, "shin", body.shin),
         ):  # fmt: skip
-            bone = length * _direction(sign, limb[name + segment])
-            points[:, end + side] = points[:, start + side] + bone
+            elevation, azimuth = limb[name + segment].T
+            level = np.sin(elevation)
+            bone = [sign * level * np.cos(azimuth), -np.cos(elevation), level * np.sin(azimuth)]  # of length 1
+            points[:, end + side] = points[:, start + side] + length * np.stack(bone, axis=1)
         points[:, 14 + side] = points[:, 11 + side] + (sign * 0.05, -0.04, 0.15)
     ground = points[:, 11:13, 1].min(axis=1) - 0.07
     points[..., 1] += (hop - ground)[:, None]
     return points
-
-
-def _direction(sign: float, angles: np.ndarray) -> np.ndarray:
-    """(frames, 3) unit vectors of (elevation, azimuth); sign 1 for a left limb, -1 for a right one."""
-    elevation, azimuth = angles.T
-    level = np.sin(elevation)
-    return np.stack([sign * level * np.cos(azimuth), -np.cos(elevation), level * np.sin(azimuth)], axis=1)

@@ -49,9 +49,13 @@ def shoot(clip: DrawnClip) -> tuple[Iterator[np.ndarray], np.ndarray]:
         moves = shot.moves
     looks = _random(clip.seed, "look", clip.action, clip.number)
     scene = backdrop(clip.size, BACKDROPS[clip.split], looks)
-    flag = _flag_hand(pixels) if action.flag else None
+    higher = 5 if pixels[:, 5, 1].mean() < pixels[:, 6, 1].mean() else 6  # the wrist that waves
+    flag = higher if action.flag else None
     figure = Figure(body, Appearance.drawn(clip.split, looks), pixels, depth, scale, shot.yaw, flag)
-    return _frames(scene, moves, figure, clip.size), _joints(pixels[:, :13], clip.size)
+    shown = pixels[:, :13]
+    inside = ((shown >= 0) & (shown <= np.array(clip.size) - 1)).all(axis=-1, keepdims=True)
+    joints = np.where(inside, np.concatenate([shown.round(3), inside], axis=-1), 0).astype(np.float32)[:, None]
+    return _frames(scene, moves, figure, clip.size), joints
 
 
 def _random(*names: str | int) -> np.random.Generator:
@@ -59,21 +63,11 @@ def _random(*names: str | int) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32("/".join(str(name) for name in names).encode()))
 
 
-def _flag_hand(pixels: np.ndarray) -> int:
-    """The wrist that waves: the higher one."""
-    return 5 if pixels[:, 5, 1].mean() < pixels[:, 6, 1].mean() else 6
-
-
 def _frames(scene: np.ndarray, moves: np.ndarray, figure: Figure, size: tuple[int, int]) -> Iterator[np.ndarray]:
     for number, move in enumerate(moves):
         frame = cv2.warpAffine(scene, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         figure.paint(frame, number)
         yield frame
-
-
-def _joints(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    inside = ((pixels >= 0) & (pixels <= np.array(size) - 1)).all(axis=-1, keepdims=True)
-    return np.where(inside, np.concatenate([pixels.round(3), inside], axis=-1), 0).astype(np.float32)[:, None]
 
 
 def encode(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int]) -> None:
