@@ -33,6 +33,13 @@ class SplitFigures:
     joints: int
     joints_outside: float | None
 
+    def cells(self) -> tuple[str, ...]:
+        """A row of the table for a person."""
+        numbers = [f"{number:,}" for number in (self.videos, self.opened, self.frames, self.shortest, self.longest)]
+        outside = "" if self.joints_outside is None else f"{self.joints_outside:.1%}"
+        sizes = ", ".join([*self.sizes][:3]) + (f" and {len(self.sizes) - 3} more" if len(self.sizes) > 3 else "")
+        return (self.split, *numbers, clock(self.seconds), outside, sizes)
+
 
 @dataclass(frozen=True)
 class ClassFigures:
@@ -142,8 +149,13 @@ class ScanReport:
     def to_lines(self) -> list[str]:
         """For a person: two tables, the groups, one line per finding, and how many of them there are."""
         listed, understood = self.scan.manifest, self.understood
+        head = "split", "videos", "opened", "frames", "shortest", "longest", "duration", "joints outside", "frame sizes"
         levels = Counter(finding.level for finding in self.scan.findings)
         failing = f"{counted(self.failing, 'video')} would fail in `star extract`"
+        shown = filled = [row for row in self.classes if row.train or row.test]
+        if len(filled) > CLASSES:
+            shown = sorted(filled, key=lambda row: min(row.train, row.test))[:CLASSES]
+        classes, rest = [(row.label, f"{row.train:,}", f"{row.test:,}", "") for row in shown], len(filled) - len(shown)
         groups = []
         for kind, (count, both) in sides(listed).items():
             where = "none" if not both else "all" if len(both) == count else f"{len(both):,}"
@@ -152,36 +164,15 @@ class ScanReport:
         return [
             f"{listed.name}: {counted(len(listed.videos), 'video')}, {len(listed.classes)} classes",
             *([understood.to_line()] if understood else []),
-            *self._split_lines(),
+            *table([head, self.of_split("train").cells(), self.of_split("test").cells()]),
             "",
-            *self._class_lines(),
+            *table([("class", "train", "test", ""), *classes]),
+            *([f"and {rest} larger class{'es' * (rest > 1)}; --json has all"] if rest else []),
             *groups,
             "",
             *self._finding_lines(),
             verdict if levels else "all is well: every video can be opened, nothing looks wrong",
         ]
-
-    def _split_lines(self) -> list[str]:
-        rows: list[tuple[str, ...]] = [
-            ("split", "videos", "opened", "frames", "shortest", "longest", "duration", "joints outside", "frame sizes")
-        ]
-        for row in (self.of_split("train"), self.of_split("test")):
-            numbers = [f"{number:,}" for number in (row.videos, row.opened, row.frames, row.shortest, row.longest)]
-            sizes = list(row.sizes)
-            outside = "" if row.joints_outside is None else f"{row.joints_outside:.1%}"
-            more = f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""
-            rows.append((row.split, *numbers, clock(row.seconds), outside, ", ".join(sizes[:3]) + more))
-        return table(rows)
-
-    def _class_lines(self) -> list[str]:
-        """Every class that has a video, or the smallest where there are many."""
-        filled = shown = [row for row in self.classes if row.train or row.test]
-        if len(filled) > CLASSES:
-            shown = sorted(filled, key=lambda row: min(row.train, row.test))[:CLASSES]
-        rows: list[tuple[str, ...]] = [("class", "train", "test", "")]
-        rows += [(row.label, f"{row.train:,}", f"{row.test:,}", "") for row in shown]
-        rest = len(filled) - len(shown)
-        return [*table(rows), *([f"and {rest} larger class{'es' * (rest > 1)}; --json has all"] if rest else [])]
 
     def _finding_lines(self) -> Iterator[str]:
         """One line each, up to SHOWN of a kind."""

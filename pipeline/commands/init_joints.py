@@ -98,7 +98,14 @@ def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
         line = f"  split: {protocol:<19}# or {', '.join(others)}\n" if others else f"  split: {protocol}\n"
         text = text.replace("  test_share:", f"{line}  test_share:")
     if seen.is_spatial:
-        text = re.sub(r"^  people: .*\n", lambda line: line[0] + _projection(seen, skeleton), text, count=1, flags=re.M)
+        side = "front" if skeleton.flip_pairs else "camera"
+        lines = (
+            f"  projection: {side:<14}# or side, camera: from where joints in three dimensions are seen\n"
+            f"  yaw: {YAW:<21}# degrees by which further views turn the body: the camera's place is learned away\n"
+            f"  up: {seen.up!r:<22}# the axis that points upwards\n"
+            f"  scale: {seen.scale:<19g}# pixels per unit, one for the data set\n"
+        )
+        text = re.sub(r"^  people: .*\n", lambda line: line[0] + lines, text, count=1, flags=re.M)
     if not skeleton.flip_pairs:
         text = text.replace("decode:\n", f"decode:\n{UNMIRRORED}", 1)
     return InitRecipe(found.header() + text, found, _warnings(manifest, skeleton, others))
@@ -150,17 +157,6 @@ def _scale(sequences: Sequence[np.ndarray], up: str) -> float:
             heights.append(np.nanmedian(np.nanmax(height[seen], -1) - np.nanmin(height[seen], -1)))
     middle = float(np.median(heights)) if heights else 0.0
     return float(f"{HEIGHT * FRAME[1] / middle:.2g}") if middle > 0 else 250.0
-
-
-def _projection(seen: Seen, skeleton: Skeleton) -> str:
-    """The lines of section `pose` for joints in three dimensions."""
-    side = "front" if skeleton.flip_pairs else "camera"
-    return (
-        f"  projection: {side:<14}# or side, camera: from where joints in three dimensions are seen\n"
-        f"  yaw: {YAW:<21}# degrees by which further views turn the body: the camera's place is learned away\n"
-        f"  up: {seen.up!r:<22}# the axis that points upwards\n"
-        f"  scale: {seen.scale:<19g}# pixels per unit, one for the data set\n"
-    )
 
 
 def _warnings(manifest: Manifest, skeleton: Skeleton, others: Sequence[str]) -> tuple[str, ...]:

@@ -78,25 +78,20 @@ def run_model(recipe: Recipe) -> Model:
     known = shapes(recipe, graph(recipe), len(held(recipe, listed.skeleton).joints))
     taken = {name: known[name] for name in arrays_for(recipe.model, recipe.tokens.form)}
     network = STARTransformer(**arguments(recipe, taken, len(listed.classes)))
-    modules = module_costs(network)
-    train = sum(video.split == "train" for video in listed.videos)
-    training = _training(recipe, network, modules[-1], train, 2 * sum(map(prod, taken.values())))
-    return Model(taken, len(listed.classes), tuple(modules), training)
-
-
-def _training(recipe: Recipe, network: STARTransformer, total: ModuleCost, videos: int, clip: int) -> TrainingCost:
-    """What `star train` takes of a GPU. videos: for training, each once an epoch. clip: bytes of its arrays."""
-    settings = recipe.train
+    modules, settings = module_costs(network), recipe.train
+    videos = sum(video.split == "train" for video in listed.videos)  # each once an epoch
+    clip = 2 * sum(map(prod, taken.values()))  # bytes
     steps = settings.epochs * ceil(videos / settings.batch)
-    flops = 3 * settings.batch * total.flops
+    flops = 3 * settings.batch * modules[-1].flops
     copies = 2 + STATE[settings.optimizer] + (settings.ema > 0)  # weights, gradients, …, float32
     seconds = training_seconds(recipe.model, steps=steps, flops=flops, compiled=settings.compile)
-    return TrainingCost(
+    training = TrainingCost(
         videos=videos,
         steps=steps,
         flops_per_step=flops,
-        memory_bytes=4 * copies * total.parameters + settings.batch * (activation_bytes(network) + clip),
+        memory_bytes=4 * copies * modules[-1].parameters + settings.batch * (activation_bytes(network) + clip),
         feature_bytes=videos * recipe.decode.views.train * clip,
         gpu=CARD,
         gpu_seconds=round(seconds, 1),
     )
+    return Model(taken, len(listed.classes), tuple(modules), training)

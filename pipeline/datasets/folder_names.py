@@ -65,25 +65,16 @@ def ending(name: str) -> str:
 
 def is_film(path: Path) -> bool:
     """Whether a regular file is a video's: by its ending, or else by its first bytes."""
-    found = ending(path.name)
-    if found in VIDEO_SUFFIXES:
+    if ending(path.name) in VIDEO_SUFFIXES:
         return True
-    return not is_beside(path.name) and _begins_as_video(path)
-
-
-def is_beside(name: str) -> bool:
-    """Whether a file's ending says that it is a document, a picture or sound."""
-    return ending(name) in BESIDE
-
-
-def _begins_as_video(path: Path) -> bool:
-    """Whether the first bytes are those of a container that holds pictures."""
+    if is_beside(path.name):
+        return False
     try:
         with path.open("rb") as file:
             head = file.read(577)
     except OSError:
         return False
-    return (
+    return (  # the first bytes of a container that holds pictures
         head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free", b"pnot")  # MP4, MOV, 3GP
         or head.startswith(_HEADS)
         or (head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"CDXA", b"AMV "))
@@ -91,6 +82,11 @@ def _begins_as_video(path: Path) -> bool:
         or any(head[at : at + 1] == head[at + step : at + step + 1] == head[at + 2 * step : at + 2 * step + 1] == b"G"
                for at, step in ((0, 188), (4, 192), (0, 204)))  # MPEG-TS, M2TS
     )  # fmt: skip
+
+
+def is_beside(name: str) -> bool:
+    """Whether a file's ending says that it is a document, a picture or sound."""
+    return ending(name) in BESIDE
 
 
 _HEADS = (

@@ -87,19 +87,15 @@ def _listed(path: Path) -> Iterator[_Listed]:
         if side is None:
             raise DatasetError(f"{where}: split {row['split']!r} is none of {', '.join(SPLITS)}")
         if side:
-            clip, label = _clip(row, where), (row["label"] or "").strip().replace("_", " ")
+            try:
+                start, end = (math.floor(float(row[name])) for name in ("time_start", "time_end"))
+            except (TypeError, ValueError, OverflowError):
+                times = f"{row['time_start']!r} to {row['time_end']!r}"
+                raise DatasetError(f"{where}: {times} where seconds were expected; fetch the list again") from None
+            if not row["youtube_id"]:
+                raise DatasetError(f"{where}: no youtube_id; fetch the list again")
+            clip = f"{row['youtube_id'].strip()}_{start:06d}_{end:06d}"  # the name under which it is kept, without .mp4
+            label = (row["label"] or "").strip().replace("_", " ")
             if not label:
                 raise DatasetError(f"{where}: no label; fetch the list again")
             yield _Listed(where, clip, label, side)
-
-
-def _clip(row: dict[str, str], where: str) -> str:
-    """The name under which the clip is kept, without .mp4."""
-    try:
-        start, end = (math.floor(float(row[name])) for name in ("time_start", "time_end"))
-    except (TypeError, ValueError, OverflowError):
-        times = f"{row['time_start']!r} to {row['time_end']!r}"
-        raise DatasetError(f"{where}: {times} where seconds were expected; fetch the list again") from None
-    if not row["youtube_id"]:
-        raise DatasetError(f"{where}: no youtube_id; fetch the list again")
-    return f"{row['youtube_id'].strip()}_{start:06d}_{end:06d}"

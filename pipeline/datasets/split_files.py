@@ -42,14 +42,7 @@ class Files:
         self.films: list[str] = []
         self.folders: list[str] = []
         self.texts: list[str] = []
-        self._walk()
-        if settings.lists is not None:
-            self.texts = [name for name in files_below(settings.lists) if name.lower().endswith(TEXTS)]
-        self.texts.sort()
-
-    def _walk(self) -> None:
-        """One pass over the root; the names of pictures, millions of them, are not kept."""
-        for folder, names in folders_below(self.root):
+        for folder, names in folders_below(self.root):  # once; the names of pictures, millions of them, are not kept
             prefix = f"{folder}/" if folder else ""
             hidden = "/." in f"/{folder}" or any(map(is_thumbnails, folder.split("/")))
             pictures = False
@@ -64,6 +57,9 @@ class Files:
             is_flow = any(FLOW.search(part) for part in folder.split("/")[:-1])  # its own name may hold any word
             if pictures and folder and not hidden and not is_flow:
                 self.folders.append(folder)
+        if settings.lists is not None:
+            self.texts = [name for name in files_below(settings.lists) if name.lower().endswith(TEXTS)]
+        self.texts.sort()
 
     def lists(self, *endings: str) -> list[Path]:
         """The lists whose names end so, by name; one name is taken once, from the folder that comes first."""

@@ -44,7 +44,13 @@ def load(settings: DatasetSettings) -> Manifest:
     """
     official_only(settings.split, settings.kind)
     files = Files(settings)
-    classes = _classes(files.one("classInd.txt"))
+    names = []
+    for where, text in lines(files.one("classInd.txt")):
+        number, _, name = text.partition(" ")
+        if not name or number != str(len(names) + 1):
+            raise DatasetError(f"{where}: {text[:40]!r} where '{len(names) + 1} CLASS' was expected; fetch it again")
+        names.append(name.strip())
+    classes = {name.lower(): name for name in names}  # as they are spelled there
     clips = by_class_and_stem(files, classes)
     listed = [*_listed(files, "train", settings.fold, classes), *_listed(files, "test", settings.fold, classes)]
     videos: dict[str, Video] = {}
@@ -71,17 +77,6 @@ def load(settings: DatasetSettings) -> Manifest:
 def read_annotation(path: Path) -> Annotation:
     """Refused: UCF101 has no annotated joints."""
     raise no_joints(path, "ucf101")
-
-
-def _classes(path: Path) -> dict[str, str]:
-    """Names of classInd.txt in small letters -> as they are spelled there, in its order."""
-    names = []
-    for where, text in lines(path):
-        number, _, name = text.partition(" ")
-        if not name or number != str(len(names) + 1):
-            raise DatasetError(f"{where}: {text[:40]!r} where '{len(names) + 1} CLASS' was expected; fetch it again")
-        names.append(name.strip())
-    return {name.lower(): name for name in names}
 
 
 def _listed(files: Files, split: str, fold: int, classes: dict[str, str]) -> Iterator[_Listed]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +88,13 @@ def read_run(path: Path, name: str, pictures: Pictures | None = None) -> Run:
     with suppress(OSError, ValueError):
         scores = json.loads((test / "metrics.json").read_text(encoding="utf-8"))
     scores = scores if isinstance(scores, dict) else {}
+    clips: list[dict[str, Any]] = []  # the surest right and wrong answers, with frames looked at and pictures
+    for kind, group in (("wrong", "worst"), ("right", "surest")):
+        for clip in scores.get(group, [])[: results.SHOWN]:
+            picture = pictures(clip["video"]) if pictures else None
+            attention = {module: np.asarray(share) for module, share in clip.get("frames", {}).items()}
+            looked = _data_uri(frames_picture(attention)) if attention else ""
+            clips.append({**clip, "kind": kind, "picture": _data_uri(picture) if picture else "", "looked": looked})
     return Run(
         name=name,
         path=path,
@@ -98,7 +105,7 @@ def read_run(path: Path, name: str, pictures: Pictures | None = None) -> Run:
         test=scores,
         confusion=_image(test / "confusion.png"),
         reliability=_image(test / "reliability.png"),
-        clips=_clips(scores, pictures),
+        clips=clips,
     )
 
 
@@ -132,18 +139,6 @@ def _setting(recipe: Any, name: str) -> Any:
     for part in name.split("."):
         recipe = recipe.get(part) if isinstance(recipe, dict) else None
     return recipe
-
-
-def _clips(scores: Mapping[str, Any], pictures: Pictures | None) -> list[dict[str, Any]]:
-    """The clips that are shown: the surest right and wrong answers, with frames looked at and pictures."""
-    found: list[dict[str, Any]] = []
-    for kind, name in (("wrong", "worst"), ("right", "surest")):
-        for clip in scores.get(name, [])[: results.SHOWN]:
-            picture = pictures(clip["video"]) if pictures else None
-            attention = {module: np.asarray(share) for module, share in clip.get("frames", {}).items()}
-            looked = _data_uri(frames_picture(attention)) if attention else ""
-            found.append({**clip, "kind": kind, "picture": _data_uri(picture) if picture else "", "looked": looked})
-    return found
 
 
 def _image(path: Path) -> str:

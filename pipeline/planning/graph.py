@@ -78,13 +78,17 @@ class Graph:
 def graph(recipe: Recipe) -> Graph:
     """The stages of a recipe and their keys; reads no video, and a weights file at most once, for its digest."""
     weights = identity(recipe.backbone.weights, recipe.backbone.weights_sha256, "backbone.weights")
-    above: dict[str, Any] = {"weights": weights, "crop_seed": recipe.decode.seed, "jpeg": recipe.decode.jpeg}
-    backbone = BackboneStage(**_same(BackboneStage, recipe.backbone) | above)
+    fixed: dict[str, Any] = {"weights": weights, "crop_seed": recipe.decode.seed, "jpeg": recipe.decode.jpeg}
+    backbone = BackboneStage(**_same(BackboneStage, recipe.backbone) | fixed)
     grid, crop = backbone.grid(recipe.backbone.local_layer), backbone.cropping
     heatmaps = HeatmapsStage(**_same(HeatmapsStage, recipe.heatmaps), grid=grid, crop=crop)
+    own, given = _same(PoseStage, recipe.pose), recipe.pose
+    if given.source != "annotations":
+        own["checkpoint"] = identity(given.checkpoint, given.checkpoint_sha256, "pose.checkpoint")
+        own["detector_weights"] = identity(given.detector_weights, given.detector_sha256, "pose.detector_weights")
     stages: dict[str, tuple[Any, tuple[str, ...]]] = {
         "decode": (DecodeStage(**_same(DecodeStage, recipe.decode)), ()),
-        "pose": (_pose(recipe), ("decode",)),
+        "pose": (PoseStage(**own), ("decode",)),
         "backbone": (backbone, ("decode", "pose") if recipe.backbone.crop == "person" else ("decode",)),
         "heatmaps": (heatmaps, ("decode", "pose")),
         "tokens": (TokensStage(form=recipe.tokens.form), ("backbone", "heatmaps")),
@@ -108,15 +112,6 @@ def graph(recipe: Recipe) -> Graph:
 def uses_annotation(recipe: Recipe) -> bool:
     """Whether joints or boxes come from the annotations of the data set."""
     return recipe.pose.source != "mmpose" or recipe.pose.detector == "annotations"
-
-
-def _pose(recipe: Recipe) -> PoseStage:
-    own = _same(PoseStage, recipe.pose)
-    if recipe.pose.source != "annotations":
-        settings = recipe.pose
-        own["checkpoint"] = identity(settings.checkpoint, settings.checkpoint_sha256, "pose.checkpoint")
-        own["detector_weights"] = identity(settings.detector_weights, settings.detector_sha256, "pose.detector_weights")
-    return PoseStage(**own)
 
 
 def identity(weights: str, digest: str | None, setting: str) -> str:

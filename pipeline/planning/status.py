@@ -156,7 +156,14 @@ def _stage(plan: Plan, stage: StagePlan) -> StageStatus:
     seconds = clip_seconds(plan, stage) if missing else None
     if seconds is not None and again:
         seconds += clip_seconds(plan, plan.stages["backbone"]) or 0
-    why = _why(plan, stage) if missing else ""
+    why = ""
+    if missing and stage.stale:
+        why = f"{counted(len(stage.stale), 'video')} changed"
+    elif missing:
+        mine = plan.graph[stage.name].description()
+        others = [one.description() for one in plan.store.stage_stores() if not stage.places and other(one, stage)]
+        nearest = min((changes(one, mine) for one in others), key=len, default=[])
+        why = ", ".join(nearest) or "not extracted yet"
     return StageStatus(
         stage=stage.name,
         key=stage.stage_store.key,
@@ -169,18 +176,6 @@ def _stage(plan: Plan, stage: StagePlan) -> StageStatus:
         bytes_to_write=missing * clip_bytes(plan, stage.name),
         seconds=None if seconds is None else round(seconds * missing, 1),
     )
-
-
-def _why(plan: Plan, stage: StagePlan) -> str:
-    """The reason for what is missing: new videos, changed bytes, or the settings in which the nearest key differs."""
-    if stage.stale:
-        return f"{counted(len(stage.stale), 'video')} changed"
-    if stage.places:
-        return "not extracted yet"
-    mine = plan.graph[stage.name].description()
-    others = [stage_store.description() for stage_store in plan.store.stage_stores() if other(stage_store, stage)]
-    nearest = min((changes(other, mine) for other in others), key=len, default=[])
-    return ", ".join(nearest) or "not extracted yet"
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -383,11 +383,19 @@ class Recipe(Settings):
         return self
 
 
+_PATHS = (*(("dataset", key) for key in ("root", "skeletons", "lists", "list")), ("cache", "root"))
+_FILES = {  # and what else than a file stands there
+    **dict.fromkeys((("pose", "checkpoint"), ("pose", "detector_weights"), ("backbone", "weights")), WORDS),
+    ("dataset", "missing"): {"official", "none", None},
+}
+
+
 def parse(text: str, *, where: str = "recipe", overrides: tuple[str, ...] = (), base: Path | None = None) -> Recipe:
     """Read a recipe from YAML text.
 
     where: what to call it in messages. overrides: `section.key=value`, laid over the text, values read as YAML.
-    base: the folder from which relative paths count. Raises RecipeError with one line.
+    base: the folder from which relative paths count; with it, all paths become absolute. Raises RecipeError with one
+    line.
     """
     try:
         tree = yaml.safe_load(text)
@@ -401,7 +409,16 @@ def parse(text: str, *, where: str = "recipe", overrides: tuple[str, ...] = (), 
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
         raise RecipeError(f"{where}: {_first(error)}") from None
-    return _anchor(recipe, base) if base else recipe
+    if base is None:
+        return recipe
+    tree = recipe.model_dump()
+    for section, key in _PATHS:
+        if tree[section][key] is not None:
+            tree[section][key] = base / Path(tree[section][key]).expanduser()
+    for (section, key), words in _FILES.items():
+        if tree[section][key] not in words:
+            tree[section][key] = str(base / Path(tree[section][key]).expanduser())
+    return Recipe.model_validate(tree)
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
@@ -463,22 +480,3 @@ def _suggestion(place: tuple[Any, ...]) -> str:
     known = list(section.model_fields)
     close = difflib.get_close_matches(str(place[-1]), known, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
-
-
-_PATHS = (*(("dataset", key) for key in ("root", "skeletons", "lists", "list")), ("cache", "root"))
-_FILES = {
-    **dict.fromkeys((("pose", "checkpoint"), ("pose", "detector_weights"), ("backbone", "weights")), WORDS),
-    ("dataset", "missing"): {"official", "none", None},
-}
-
-
-def _anchor(recipe: Recipe, base: Path) -> Recipe:
-    """Make every path absolute, counting from `base`; `~` is the home folder."""
-    tree = recipe.model_dump()
-    for section, key in _PATHS:
-        if tree[section][key] is not None:
-            tree[section][key] = base / Path(tree[section][key]).expanduser()
-    for (section, key), words in _FILES.items():
-        if tree[section][key] not in words:
-            tree[section][key] = str(base / Path(tree[section][key]).expanduser())
-    return Recipe.model_validate(tree)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import MissingFeatures, UsageError
-from ..datasets.base import Video
 from ..planning.plan import Plan, plan
 from ..recipe.schema import Recipe
 from . import drawing
@@ -26,7 +25,15 @@ def inspect(recipe: Recipe, video: str, out: Path, view: int = 0) -> Path:
     it is none of these, MissingFeatures where nothing is cached.
     """
     planned = plan(recipe)
-    found = _named(planned, video)
+    videos, path = planned.manifest.videos, Path(video).absolute()
+    exact = [one for one in videos if one.id == video or one.media.absolute() == path]
+    named = exact or [one for one in videos if one.id.endswith(f"/{video}")]
+    if not named:
+        root = planned.recipe.dataset.root
+        raise UsageError(f"{video}: no such video in {planned.manifest.name}; ids are paths below {root}")
+    if len(named) > 1 and not exact:
+        raise UsageError(f"{video}: {len(named)} videos end so; name one of them, like {named[0].id}")
+    found = named[0]
     arrays = cached(planned, found.id, view)
     if "frame_index" not in arrays:
         raise MissingFeatures(f"{found.id}: nothing of it is in {recipe.cache.root}; run `star extract` first")
@@ -34,19 +41,6 @@ def inspect(recipe: Recipe, video: str, out: Path, view: int = 0) -> Path:
     title = f"{found.id}, view {view}{mirrored}: {planned.manifest.classes[found.label]}"
     _draw(Viewer(planned, found, view, arrays), title).save(out)
     return out
-
-
-def _named(planned: Plan, name: str) -> Video:
-    videos, path = planned.manifest.videos, Path(name).absolute()
-    exact = [video for video in videos if video.id == name or video.media.absolute() == path]
-    found = exact or [video for video in videos if video.id.endswith(f"/{name}")]
-    if not found:
-        raise UsageError(
-            f"{name}: no such video in {planned.manifest.name}; ids are paths below {planned.recipe.dataset.root}"
-        )
-    if len(found) > 1 and not exact:
-        raise UsageError(f"{name}: {len(found)} videos end so; name one of them, like {found[0].id}")
-    return found[0]
 
 
 def cached(planned: Plan, video: str, view: int) -> Arrays:

@@ -76,25 +76,22 @@ def draw(planned: Plan, clips: list[Outlier]) -> Canvas:
     sheet.write(title, EDGE, 12, fontsize=11, fontweight="bold")
     for number, clip in enumerate(clips):
         row, column = divmod(number, COLUMNS)
-        _draw_clip(sheet, planned, clip, EDGE + column * CELL[0], TOP + row * CELL[1])
+        x, y = EDGE + column * CELL[0], TOP + row * CELL[1]
+        arrays = cached(planned, clip.video.id, 0)
+        frame = seen = None
+        if "frame_index" in arrays:
+            viewer, t = Viewer(planned, clip.video, 0, arrays), len(arrays["frame_index"]) // 2
+            frame = viewer.frames([t]).get(t)
+            seen = viewer.seen(frame, t, SIDE)
+            if frame is not None:
+                picture = viewer.scene(frame, t, WIDE, SIDE)
+                sheet.paste(picture, x + (WIDE - picture.shape[1]) // 2, y + (SIDE - picture.shape[0]) // 2)
+        if frame is None:
+            sheet.blank(x, y, WIDE, SIDE, "the video is not at hand")
+        if seen is not None:
+            sheet.paste(seen, x + WIDE + GAP, y)
+        named = f"{clip.video.id}: {planned.manifest.classes[clip.video.label]}, {clip.video.split}"
+        sheet.write(textwrap.shorten(named, 60, placeholder=" …"), x, y + SIDE + 5, fontweight="bold", fontsize=7.5)
+        reasons = [line for reason in clip.reasons for line in textwrap.wrap(reason, 66)]
+        sheet.write("\n".join(reasons[:4]), x, y + SIDE + 20, color=GREY, fontsize=7)
     return sheet
-
-
-def _draw_clip(sheet: Canvas, planned: Plan, clip: Outlier, x: int, y: int) -> None:
-    arrays = cached(planned, clip.video.id, 0)
-    frame = seen = None
-    if "frame_index" in arrays:
-        viewer, t = Viewer(planned, clip.video, 0, arrays), len(arrays["frame_index"]) // 2
-        frame = viewer.frames([t]).get(t)
-        seen = viewer.seen(frame, t, SIDE)
-        if frame is not None:
-            picture = viewer.scene(frame, t, WIDE, SIDE)
-            sheet.paste(picture, x + (WIDE - picture.shape[1]) // 2, y + (SIDE - picture.shape[0]) // 2)
-    if frame is None:
-        sheet.blank(x, y, WIDE, SIDE, "the video is not at hand")
-    if seen is not None:
-        sheet.paste(seen, x + WIDE + GAP, y)
-    named = f"{clip.video.id}: {planned.manifest.classes[clip.video.label]}, {clip.video.split}"
-    sheet.write(textwrap.shorten(named, 60, placeholder=" …"), x, y + SIDE + 5, fontweight="bold", fontsize=7.5)
-    reasons = [line for reason in clip.reasons for line in textwrap.wrap(reason, 66)]
-    sheet.write("\n".join(reasons[:4]), x, y + SIDE + 20, color=GREY, fontsize=7)

@@ -100,8 +100,12 @@ def parse_csv(path: Path, text: str, root: Path | None = None) -> list[Entry]:
 
 def video_id(text: str, where: str, what: str = "a video", root: Path | None = None) -> str:
     """A path below the root in the one spelling that star uses; raises DatasetError where it leads elsewhere."""
-    if PLAIN.fullmatch(text) or _is_there(text, root):
+    if PLAIN.fullmatch(text):
         return text
+    odd = "\\" in text or not text.isprintable()
+    proper = not text.startswith(("/", "~")) and posixpath.normpath(text) == text and ".." not in text.split("/")
+    if root is not None and odd and proper and "\0" not in text and os.path.lexists(root / text):
+        return text  # in star's one spelling already, but for odd characters
     name = text.replace("\\", "/")
     if not name:
         raise DatasetError(f"{where}: no video")
@@ -112,14 +116,6 @@ def video_id(text: str, where: str, what: str = "a video", root: Path | None = N
     if not name.isprintable() or posixpath.normpath(name) == ".":
         raise DatasetError(f"{where}: {text!r} is not the path of {what}")
     return posixpath.normpath(name)
-
-
-def _is_there(text: str, root: Path | None) -> bool:
-    """Whether a path below root that is in star's one spelling already, but for odd characters, is a file's."""
-    odd = "\\" in text or not text.isprintable()
-    if root is None or not odd or text.startswith(("/", "~")) or posixpath.normpath(text) != text:
-        return False
-    return ".." not in text.split("/") and "\0" not in text and os.path.lexists(root / text)
 
 
 def _header(path: Path, row: list[str]) -> dict[str, int]:
@@ -146,7 +142,14 @@ def _entry(where: str, columns: dict[str, int], row: list[str], root: Path | Non
         raise DatasetError(f"{where}: {video} has no label")
     if split and split not in SPLITS:
         raise DatasetError(f"{where}: split {split!r} is neither 'train' nor 'test' (nor 'val')")
-    joints = _joints(cells[columns["joints"]], where, root) if "joints" in columns else ""
+    joints, given = "", cells[columns["joints"]] if "joints" in columns else ""
+    if given:
+        joints = video_id(given, where, "a file of joints", root)
+        if not joints.lower().endswith((".npz", ".json", ".skeleton", ".mat")) and "." in joints.rpartition("/")[2]:
+            raise DatasetError(
+                f"{where}: joints {given!r} is no .npz file, nor .json, .skeleton or a folder of OpenPose's; "
+                "docs/own-videos.md says what it holds"
+            )
     span = _span(columns, cells, where, video) if not columns.keys() <= WITHOUT_SPANS else None
     video += span.fragment() if span else ""
     if columns.keys() <= KNOWN:  # no groups
@@ -174,18 +177,6 @@ def _span(columns: dict[str, int], cells: list[str], where: str, video: str) -> 
             raise DatasetError(f"{where}: {video} ends at {last}, before it starts at {first}")
         return span
     return None
-
-
-def _joints(text: str, where: str, root: Path | None) -> str:
-    if not text:
-        return ""
-    path = video_id(text, where, "a file of joints", root)
-    if not path.lower().endswith((".npz", ".json", ".skeleton", ".mat")) and "." in path.rpartition("/")[2]:
-        raise DatasetError(
-            f"{where}: joints {text!r} is no .npz file, nor .json, .skeleton or a folder of OpenPose's; "
-            "docs/own-videos.md says what it holds"
-        )
-    return path
 
 
 def class_number(entry: Entry, index: Mapping[str, int]) -> int:

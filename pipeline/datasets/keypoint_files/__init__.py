@@ -6,7 +6,6 @@ A file's ending tells it, or for JSON its keys. `read` is the way in.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from ....errors import AnnotationError
 from ....stages.skeletons import Skeleton
@@ -56,14 +55,10 @@ def _read(path: Path) -> tuple[str, Annotation]:
     if suffix in BY_NAME:
         module = BY_NAME[suffix]
         return module.NAME, module.read_file(path)
-    if suffix == ".json":
-        return _read_json(load_json(path), path)
-    raise AnnotationError(f"{path}: no file of joints; known endings are {', '.join(SUFFIXES)}")
-
-
-def _read_json(document: Any, path: Path) -> tuple[str, Annotation]:
-    """A JSON document by its keys; the order matters, from the most particular on."""
-    for module in (nw_ucla, kinetics_skeleton, openpose, coco_json, mmpose_json):
+    if suffix != ".json":
+        raise AnnotationError(f"{path}: no file of joints; known endings are {', '.join(SUFFIXES)}")
+    document = load_json(path)
+    for module in (nw_ucla, kinetics_skeleton, openpose, coco_json, mmpose_json):  # from the most particular on
         if module.holds(document):
             return module.NAME, module.read_document(document, path)
     if coco_json.holds_results(document):

@@ -35,7 +35,9 @@ def read_joints(path: Path) -> Annotation:
     """
     arrays = _arrays(path, ("keypoints", "skeleton", "boxes", "positions", "scores", "size", "rate"))
     skeleton = _skeleton(path, arrays)
-    size, rate = _size(path, arrays), _rate(path, arrays)
+    sides = _positive(path, arrays, "size", 2, 1, "width and height in px")
+    rates = _positive(path, arrays, "rate", 1, np.finfo(np.float32).tiny, "frames per second")
+    size, rate = (int(sides[0]), int(sides[1])) if sides else None, rates[0] if rates else None
     if "positions" in arrays:
         return Annotation(_spatial(path, arrays, skeleton), skeleton=skeleton, size=size, rate=rate)
     keypoints = _numbers(path, arrays, "keypoints")
@@ -69,22 +71,16 @@ def _spatial(path: Path, arrays: dict[str, np.ndarray], skeleton: Skeleton) -> n
     return scored(places, scores.reshape(places.shape[:3]))
 
 
-def _size(path: Path, arrays: dict[str, np.ndarray]) -> tuple[int, int] | None:
-    if "size" not in arrays:
-        return None
-    sides = _numbers(path, arrays, "size").ravel()
-    if len(sides) != 2 or not (np.isfinite(sides).all() and (sides >= 1).all()):
-        raise AnnotationError(f"{path}: size is {sides.tolist()} where width and height in px were expected")
-    return int(sides[0]), int(sides[1])
-
-
-def _rate(path: Path, arrays: dict[str, np.ndarray]) -> float | None:
-    if "rate" not in arrays:
-        return None
-    rate = _numbers(path, arrays, "rate").ravel()
-    if len(rate) != 1 or not np.isfinite(rate[0]) or rate[0] <= 0:
-        raise AnnotationError(f"{path}: rate is {rate.tolist()} where frames per second were expected")
-    return float(rate[0])
+def _positive(
+    path: Path, arrays: dict[str, np.ndarray], name: str, count: int, least: float, expected: str
+) -> list[float]:
+    """An array of `count` numbers, none below `least`; empty where the file has none of this name."""
+    if name not in arrays:
+        return []
+    values = _numbers(path, arrays, name).ravel()
+    if len(values) != count or not (np.isfinite(values) & (values >= least)).all():
+        raise AnnotationError(f"{path}: {name} is {values.tolist()} where {expected} were expected")
+    return values.tolist()
 
 
 def skeleton_of(path: Path) -> Skeleton:

@@ -55,7 +55,20 @@ def missing_samples(setting: str | None, version: int, near: Iterable[Path]) -> 
     """
     if setting in ("none", None):
         return frozenset()
-    return _official(version, near) if setting == "official" else read_list(Path(setting))
+    if setting != "official":
+        return read_list(Path(setting))
+    published, kept = PUBLISHED[version], place(version)
+    path = next((path for path in near if path.name == published.file), kept)
+    if not path.is_file():
+        what = f"NTU RGB+D {version}'s list of samples with missing skeletons"
+        download(f"{HOME}/{published.file}", kept, what, lambda file: _check(file, published), OTHERWISE)
+    try:
+        _check(path, published)
+    except ValueError as error:
+        raise DatasetError(
+            f"dataset.missing: {path}: {error}; remove it, or set dataset.missing to a list to take it as it is"
+        ) from None
+    return read_list(path)
 
 
 def read_list(path: Path) -> frozenset[str]:
@@ -87,21 +100,6 @@ def place(version: int) -> Path:
 def digest(samples: Iterable[str]) -> str:
     """The sha256 of a set of names, in order, one a line."""
     return hashlib.sha256("\n".join(sorted(samples)).encode()).hexdigest()
-
-
-def _official(version: int, near: Iterable[Path]) -> frozenset[str]:
-    published, kept = PUBLISHED[version], place(version)
-    path = next((path for path in near if path.name == published.file), kept)
-    if not path.is_file():
-        what = f"NTU RGB+D {version}'s list of samples with missing skeletons"
-        download(f"{HOME}/{published.file}", kept, what, lambda file: _check(file, published), OTHERWISE)
-    try:
-        _check(path, published)
-    except ValueError as error:
-        raise DatasetError(
-            f"dataset.missing: {path}: {error}; remove it, or set dataset.missing to a list to take it as it is"
-        ) from None
-    return read_list(path)
 
 
 def _check(path: Path, published: Published) -> None:

@@ -143,23 +143,18 @@ def _angles(action: Action, frames: int, rng: np.random.Generator) -> np.ndarray
     keys = np.array([[pose[name] for name in SEGMENTS] for pose in action.keys])
     slips = rng.normal(0, 0.06, keys.shape) * (np.array(SEGMENTS) != "lift")[:, None]
     keys = rest + rng.uniform(0.9, 1.1) * (keys - rest) + slips
-    place = _course(action, frames, rng)
+    time, count = np.linspace(0, 1, frames), len(keys)
+    if action.cycles is None:  # place: in the list of keys; 1.5 is half-way between the second and the third
+        start, end = rng.uniform(0.05, 0.25), rng.uniform(0.75, 0.95)
+        place = np.clip((time - start) / (end - start), 0, 1) * (count - 1.001)
+    else:
+        place = (rng.uniform(*action.cycles) * time + rng.uniform(0, 1)) * count
     first = np.floor(place).astype(int)
     ease = ((1 - np.cos(np.pi * (place - first))) / 2)[:, None, None]
-    count = len(keys)
     angles = keys[first % count] * (1 - ease) + keys[(first + 1) % count] * ease
     sway = np.sin(np.linspace(0, 2 * np.pi * rng.uniform(0.4, 0.9), frames)[:, None] + rng.uniform(0, 6.28, 2))
     angles[:, SEGMENTS.index("torso")] += 0.03 * sway
     return angles
-
-
-def _course(action: Action, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """(frames,): where in the list of keys each frame is; 1.5 is half-way between the second and the third."""
-    time = np.linspace(0, 1, frames)
-    if action.cycles is None:
-        start, end = rng.uniform(0.05, 0.25), rng.uniform(0.75, 0.95)
-        return np.clip((time - start) / (end - start), 0, 1) * (len(action.keys) - 1.001)
-    return (rng.uniform(*action.cycles) * time + rng.uniform(0, 1)) * len(action.keys)
 
 
 def _skeleton(body: Body, angles: np.ndarray) -> np.ndarray:
