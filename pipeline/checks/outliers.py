@@ -86,7 +86,18 @@ def worst(planned: Plan, count: int, *, quiet: bool = False) -> list[Outlier]:
     videos = {video.id: video for video in planned.manifest.videos if video.id in found}
     _compare(found, videos)
     chosen: dict[str, Outlier] = {}
-    for turn in zip_longest(*_ranked(found, count)):
+    known = ([v for one in found.values() if np.isfinite(v := getattr(one, name))] for name in ("score", "empty"))
+    score, empty = (float(np.median(values)) if values else np.nan for values in known)
+    # the worst first; clips with perfect joints or without an empty heat map are in none of the latter two
+    strange = sorted((-one.strange, name) for name, one in found.items() if one.strange > 0)
+    joints = sorted((one.score, name) for name, one in found.items() if one.score < min(score, 1.0))
+    heat = sorted((-one.empty, name) for name, one in found.items() if one.empty > max(empty, 0.0))
+    ranked_by = (
+        [(name, found[name].features_reason) for _, name in strange[:count]],
+        [(name, f"joints: mean score {value:.2f}, of the median clip {score:.2f}") for value, name in joints[:count]],
+        [(name, f"heat maps: {-value:.1%} empty, of the median clip {empty:.1%}") for value, name in heat[:count]],
+    )
+    for turn in zip_longest(*ranked_by):
         for ranked in turn:
             if ranked is not None:
                 name, reason = ranked
@@ -135,20 +146,3 @@ def _compare(found: Mapping[str, Figures], videos: Mapping[str, Video]) -> None:
             deviation = max(1.4826 * float(np.median(np.abs(common - middle))), 1e-3)  # the standard one, robustly
             for one, far in zip(clips, np.abs(values - middle) / deviation, strict=True):
                 one.strange = max(one.strange, float(far))
-
-
-def _ranked(found: Mapping[str, Figures], count: int) -> list[list[tuple[str, str]]]:
-    """Three lists of (video, reason), the worst first, up to `count` each: by features, joints, heat maps.
-
-    Clips with perfect joints or without an empty heat map are in none of the latter two.
-    """
-    known = ([v for one in found.values() if np.isfinite(v := getattr(one, name))] for name in ("score", "empty"))
-    score, empty = (float(np.median(values)) if values else np.nan for values in known)
-    joints = sorted((one.score, name) for name, one in found.items() if one.score < min(score, 1.0))
-    heat = sorted((-one.empty, name) for name, one in found.items() if one.empty > max(empty, 0.0))
-    strange = sorted((-one.strange, name) for name, one in found.items() if one.strange > 0)
-    return [
-        [(name, found[name].features_reason) for _, name in strange[:count]],
-        [(name, f"joints: mean score {value:.2f}, of the median clip {score:.2f}") for value, name in joints[:count]],
-        [(name, f"heat maps: {-value:.1%} empty, of the median clip {empty:.1%}") for value, name in heat[:count]],
-    ]

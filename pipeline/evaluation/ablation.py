@@ -124,31 +124,29 @@ def _variant(
     (testing,) = selections(variants[0], ("test",), True)
     tests: list[dict[str, Any]] = []
     costs: list[dict[str, Any]] = []
+    shares: list[float] = []  # of the videos of `classes`, those that are right
     for seed, recipe in enumerate(variants):
         run = folder / f"{file_name(name)}-seed{seed}"
         begun = RunFolder(run).recipe.exists()  # a finished run is only judged
         costs.append(train(recipe, training, judged, run, device=device, resume=begun, progress=not quiet))
         tests.append(evaluate(recipe, testing, run, device=device, progress=False).summary)
+        if classes:
+            rows = [row for row in tests[-1]["per_class"] if row["class"] in classes]
+            if len(rows) != len(classes):
+                known = ", ".join(row["class"] for row in tests[-1]["per_class"])
+                raise UsageError(f"--classes {','.join(classes)}: the classes are {known}")
+            shares.append(sum(row["right"] for row in rows) / sum(row["videos"] for row in rows))
         if not quiet:
             tell(f"{name}, seed {seed}: top-1 {tests[-1]['top1']:.1%}")
     return VariantScores(
         name,
         tuple(found["top1"] for found in tests),
         tuple(found["mean_class"] for found in tests),
-        tuple(_accuracy(found, classes) for found in tests) if classes else (),
+        tuple(shares),
         costs[0]["parameters"],
         costs[0]["steps"],
         tuple(cost["seconds"] for cost in costs),
     )
-
-
-def _accuracy(found: dict[str, Any], classes: Sequence[str]) -> float:
-    """The share of the videos of some classes that is right."""
-    rows = [row for row in found["per_class"] if row["class"] in classes]
-    if len(rows) != len(classes):
-        known = ", ".join(row["class"] for row in found["per_class"])
-        raise UsageError(f"--classes {','.join(classes)}: the classes are {known}")
-    return sum(row["right"] for row in rows) / sum(row["videos"] for row in rows)
 
 
 def file_name(name: str) -> str:

@@ -83,7 +83,16 @@ def parse_csv(path: Path, text: str, root: Path | None = None) -> list[Entry]:
     entries: list[Entry] = []
     rows: dict[str, int] = {}
     try:
-        columns = _header(path, next(reader, []))
+        first = next(reader, [])
+        header = [name.strip().lower() for name in first]
+        lacking = [name for name in COLUMNS[:2] if name not in header]
+        if lacking:
+            found = f"{lacking[0]!r} in its first row {','.join(first)[:60]!r}"
+            raise DatasetError(f"{path}: no column {found}; expected video,label,split")
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice:
+            raise DatasetError(f"{path}: two columns are called {twice[0]!r}")
+        columns = {name: place for place, name in enumerate(header)}
         for row in reader:
             if not any(row):
                 continue
@@ -116,19 +125,6 @@ def video_id(text: str, where: str, what: str = "a video", root: Path | None = N
     if not name.isprintable() or posixpath.normpath(name) == ".":
         raise DatasetError(f"{where}: {text!r} is not the path of {what}")
     return posixpath.normpath(name)
-
-
-def _header(path: Path, row: list[str]) -> dict[str, int]:
-    """Column -> its place."""
-    header = [name.strip().lower() for name in row]
-    lacking = [name for name in COLUMNS[:2] if name not in header]
-    if lacking:
-        found = ",".join(row)[:60]
-        raise DatasetError(f"{path}: no column {lacking[0]!r} in its first row {found!r}; expected video,label,split")
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise DatasetError(f"{path}: two columns are called {twice[0]!r}")
-    return {name: place for place, name in enumerate(header)}
 
 
 def _entry(where: str, columns: dict[str, int], row: list[str], root: Path | None) -> Entry:

@@ -18,7 +18,18 @@ def sides(entries: Sequence[Entry], *, test_share: float, seed: int = 0, by: str
     """
     if by is None:
         return [entry.split or hashed_split(entry.path, test_share, seed) for entry in entries]
-    groups = _groups(entries, by.lower())
+    column = by.lower()
+    values = [dict(entry.groups).get(column) for entry in entries]
+    if not any(values):
+        columns = ", ".join(dict.fromkeys(name for entry in entries for name, _ in entry.groups))
+        remedy = f"it may be one of {columns}" if columns else f"add it to a CSV (video,label,split,{column})"
+        raise DatasetError(f"dataset.split_by: {column!r} is no column of the list; {remedy}")
+    for entry, value in zip(entries, values, strict=True):
+        if not value:
+            raise DatasetError(
+                f"{entry.where}: {entry.video} has no {column}, and dataset.split_by needs one for every video"
+            )
+    groups = [value or "" for value in values]
     given: dict[str, Entry] = {}
     for entry, group in zip(entries, groups, strict=True):
         first = given.setdefault(group, entry) if entry.split else entry
@@ -35,18 +46,3 @@ def hashed_split(name: str, test_share: float, seed: int = 0) -> str:
     salt = seed.to_bytes(16, "big")  # of zeros: no salt at all
     digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8, salt=salt).digest()
     return "test" if int.from_bytes(digest, "big") < test_share * 2**64 else "train"
-
-
-def _groups(entries: Sequence[Entry], by: str) -> list[str]:
-    """The value of column `by` in every row."""
-    values = [dict(entry.groups).get(by) for entry in entries]
-    if not any(values):
-        columns = ", ".join(dict.fromkeys(name for entry in entries for name, _ in entry.groups))
-        remedy = f"it may be one of {columns}" if columns else f"add it to a CSV (video,label,split,{by})"
-        raise DatasetError(f"dataset.split_by: {by!r} is no column of the list; {remedy}")
-    for entry, value in zip(entries, values, strict=True):
-        if not value:
-            raise DatasetError(
-                f"{entry.where}: {entry.video} has no {by}, and dataset.split_by needs one for every video"
-            )
-    return [value or "" for value in values]

@@ -23,8 +23,8 @@ from ..keypoint_files.pyskl_pickle import SUFFIXES as PICKLES
 from ..ntu.classes import CLASSES as NTU_CLASSES
 from ..ntu.dataset import groups_of
 from ..ntu.missing import SAMPLE
-from .entries import Listed, list_entries
-from .pickle_index import BINARY, PickleIndex, open_index, read_sample
+from .entries import list_entries
+from .pickle_index import BINARY, open_index, read_sample
 from .pickle_splits import known_protocols, sides_of
 
 if TYPE_CHECKING:
@@ -41,12 +41,18 @@ def load(settings: DatasetSettings, cache: Path | None = None) -> Manifest:
     root = settings.root
     if not root.exists():
         raise DatasetError(f"dataset.root: {root} does not exist; give a pickle, or the folder of the files of joints")
-    if root.is_dir():
-        return _of_files(settings, list_entries(settings))
-    if root.suffix.lower() not in PICKLES:
-        known = " or ".join(PICKLES)
-        raise DatasetError(f"dataset.root: {root} is neither a folder nor a pickle ({known}); give the folder it is in")
-    return _of_pickle(settings, open_index(root, cache))
+    if not root.is_dir():
+        return _of_pickle(settings, cache)
+    listed = list_entries(settings)
+    classes = settings.classes or listed.classes
+    index = {label: number for number, label in enumerate(classes)}
+    split = sides(listed.entries, test_share=settings.test_share, seed=settings.split_seed, by=settings.split_by)
+    videos = []
+    for entry, side in zip(listed.entries, split, strict=True):
+        path = root / entry.path
+        number = class_number(entry, index)
+        videos.append(Video(entry.video, number, side, path, path, entry.groups, span=entry.span))
+    return Manifest(settings.name or root.name, classes, videos, _skeleton(videos), listed.left_out)
 
 
 def read_annotation(path: Path, part: str = "") -> Annotation:
@@ -64,20 +70,12 @@ def what_is(settings: DatasetSettings) -> str:
     return list_entries(settings).what if settings.root.is_dir() else "A pickle"
 
 
-def _of_files(settings: DatasetSettings, listed: Listed) -> Manifest:
+def _of_pickle(settings: DatasetSettings, cache: Path | None) -> Manifest:
     root = settings.root
-    classes = settings.classes or listed.classes
-    index = {label: number for number, label in enumerate(classes)}
-    split = sides(listed.entries, test_share=settings.test_share, seed=settings.split_seed, by=settings.split_by)
-    videos = []
-    for entry, side in zip(listed.entries, split, strict=True):
-        path = root / entry.path
-        number = class_number(entry, index)
-        videos.append(Video(entry.video, number, side, path, path, entry.groups, span=entry.span))
-    return Manifest(settings.name or root.name, classes, videos, _skeleton(videos), listed.left_out)
-
-
-def _of_pickle(settings: DatasetSettings, index: PickleIndex) -> Manifest:
+    if root.suffix.lower() not in PICKLES:
+        known = " or ".join(PICKLES)
+        raise DatasetError(f"dataset.root: {root} is neither a folder nor a pickle ({known}); give the folder it is in")
+    index = open_index(root, cache)
     split = sides_of(settings, index.splits)
     binary = index.folder / BINARY
     left_out = list(index.left_out)
@@ -100,7 +98,7 @@ def _of_pickle(settings: DatasetSettings, index: PickleIndex) -> Manifest:
         else:
             left_out.append((name, "in no split of this protocol"))
     found = list(videos.values())
-    return Manifest(settings.name or settings.root.stem, classes, found, _skeleton(found), left_out)
+    return Manifest(settings.name or root.stem, classes, found, _skeleton(found), left_out)
 
 
 def _skeleton(videos: Sequence[Video]) -> Skeleton | None:

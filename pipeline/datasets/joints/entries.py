@@ -45,35 +45,29 @@ def list_entries(settings: DatasetSettings) -> Listed:
     for found in (_nw_ucla(names), _penn_action(root, names), _ntu(settings, names)):
         if found:
             return found
-    entries = _class_folders(names)
-    if not entries:
+    by_video: dict[str, Entry] = {}
+    parts = {split_of_name(name.partition("/")[0]) for name in names}
+    for name in names:  # CLASS/..., or train/CLASS/... and test/CLASS/...
+        video = keypoint_files.video_of(name)
+        *folders, _ = video.split("/")
+        part = split_of_name(folders[0]) if folders else ""
+        if "test" in parts and part == "val":
+            continue  # validation serves for testing only where there is no test
+        folders = folders[1:] if part else folders
+        if folders:
+            entry = Entry(video, folders[0], "test" if part == "val" else part, (), folders[0])
+            by_video.setdefault(video, entry)
+    if not by_video:
         raise DatasetError(
             f"dataset.root: {root} has neither a CSV (video,label,split), nor a folder of files of joints per class, "
             "nor files named as a data set names them; see docs/ways-in.md"
         )
-    return _of_labels("a folder per class", entries)
+    return _of_labels("a folder per class", [*by_video.values()])
 
 
 def _of_labels(what: str, entries: list[Entry]) -> Listed:
     classes = tuple(sorted({entry.label for entry in entries}))
     return Listed(what, sorted(entries, key=lambda entry: entry.video), classes)
-
-
-def _class_folders(names: list[str]) -> list[Entry]:
-    """One entry per video of CLASS/..., or of train/CLASS/... and test/CLASS/...; validation serves for testing where
-    there is no test."""
-    found: dict[str, Entry] = {}
-    parts = {split_of_name(name.partition("/")[0]) for name in names}
-    for name in names:
-        video = keypoint_files.video_of(name)
-        *folders, _ = video.split("/")
-        part = split_of_name(folders[0]) if folders else ""
-        if "test" in parts and part == "val":
-            continue
-        folders = folders[1:] if part else folders
-        if folders:
-            found.setdefault(video, Entry(video, folders[0], "test" if part == "val" else part, (), folders[0]))
-    return list(found.values())
 
 
 def _nw_ucla(names: list[str]) -> Listed | None:

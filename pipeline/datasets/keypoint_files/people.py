@@ -29,7 +29,17 @@ def linked(frames: Sequence[np.ndarray], joints: int = 0) -> np.ndarray:
             boxes = _detections(people[frame]).boxes
             number = int(np.abs(boxes - sighting.box).sum(-1).argmin())
             found[frame, place] = people[frame][number]
-    return _merged(found)
+    there = np.asarray((found[..., 2] > 0).any(-1))  # (F, P)
+    kept: list[int] = []  # who was lost and is found again is not somebody new: takes a place that is free by then
+    for track in range(found.shape[1]):
+        free = next((place for place in kept if not (there[:, place] & there[:, track]).any()), None)
+        if free is None:
+            kept.append(track)
+        else:
+            now = there[:, track]
+            found[now, free] = found[now, track]
+            there[:, free] |= now
+    return found[:, kept]
 
 
 def by_identity(frames: Sequence[np.ndarray], identities: Sequence[Sequence[int]]) -> np.ndarray:
@@ -44,21 +54,6 @@ def by_identity(frames: Sequence[np.ndarray], identities: Sequence[Sequence[int]
         for person, identity in zip(people, ids, strict=True):
             found[frame, places[identity]] = person
     return found
-
-
-def _merged(found: np.ndarray) -> np.ndarray:
-    """Tracks that are never there together share a place: who was lost and is found again is not somebody new."""
-    there = np.asarray((found[..., 2] > 0).any(-1))  # (F, P)
-    kept: list[int] = []
-    for track in range(found.shape[1]):
-        free = next((place for place in kept if not (there[:, place] & there[:, track]).any()), None)
-        if free is None:
-            kept.append(track)
-        else:
-            now = there[:, track]
-            found[now, free] = found[now, track]
-            there[:, free] |= now
-    return found[:, kept]
 
 
 def _detections(people: np.ndarray) -> Detections:

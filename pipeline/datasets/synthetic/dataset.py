@@ -23,7 +23,7 @@ from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -89,7 +89,17 @@ def draw(
         figure = f"{split}-{number // 3}"  # appears twice in training, or once in testing
         clips.append(DrawnClip(action, number, split, figure, seed, frames, size))
     try:
-        todo = _prepare(root, clips, settings)
+        for folder in ("videos", "joints"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        found = None
+        with suppress(OSError, ValueError):
+            found = json.loads((root / "drawn.json").read_text(encoding="utf-8"))
+        if found != settings:  # forget clips of other settings
+            for path in [root / "clips.csv", *(root / _video(clip) for clip in clips)]:
+                path.unlink(missing_ok=True)
+            _write(root / "drawn.json", json.dumps(settings))
+        files = {clip: root / _video(clip) for clip in clips}
+        todo = [clip for clip, video in files.items() if not (video.is_file() and _joints(video).is_file())]
         for done, _ in enumerate(_run(root, todo, workers), 1):
             if progress:
                 progress(done, len(todo))
@@ -98,20 +108,6 @@ def draw(
     except OSError as error:
         raise StorageError(f"{root}: {error.strerror or error}; choose a folder that can be written") from None
     return len(todo)
-
-
-def _prepare(root: Path, clips: Sequence[DrawnClip], settings: dict[str, Any]) -> list[DrawnClip]:
-    """Make the folders, forget clips of other settings, and say which are to be drawn."""
-    for folder in ("videos", "joints"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    found = None
-    with suppress(OSError, ValueError):
-        found = json.loads((root / "drawn.json").read_text(encoding="utf-8"))
-    if found != settings:
-        for path in [root / "clips.csv", *(root / _video(clip) for clip in clips)]:
-            path.unlink(missing_ok=True)
-        _write(root / "drawn.json", json.dumps(settings))
-    return [clip for clip in clips if not (root / _video(clip)).is_file() or not _joints(root / _video(clip)).is_file()]
 
 
 def _video(clip: DrawnClip) -> str:
