@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -124,26 +125,26 @@ def run_extract(
     execution: ExecutionConfig = ExecutionConfig(),
     quiet: bool = False,
 ) -> Extraction:
-    """`star extract`: exit code 3 where videos failed, now or in an earlier run that is still believed."""
+    """`star extract`: exit code 3 where videos failed, now or in an earlier run that is still believed.
+
+    max_failures: how many may fail before the run gives up: a number, or a share of all videos ("1%").
+    """
+    limit: Callable[[int], int] | None = None
+    if max_failures is not None:
+        is_share = max_failures.endswith("%")
+        try:
+            number = float(max_failures.removesuffix("%"))
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < math.inf or not (is_share or number.is_integer()):
+            raise UsageError(f"--max-failures {max_failures}: expected a number like 20, or a share like 1%")
+        limit = (lambda videos: int(videos * number / 100)) if is_share else (lambda videos: int(number))
     planned, outcome = extract(
         recipe, only=only, force=force, retry_failed=retry_failed, execution=execution,
-        shard=Shard.parse(shard) if shard is not None else None, max_failures=_limit(max_failures), quiet=quiet,
+        shard=Shard.parse(shard) if shard is not None else None, max_failures=limit, quiet=quiet,
     )  # fmt: skip
     warn(planned, quiet)
     failures = planned.failures | {failure.video: failure for failure in outcome.failures}
     counts = outcome.cluster.counts if outcome.cluster.counts_by_worker else execution.counts
     times = Profile(outcome.seconds, outcome.wall, outcome.processor, counts) if outcome.clips else None
     return Extraction(planned, outcome, failures, times)
-
-
-def _limit(text: str | None) -> Callable[[int], int] | None:
-    """--max-failures: a number, or a share of all videos."""
-    if text is None:
-        return None
-    try:
-        number = float(text.removesuffix("%"))
-        if number < 0 or not (text.endswith("%") or number.is_integer()):
-            raise ValueError(text)
-    except ValueError:
-        raise UsageError(f"--max-failures {text}: expected a number like 20, or a share like 1%") from None
-    return (lambda videos: int(videos * number / 100)) if text.endswith("%") else (lambda videos: int(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,11 @@ def predict(
     """
     path = run_recipe(run)
     trained = recipes.load(path, tuple(one for one in overrides if one.startswith(("dataset.", "cache."))))
-    known, skeleton = _known(trained)
+    known: dict[Path, Video] = {}
+    skeleton = None
+    with suppress(DatasetError):  # where the data set is not on this machine
+        manifest, _, _ = open_manifest(trained.dataset, trained.cache.root)
+        known, skeleton = {video.media.absolute(): video for video in manifest.videos}, manifest.skeleton
     recipe = recipes.load(path, (*for_other_source(trained, skeleton, overrides), *overrides))
     network, note = load(run, recipe.test.checkpoint, execution.devices[0])
     check(recipe, skeleton, run, note)
@@ -125,15 +130,6 @@ def predict(
             else VideoPrediction(given, error=failed[video.id])
         )
     return Predictions(tuple(answers))
-
-
-def _known(recipe: Recipe) -> tuple[dict[Path, Video], Skeleton | None]:
-    """The data set's videos by their files; none where it is not on this machine."""
-    try:
-        manifest, _, _ = open_manifest(recipe.dataset, recipe.cache.root)
-    except DatasetError:
-        return {}, None
-    return {video.media.absolute(): video for video in manifest.videos}, manifest.skeleton
 
 
 def _compute(

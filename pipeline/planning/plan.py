@@ -235,7 +235,13 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
     stages = tuple(stages)
     wanted = [clip for clip in clips_of(plan.recipe, plan.manifest) if clip.video.split == split]
     if not wanted:
-        raise DatasetError(_no_video(plan, split))
+        settings = plan.recipe.dataset
+        message = f"dataset: no {split} video among the {len(plan.manifest.videos):,} of {plan.manifest.name}"
+        if settings.kind != "videos":
+            raise DatasetError(f"{message}; is that part of the data set below {settings.root}?")
+        share = "raise dataset.test_share" if split == "test" else "lower dataset.test_share"
+        remedy = f"give some the split {split!r} in the list, or {share} or change dataset.split_seed"
+        raise DatasetError(f"{message}; {remedy}")
     have = [plan.stages[name].places for name in stages]
     complete = [clip for clip in wanted if all((clip.video.id, clip.view) in places for places in have)]
     if not complete and all(clip.video.id in plan.failures for clip in wanted):
@@ -263,13 +269,3 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
             name: [plan.sources.get(clip.video).row(plan.graph[name].annotated) for clip in complete] for name in stages
         },
     )
-
-
-def _no_video(plan: Plan, split: str) -> str:
-    """A data set without a side of the split, and what can be done about it."""
-    settings = plan.recipe.dataset
-    message = f"dataset: no {split} video among the {len(plan.manifest.videos):,} of {plan.manifest.name}"
-    if settings.kind != "videos":
-        return f"{message}; is that part of the data set below {settings.root}?"
-    share = "raise dataset.test_share" if split == "test" else "lower dataset.test_share"
-    return f"{message}; give some the split {split!r} in the list, or {share} or change dataset.split_seed"

@@ -36,7 +36,7 @@ def read_joints(path: Path) -> Annotation:
     arrays = _arrays(path, ("keypoints", "skeleton", "boxes", "positions", "scores", "size", "rate"))
     skeleton = _skeleton(path, arrays)
     sides = _positive(path, arrays, "size", 2, 1, "width and height in px")
-    rates = _positive(path, arrays, "rate", 1, np.finfo(np.float32).tiny, "frames per second")
+    rates = _positive(path, arrays, "rate", 1, float(np.finfo(np.float32).tiny), "frames per second")
     size, rate = (int(sides[0]), int(sides[1])) if sides else None, rates[0] if rates else None
     if "positions" in arrays:
         return Annotation(_spatial(path, arrays, skeleton), skeleton=skeleton, size=size, rate=rate)
