@@ -289,7 +289,7 @@ def _frames_alone(run: Run, recipe: recipes.Recipe) -> float:
     execution, planned = ExecutionConfig(device=str(run.device)), plan(recipe)
     processes = execution.children
     began, clips, first = 0.0, 0, 0
-    with open_engine(recipe, planned.graph, str(run.device), processes, planned.catalogue.skeleton) as engine:
+    with open_engine(recipe, planned.graph, str(run.device), processes, planned.manifest.skeleton) as engine:
         pool = engine.pool
         tasks = (lend_slots(pool.slots, task) for unit in units(planned) for task in engine.reader.tasks(unit))
         stream = ahead(tasks, lambda task: pool.submit(read_video, task), VIDEOS_AHEAD * processes)
@@ -297,7 +297,7 @@ def _frames_alone(run: Run, recipe: recipes.Recipe) -> float:
             pool.outcome(future, task.video.id)
             pool.slots.give_back(task.slots.values())
             clips += len(task.views)
-            if number == min(processes, len(planned.catalogue.videos) // 2) - 1:
+            if number == min(processes, len(planned.manifest.videos) // 2) - 1:
                 began, first = time.perf_counter(), clips
     return (clips - first) / (time.perf_counter() - began)
 

@@ -46,7 +46,7 @@ class BackboneCost:
     """What the video network would take for the clips that it misses, on the GPU that is named."""
 
     clips: int
-    flops_per_clip: int
+    flops_per_clip: float
     gpu: str
     gpu_seconds: float
 
