@@ -22,7 +22,7 @@ class Repair:
         self.store = store
         self.moved: list[Path] = []
         self._clips: dict[tuple[str, str], Clips] = {}  # of each stage store, the clips whose rows were moved
-        self._unknown: set[tuple[str, str]] = set()  # shelves of which a segment was moved that does not tell its clips
+        self._unknown: set[tuple[str, str]] = set()  # stores with a moved segment that tells no clips
 
     def move(self, bad: Mapping[StageStore, set[str]]) -> None:
         """Move segments of some stage stores aside. Raises StorageError."""
