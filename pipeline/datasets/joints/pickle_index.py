@@ -101,7 +101,16 @@ def _make(path: Path, home: Path, folder: Path, stamp: list[int]) -> None:
         with (fresh / BINARY).open("wb") as file:
             content = unpack(path, file)
         binary = np.memmap(fresh / BINARY, np.uint8, "r")
-        rows = [[sample.name, sample.label, _digest(binary, sample), part_of(sample)] for sample in content.samples]
+        rows = []
+        for sample in content.samples:
+            digest = hashlib.blake2b(digest_size=16)  # of all that features depend on: arrays, shapes, frame size
+            for place in (sample.keypoint, sample.score):
+                if place is not None:
+                    size = int(np.prod(place.shape)) * np.dtype(place.dtype).itemsize
+                    digest.update(repr((place.dtype, place.shape)).encode())
+                    digest.update(binary[place.offset : place.offset + size].tobytes())
+            digest.update(repr(sample.size).encode())
+            rows.append([sample.name, sample.label, digest.hexdigest(), part_of(sample)])
         del binary
         document = {"format": FORMAT, "stamp": stamp, "samples": rows, "splits": content.splits}
         (fresh / INDEX).write_text(json.dumps(document | {"left_out": content.left_out}), encoding="utf-8")
@@ -110,18 +119,6 @@ def _make(path: Path, home: Path, folder: Path, stamp: list[int]) -> None:
         fresh.rename(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _digest(binary: np.ndarray, sample: Sample) -> str:
-    """Of a sequence's arrays, their shapes and the frame size: all that features depend on."""
-    found = hashlib.blake2b(digest_size=16)
-    for place in (sample.keypoint, sample.score):
-        if place is not None:
-            size = int(np.prod(place.shape)) * np.dtype(place.dtype).itemsize
-            found.update(repr((place.dtype, place.shape)).encode())
-            found.update(binary[place.offset : place.offset + size].tobytes())
-    found.update(repr(sample.size).encode())
-    return found.hexdigest()
 
 
 def _read(folder: Path, stamp: list[int]) -> PickleIndex | None:

@@ -121,23 +121,20 @@ def _linked(bodies: list[Body]) -> list[Body]:
     for first, beginning in groupby(bodies, key=lambda body: body[0][0]):
         ended = [at for at, (frames, _) in enumerate(whole) if 0 < first - frames[-1] <= LOST]
         found = list(beginning)
-        followed = _followed([whole[at] for at in ended], found) if ended else {}
+        followed: dict[int, int] = {}  # which of those found is which of those that ended before
+        if ended:
+            before = [(at, track) for at in ended if (track := _track(*whole[at]))]
+            after = [(at, next(iter(track.values()))) for at, body in enumerate(found) if (track := _track(*body))]
+            boxes = np.array([sighting.box for _, sighting in after])
+            pairs = match_boxes([track for _, track in before], first, boxes, NEAR)
+            followed = {after[new][0]: before[old][0] for new, old in pairs.items()}
         for number, (frames, joints) in enumerate(found):
             if number in followed:
-                at = ended[followed[number]]
+                at = followed[number]
                 whole[at] = whole[at][0] + frames, np.concatenate([whole[at][1], joints])
             else:
                 whole.append((frames, joints))
     return whole
-
-
-def _followed(ended: list[Body], found: list[Body]) -> dict[int, int]:
-    """Which of the bodies that are found in one frame is which of those that ended before: found -> ended."""
-    before = [(at, track) for at, body in enumerate(ended) if (track := _track(*body))]
-    after = [(at, next(iter(track.values()))) for at, body in enumerate(found) if (track := _track(*body))]
-    boxes = np.array([sighting.box for _, sighting in after])
-    pairs = match_boxes([track for _, track in before], found[0][0][0], boxes, NEAR)
-    return {after[new][0]: before[old][0] for new, old in pairs.items()}
 
 
 def _track(frames: list[int], joints: np.ndarray) -> Track:

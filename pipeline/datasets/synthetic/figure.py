@@ -92,7 +92,16 @@ class Figure:
         self.limbs = _limbs(look, body)
         self.strokes = [_strokes(self.points, limb, scale) for limb in self.limbs]
         self.members = [[k for k, limb in enumerate(self.limbs) if limb.layer == layer] for layer in LAYERS]
-        self.cloth = None if flag is None else _cloth(self.points, flag, scale)
+        self.cloth: tuple[list[Any], np.ndarray] | None = None
+        if flag is not None:  # the pole's ends, and the corners of 4 x 3 squares (F, 12, 4, 2) that hang from it
+            hand, size = self.points[:, HAND + flag - 5, None], scale[:, None, None]
+            along = _unit(self.points[:, flag] - self.points[:, flag - 2])[:, None]
+            out = np.stack([-along[..., 1], along[..., 0]], axis=-1) * (1.0 if flag == 5 else -1.0)
+            pole = hand + size * along * np.array(POLE)[:, None]
+            square = ((0, 0), (1, 0), (1, 1), (0, 1))
+            steps = np.array([(i + a, j + b) for i in range(4) for j in range(3) for a, b in square])
+            corners = hand + CLOTH * size * (steps[:, :1] * out + (steps[:, 1:] - 0.9) * along)
+            self.cloth = _pairs(pole), _fixed_all(corners).reshape(len(points), 12, 4, 2)
 
     def paint(self, canvas: np.ndarray, frame: int) -> None:
         """Paint onto canvas (h, w, 3) uint8, from what is farthest to what is nearest."""
@@ -201,17 +210,6 @@ def _strokes(points: np.ndarray, limb: Limb, scale: np.ndarray) -> tuple[Any, ..
     stripe = ends + 0.38 * lit * radii[..., None]
     width = max(1, round(0.6 * float(radii.mean())))
     return _fixed_all(quads), _pairs(ends), _fixed_all(shells).tolist(), _pairs(stripe), width
-
-
-def _cloth(points: np.ndarray, flag: int, scale: np.ndarray) -> tuple[list[Any], np.ndarray]:
-    """The pole's ends in every frame, and the corners of 4 x 3 squares (F, 12, 4, 2) that hang outward from it."""
-    hand, size = points[:, HAND + flag - 5, None], scale[:, None, None]
-    along = _unit(points[:, flag] - points[:, flag - 2])[:, None]
-    out = np.stack([-along[..., 1], along[..., 0]], axis=-1) * (1.0 if flag == 5 else -1.0)
-    pole = hand + size * along * np.array(POLE)[:, None]
-    steps = np.array([(i + a, j + b) for i in range(4) for j in range(3) for a, b in ((0, 0), (1, 0), (1, 1), (0, 1))])
-    corners = hand + CLOTH * size * (steps[:, :1] * out + (steps[:, 1:] - 0.9) * along)
-    return _pairs(pole), _fixed_all(corners).reshape(len(points), 12, 4, 2)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -99,27 +99,21 @@ def backdrop(size: tuple[int, int], hues: Hues, rng: np.random.Generator) -> np.
     horizon = int(height * HORIZON)
     canvas = np.empty((height, width, 3), np.uint8)
     (_bricks, _room, _hills, _planks)[rng.integers(4)](canvas[:horizon], hues, rng)
-    _floor(canvas[horizon:], hues, rng)
+    floor, tint = canvas[horizon:], colour(rng, hues, (0.15, 0.5), (0.3, 0.6))
+    floor[:] = tint
+    if rng.random() < 0.5:  # boards that run towards the horizon, else a carpet with stripes across
+        for x in np.linspace(-2 * width, 3 * width, int(rng.integers(24, 50))):
+            far = (int(width / 2 + (x - width / 2) / 3), 0)
+            cv2.line(floor, far, (int(x), len(floor)), shade(tint, 0.8), 1, cv2.LINE_AA)
+    else:
+        for y in np.cumsum(np.geomspace(3, len(floor) / 3, int(rng.integers(5, 10)))):
+            cv2.rectangle(floor, (0, int(y)), (width, int(y * 1.25)), shade(tint, rng.uniform(0.8, 1.15)), -1)
     texture = cv2.resize(rng.normal(0, 12, (7, 9)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)[
         ..., None
     ]
     texture = texture + rng.normal(0, 3, (height, width, 1)).astype(np.float32)
     light = 1 + rng.uniform(-0.25, 0.25) * np.linspace(-1, 1, width, dtype=np.float32)
     return np.clip((canvas + texture) * light[:, None] * np.float32(rng.uniform(0.85, 1.1)), 0, 255).astype(np.uint8)
-
-
-def _floor(canvas: np.ndarray, hues: Hues, rng: np.random.Generator) -> None:
-    """Boards that run towards the horizon, or a carpet with stripes across."""
-    height, width = canvas.shape[:2]
-    tint = colour(rng, hues, (0.15, 0.5), (0.3, 0.6))
-    canvas[:] = tint
-    if rng.random() < 0.5:
-        for x in np.linspace(-2 * width, 3 * width, int(rng.integers(24, 50))):
-            far = (int(width / 2 + (x - width / 2) / 3), 0)
-            cv2.line(canvas, far, (int(x), height), shade(tint, 0.8), 1, cv2.LINE_AA)
-    else:
-        for y in np.cumsum(np.geomspace(3, height / 3, int(rng.integers(5, 10)))):
-            cv2.rectangle(canvas, (0, int(y)), (width, int(y * 1.25)), shade(tint, rng.uniform(0.8, 1.15)), -1)
 
 
 def _bricks(canvas: np.ndarray, hues: Hues, rng: np.random.Generator) -> None:
