@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 
 from ....errors import AnnotationError, DatasetError
 from ....stages.skeletons import Skeleton
-from .. import keypoint_files
 from ..base import Annotation, Manifest, Video, official_only, open_root
 from ..folder_names import VIDEO_SUFFIXES, ending
 from .class_folders import JOINTS, Listing, class_folders, drop_frames_of_films
@@ -65,6 +64,8 @@ def load(settings: DatasetSettings) -> Manifest:
 
 def read_annotation(path: Path) -> Annotation:
     """The joints in one file, see `keypoint_files.read`."""
+    from .. import keypoint_files
+
     return keypoint_files.read(path)
 
 
@@ -73,6 +74,8 @@ def _skeleton(videos: Sequence[Video], entries: Sequence[Entry]) -> Skeleton | N
     problem = ""
     for video, entry in zip(videos, entries, strict=True):
         if video.annotation:
+            from .. import keypoint_files  # a dozen formats, none of which a plan without joints reads
+
             try:
                 return keypoint_files.skeleton_of(video.annotation)
             except AnnotationError as error:
