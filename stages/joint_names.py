@@ -1,6 +1,7 @@
 """Names of joints: whose left and right belong together, in any convention, and the layouts of pose estimators.
 
-`LShoulder`, `left shoulder`, `shoulder_l`, `LEFT_SHOULDER`, `shoulderLeft` and `leftShoulder` all name the same joint.
+`LShoulder`, `left shoulder`, `shoulder_l`, `LEFT_SHOULDER`, `shoulderLeft` and `leftShoulder` all name the same joint;
+sides are also known in some other languages (`Schulter links`, `hombro_izquierdo`, `左肩`).
 """
 
 from __future__ import annotations
@@ -9,21 +10,37 @@ import re
 from collections.abc import Sequence
 
 WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
-LEFT, RIGHT = ("left", "l"), ("right", "r")
+LEFT = ("left", "l", "lft", "lt", "links", "linke", "linker", "linkes", "gauche", "izquierda", "izquierdo", "izq",
+    "esquerda", "esquerdo", "sinistra", "sinistro", "sx")  # fmt: skip
+RIGHT = ("right", "r", "rgt", "rt", "rechts", "rechte", "rechter", "rechtes", "droite", "droit", "derecha", "derecho",
+    "der", "direita", "direito", "destra", "destro", "dx")  # fmt: skip
+LETTERS = {"l": "left", "r": "right", "左": "left", "右": "right"}
 
 
 def flip_pairs(joints: Sequence[str]) -> tuple[tuple[int, int], ...]:
     """The (left, right) pairs of indices among joints, by their names; the left one of each first, in its order.
 
-    A side counts only where its twin is there: `lumbar` has no `rumbar`, and is in the middle.
+    A side counts only where its twin is there, named by the same convention: `lumbar` has no `rumbar`, and is in the
+    middle. Joints that one convention pairs are left to it; the others are looked at by the next one.
     """
-    for sides in (_by_word, _by_prefix, _by_letter):
-        found = [sides(name) for name in joints]
-        right = {rest: index for index, (side, rest) in enumerate(found) if side == "right"}
-        pairs = [(index, right[rest]) for index, (side, rest) in enumerate(found) if side == "left" and rest in right]
-        if pairs:
-            return tuple(pairs)
-    return ()
+    pairs: dict[int, int] = {}
+    for sides in (_by_word, _by_prefix, _by_letter, _by_last_letter):
+        taken = {*pairs, *pairs.values()}
+        found = {index: sides(name) for index, name in enumerate(joints) if index not in taken}
+        right = {rest: index for index, (side, rest) in found.items() if side == "right"}
+        pairs |= {index: right[rest] for index, (side, rest) in found.items() if side == "left" and rest in right}
+    return tuple(sorted(pairs.items()))
+
+
+def without_twin(joints: Sequence[str]) -> tuple[str, ...]:
+    """The joints whose names say a side in a word of its own, and whose twin is not there: the sides of `left_sholder`
+    and `right_shoulder` are known, and that they belong together is not."""
+    paired = {index for pair in flip_pairs(joints) for index in pair}
+    return tuple(
+        name
+        for index, name in enumerate(joints)
+        if index not in paired and any(sides(name)[0] for sides in (_by_word, _by_prefix))
+    )
 
 
 def common_name(joint: str) -> str:
@@ -57,8 +74,13 @@ def _by_prefix(name: str) -> tuple[str, tuple[str, ...]]:
 def _by_letter(name: str) -> tuple[str, tuple[str, ...]]:
     """The same where the first letter is the side: `Lhip`."""
     text = name.lower()
-    sides = {"l": "left", "r": "right"}
-    return sides.get(text[:1], ""), (text[1:],)
+    return LETTERS.get(text[:1], ""), (text[1:],)
+
+
+def _by_last_letter(name: str) -> tuple[str, tuple[str, ...]]:
+    """The same where the last one is: `elbowr`."""
+    text = name.lower()
+    return LETTERS.get(text[-1:], ""), (text[:-1],)
 
 
 def _pairs(*names: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from star.stages.joint_names import common_name, flip_pairs
+from star.stages.joint_names import common_name, flip_pairs, without_twin
 from star.stages.skeleton_mapping import BODY, convert_joints, joint_sources
 from star.stages.skeletons import COCO, SKELETONS
 
@@ -23,9 +23,19 @@ CONVENTIONS = [
     ("shoulder.L", "shoulder.R", "neck"),
     ("L_Shoulder", "R_Shoulder", "lumbar"),
 ]
+OTHERS = [
+    ("shoulderl", "shoulderr", "neck"),
+    ("lft_shoulder", "rgt_shoulder", "neck"),
+    ("Shoulder-LT", "Shoulder-RT", "Neck"),
+    ("Schulter links", "Schulter rechts", "Hals"),
+    ("hombro_izquierdo", "hombro_derecho", "cuello"),
+    ("épaule_gauche", "épaule_droite", "cou"),
+    ("左肩", "右肩", "首"),
+    ("肩左", "肩右", "首"),
+]
 
 
-@pytest.mark.parametrize("names", CONVENTIONS)
+@pytest.mark.parametrize("names", [*CONVENTIONS, *OTHERS])
 def test_sides_are_known_in_every_convention(names):
     assert flip_pairs(names) == ((0, 1),)
 
@@ -34,6 +44,21 @@ def test_what_has_no_twin_has_no_side():
     assert flip_pairs(("lumbar", "rib", "head")) == ()
     assert flip_pairs(("joint_0", "joint_1", "joint_2")) == ()
     assert flip_pairs(("left_hip", "left_knee")) == ()
+
+
+def test_conventions_may_be_mixed():
+    """Each pair by whichever fits it; none of an earlier one is lost."""
+    names = ("left_knee", "Lhip", "right_knee", "Rhip", "nose", "wristl", "wristr", "leftear", "rightear")
+    assert flip_pairs(names) == ((0, 2), (1, 3), (5, 6), (7, 8))
+    assert without_twin(names) == ()
+
+
+def test_a_side_without_its_twin_is_named():
+    """A slip of the pen, or a joint of one side only."""
+    names = ("left_sholder", "right_shoulder", "left_hip", "right_hip", "nose", "leftear")
+    assert flip_pairs(names) == ((2, 3),)
+    assert without_twin(names) == ("left_sholder", "right_shoulder", "leftear")
+    assert not any(without_twin(skeleton.joints) for skeleton in SKELETONS.values())
 
 
 def test_names_come_in_one_spelling():
