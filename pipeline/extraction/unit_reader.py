@@ -55,6 +55,7 @@ class UnitReader:
             jpeg=self.recipe.decode.jpeg,
             people=settings.people,
             choose=settings.choose,
+            link=settings.link,
             skeleton=self.skeleton,
             layout=self.layout,
             annotated="pose" in unit.stages and not estimated,

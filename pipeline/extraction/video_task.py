@@ -42,12 +42,12 @@ class VideoTask:
 
     views: the views wanted. chosen: their arrays of stage decode, where those are cached. keypoints: their joints,
     where those are cached. annotated: whether to take the joints from the annotation. occluded: with those that are not
-    seen. projection: how those in three dimensions become flat. choose: which people's. skeleton: the annotation's
-    layout. layout: the one that is stored, where it is another. frames: "cut" to `size` by `crop`, "full" for a network
-    that must see them first, "none". window, boxes: how a pose model looks at people, and whose boxes it gets: the
-    annotation's, the whole frame, or (None) those of a detector that sees full frames. jpeg: "scaled" to decode JPEG
-    frames no larger than the crop needs. known: digests that need not be read again. slots: where in shared memory the
-    cut frames of a view go; without one they are part of the result.
+    seen. projection: how those in three dimensions become flat. choose: which people's. link: whether they are linked
+    over time. skeleton: the annotation's layout. layout: the one that is stored, where it is another. frames: "cut" to
+    `size` by `crop`, "full" for a network that must see them first, "none". window, boxes: how a pose model looks at
+    people, and whose boxes it gets: the annotation's, the whole frame, or (None) those of a detector that sees full
+    frames. jpeg: "scaled" to decode JPEG frames no larger than the crop needs. known: digests that need not be read
+    again. slots: where in shared memory the cut frames of a view go; without one they are part of the result.
     """
 
     video: Video
@@ -60,6 +60,7 @@ class VideoTask:
     jpeg: str = "exact"
     people: int = 1
     choose: str = "auto"
+    link: bool = False
     skeleton: Skeleton | None = None
     layout: Skeleton | None = None
     annotated: bool = False
@@ -183,7 +184,8 @@ def _joined(job: VideoTask, result: VideoResult, annotation: Annotation | None) 
     for view, arrays in result.chosen.items():
         own, index = _within_span(job, annotation, arrays, view)
         joints = _flat(job, own, view)
-        found = annotated_keypoints(joints, index, int(arrays["frame_count"]), job.people, job.choose)
+        count = int(arrays["frame_count"])
+        found = annotated_keypoints(joints, index, count, job.people, job.choose, link=job.link)
         result.keypoints[view] = stored(found, arrays, job.skeleton, job.layout)
     return result
 
@@ -243,7 +245,7 @@ def _look(job: VideoTask, result: VideoResult, annotation: Annotation | None) ->
         if job.boxes == "annotations" and annotation is not None:
             own, within = _within_span(job, annotation, arrays, view)
             count = int(arrays["frame_count"])
-            boxes = annotated_boxes(own.keypoints, own.boxes, within, count, job.people, job.choose)
+            boxes = annotated_boxes(own.keypoints, own.boxes, within, count, job.people, job.choose, link=job.link)
         else:
             boxes = whole_frame_boxes(len(index), job.people, (width, height))
         result.boxes[view] = boxes

@@ -174,6 +174,10 @@ class PoseSettings(Settings):
         default="auto",
         description="which people count; auto: whoever moves most of annotated ones, area times score of detected ones",
     )
+    link: bool = Field(
+        default=False,
+        description="annotations: people who change places along P are linked over time, as detected ones are",
+    )
     seed: AnySeed = 0
     batch: Positive = 32
 

@@ -84,7 +84,9 @@ class Viewer:
             if found.boxes is None:
                 return None
             pose = self.planned.recipe.pose
-            boxes = annotated_boxes(found.keypoints, found.boxes, index, count, pose.people, pose.choose)
+            boxes = annotated_boxes(
+                found.keypoints, found.boxes, index, count, pose.people, pose.choose, link=pose.link
+            )
         except StarError:
             return None
         if self.arrays["flip"]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .tracking import Detections, Track, build_tracks
+from .tracking import Detections, Track, build_tracks, shared_places
 
 
 def whole_frame_boxes(frames: int, people: int, size: tuple[int, int]) -> np.ndarray:
@@ -27,18 +27,11 @@ def link_people(found: Sequence[Detections], people: int, choose: str = "auto") 
 
     found: what a detector saw in each frame. choose: by what tracks are ranked, summed over their frames: "auto", area
     times score (large, sure and lasting people first); "largest", area; "score"; "moving", how far the box's corners
-    stray from their mean places. A track that begins after a better one has ended, or lies in its gaps, takes the same
-    place.
+    stray from their mean places. Tracks share places as in `shared_places`.
     """
-    places: list[Track] = []
-    for track in sorted(build_tracks(found), key=lambda track: _weight(track, choose), reverse=True):
-        place = next((place for place in places if place.keys().isdisjoint(track)), None)
-        if place is not None:
-            place.update(track)
-        elif len(places) < people:
-            places.append(dict(track))
+    tracks = sorted(build_tracks(found), key=lambda track: _weight(track, choose), reverse=True)
     boxes = np.full((len(found), people, 4), np.nan, np.float32)
-    for person, place in enumerate(places):
+    for person, place in enumerate(shared_places(tracks, people)):
         for frame, sighting in place.items():
             boxes[frame, person] = sighting.box
     return boxes

@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import AnnotationError
 from ..base import Array
 from .projection import Projection
+from .tracking import Detections, build_tracks, shared_places
 
 LENGTH_TOLERANCE = 0.1, 5  # an annotation may differ from its video by this share of the frames plus so many frames
 BOX_MARGIN = 0.1  # joints end at wrists, ankles and eyes: boxes around them are grown by this share on each side
@@ -29,7 +30,8 @@ class PoseStage:
     "frame", or the name of a torchvision detector; detector_weights: as checkpoint. people: how many a clip keeps.
     seed: of random weights. occluded: keep annotated joints that are marked as not seen. layout: "own", or the name of
     the layout to which joints are converted. choose: which people are kept, see `annotated_keypoints` and
-    `link_people`. projection, yaw, up, scale: of joints in three dimensions, see `Projection`.
+    `link_people`. link: whether annotated people are linked over time, whatever their places along P are. projection,
+    yaw, up, scale: of joints in three dimensions, see `Projection`.
     """
 
     source: str = "annotations"
@@ -42,6 +44,7 @@ class PoseStage:
     occluded: bool = False
     layout: str = "own"
     choose: str = "auto"
+    link: bool = False
     projection: str | None = None
     yaw: float = 0.0
     up: str = "y"
@@ -80,6 +83,8 @@ class PoseStage:
             settings["layout"] = self.layout
         if self._chooses:
             settings["choose"] = self.choose
+        if self.link and (self.source != "mmpose" or self.detector == "annotations"):
+            settings["link"] = True
         if self.projection:
             settings |= {"projection": self.projection, "up": self.up, "scale": self.scale}
             settings |= {"yaw": self.yaw, "seed": self.seed} if self.yaw else {}
@@ -107,20 +112,21 @@ class PoseStage:
 
 
 def annotated_keypoints(
-    keypoints: np.ndarray, frame_index: np.ndarray, count: int, people: int, choose: str = "auto"
+    keypoints: np.ndarray, frame_index: np.ndarray, count: int, people: int, choose: str = "auto", *, link: bool = False
 ) -> np.ndarray:
     """The annotated joints of a clip's frames, (T, people, N, 3) float32, the foremost people first.
 
     keypoints: (F, P0, N, 3) x px, y px, score of every annotated frame. frame_index: (T,) int, the clip's frames.
     count: how many frames the video has. choose: who is foremost over the whole annotation: "auto" and "moving",
     whoever moves most; "largest", by the area around the joints; "score", by the joints' scores; both summed over the
-    frames. What is not finite, and frames after the annotation's end, are absent (all zero). Raises AnnotationError
-    where the annotation's length is far from the video's.
+    frames. link: a person is whom `build_tracks` follows over all annotated frames, not who has one place along P0.
+    What is not finite, and frames after the annotation's end, are absent (all zero). Raises AnnotationError where the
+    annotation's length is far from the video's.
     """
     _check_length(len(keypoints), count)
     keypoints = _finite(keypoints)
-    picked = _padded(keypoints[:, _ranking(keypoints, choose)[:people]], people)
-    return _rows_at(picked, frame_index, 0.0)
+    order = _linked(keypoints, None, people, choose) if link else _unlinked(keypoints, people, choose)
+    return _rows_at(_picked(keypoints, order, 0.0), frame_index, 0.0)
 
 
 def annotated_boxes(
@@ -130,19 +136,27 @@ def annotated_boxes(
     count: int,
     people: int,
     choose: str = "auto",
+    *,
+    link: bool = False,
 ) -> np.ndarray:
     """The annotated boxes of a clip's frames, (T, people, 4) float32 x0 y0 x1 y1 px, in the order of
     `annotated_keypoints`.
 
     boxes: (F, P0, 4), NaN where there is nobody; without them, the extent of the joints, grown by a tenth on each side.
-    NaN where there is nobody and after the annotation's end. Raises AnnotationError as `annotated_keypoints` does.
+    link: as there, by these boxes. NaN where there is nobody and after the annotation's end. Raises AnnotationError as
+    `annotated_keypoints` does.
     """
     _check_length(len(keypoints), count)
     keypoints = _finite(keypoints)
+    order = _linked(keypoints, boxes, people, choose) if link else _unlinked(keypoints, people, choose)
     boxes = _extents(keypoints) if boxes is None else np.asarray(boxes, np.float32)
-    order = _ranking(keypoints, choose)[:people]
-    missing = np.full((len(boxes), people - len(order), 4), np.nan, np.float32)
-    return _rows_at(np.concatenate([boxes[:, order], missing], 1), frame_index, np.nan)
+    return _rows_at(_picked(boxes, order, np.nan), frame_index, np.nan)
+
+
+def linked_keypoints(keypoints: np.ndarray) -> np.ndarray:
+    """The same joints (F, P, N, 3) with people linked over time, each at one place along P as far as that goes."""
+    keypoints = _finite(keypoints)
+    return _picked(keypoints, _linked(keypoints, None, keypoints.shape[1], "auto"), 0.0)
 
 
 def _check_length(length: int, count: int) -> None:
@@ -161,8 +175,45 @@ def _finite(keypoints: np.ndarray) -> np.ndarray:
     return keypoints
 
 
-def _ranking(keypoints: np.ndarray, choose: str) -> np.ndarray:
-    """The people (P0,), the foremost first; between equals whoever is seen more."""
+def _unlinked(keypoints: np.ndarray, people: int, choose: str) -> np.ndarray:
+    """(F, people) places along P0 of the foremost people, the same in every frame; -1 where there are fewer."""
+    weights, seen = _weights(keypoints, choose)
+    order = np.lexsort((-seen, -weights))[:people]
+    order = np.concatenate([order, np.full(people - len(order), -1)])
+    return np.broadcast_to(order, (len(keypoints), people))
+
+
+def _linked(keypoints: np.ndarray, boxes: np.ndarray | None, people: int, choose: str) -> np.ndarray:
+    """(F, people) places along P0 of the foremost people, frame by frame; -1 where one is not seen."""
+    around = _extents(keypoints, least=1)
+    if boxes is not None:
+        around = np.where(np.isfinite(boxes).all(-1, keepdims=True), boxes, around).astype(np.float32)
+    there = [np.flatnonzero(np.isfinite(frame).all(-1)) for frame in around]
+    tracks = build_tracks([Detections(frame[who], np.ones(len(who))) for frame, who in zip(around, there, strict=True)])
+    ranks = []
+    for track in tracks:
+        places = [there[frame][sighting.number] for frame, sighting in track.items()]
+        weights, seen = _weights(keypoints[list(track), places][:, None], choose)
+        ranks.append((-weights[0], -seen[0]))
+    foremost = sorted(range(len(tracks)), key=ranks.__getitem__)
+    order = np.full((len(keypoints), people), -1)
+    for person, track in enumerate(shared_places([tracks[number] for number in foremost], people)):
+        for frame, sighting in track.items():
+            order[frame, person] = there[frame][sighting.number]
+    return order
+
+
+def _picked(values: np.ndarray, order: np.ndarray, absent: float) -> np.ndarray:
+    """Of values (F, P0, ...) those of the people in `order` (F, people), (F, people, ...); `absent` for -1."""
+    if not values.shape[1]:
+        return np.full((*order.shape, *values.shape[2:]), absent, values.dtype)
+    picked = values[np.arange(len(values))[:, None], order]
+    picked[order < 0] = absent
+    return picked
+
+
+def _weights(keypoints: np.ndarray, choose: str) -> tuple[np.ndarray, np.ndarray]:
+    """By what people are ranked, (P0,), and how many joints of each are seen, (P0,): it decides between equals."""
     if choose == "largest":
         boxes = _extents(keypoints).astype(np.float64)
         weights = np.nan_to_num((boxes[..., 2:] - boxes[..., :2]).prod(-1)).sum(0)
@@ -170,7 +221,7 @@ def _ranking(keypoints: np.ndarray, choose: str) -> np.ndarray:
         weights = keypoints[..., 2].sum((0, 2), dtype=np.float64)
     else:
         weights = _motion(keypoints)
-    return np.lexsort((-(keypoints[..., 2] > 0).sum((0, 2)), -weights))
+    return weights, (keypoints[..., 2] > 0).sum((0, 2))
 
 
 def _motion(keypoints: np.ndarray) -> np.ndarray:
@@ -186,19 +237,12 @@ def _motion(keypoints: np.ndarray) -> np.ndarray:
     return (np.sqrt(squares.sum(0) / frames) * seen.sum(0)).mean(-1)  # of one clip: the number of frames is common
 
 
-def _padded(keypoints: np.ndarray, people: int) -> np.ndarray:
-    """(F, people, N, 3): zeros for people who are not there."""
-    frames, present, joints, _ = keypoints.shape
-    missing = np.zeros((frames, people - present, joints, 3), np.float32)
-    return np.concatenate([keypoints, missing], 1)
-
-
-def _extents(keypoints: np.ndarray) -> np.ndarray:
-    """Boxes (F, P0, 4) around the joints that are there, grown; NaN where fewer than two are."""
+def _extents(keypoints: np.ndarray, least: int = 2) -> np.ndarray:
+    """Boxes (F, P0, 4) around the joints that are there, grown; NaN where fewer than `least` are."""
     seen = keypoints[..., 2:] > 0
     low = np.where(seen, keypoints[..., :2], np.inf).min(-2)
     high = np.where(seen, keypoints[..., :2], -np.inf).max(-2)
-    enough = seen.sum((-1, -2)) >= 2
+    enough = seen.sum((-1, -2)) >= least
     boxes = np.full((*keypoints.shape[:2], 4), np.nan, np.float32)
     grown = BOX_MARGIN * (high - low)[enough]
     boxes[enough] = np.concatenate([low[enough] - grown, high[enough] + grown], -1)

@@ -21,13 +21,14 @@ GAP = 4  # frames in a row in which a person may be missed; who comes later is s
 
 
 class Detection(NamedTuple):
-    """A person in one frame: box (4,) x0 y0 x1 y1 px, score in 0 .. 1."""
+    """A person in one frame: box (4,) x0 y0 x1 y1 px, score in 0 .. 1, number among the boxes of its frame."""
 
     box: np.ndarray
     score: float
+    number: int = 0
 
 
-Track = dict[int, Detection]  # frame -> where the person is
+Track = dict[int, Detection]  # frame -> where the person is, in the order of the frames
 
 
 def build_tracks(found: Sequence[Detections]) -> list[Track]:
@@ -37,15 +38,32 @@ def build_tracks(found: Sequence[Detections]) -> list[Track]:
     box that is nobody's before and a person who is not found counting as far as links reach.
     """
     known: list[Track] = []
+    alive: list[Track] = []
     for frame, (boxes, scores) in enumerate(found):
-        alive = [track for track in known if frame - max(track) <= GAP]
+        alive = [track for track in alive if frame - next(reversed(track)) <= GAP]
         followed = match_boxes(alive, frame, np.asarray(boxes, np.float64).reshape(-1, 4))
+        new: list[Track] = []
         for number, (box, score) in enumerate(zip(boxes, scores, strict=True)):
-            if number in followed:
-                alive[followed[number]][frame] = Detection(box, float(score))
-            else:
-                known.append({frame: Detection(box, float(score))})
+            track = alive[followed[number]] if number in followed else {}
+            if not track:
+                new.append(track)
+            track[frame] = Detection(box, float(score), number)
+        known += new
+        alive += new
     return known
+
+
+def shared_places(tracks: Sequence[Track], people: int) -> list[Track]:
+    """At most `people` tracks made of those given, the foremost first: one that begins after a better one has ended,
+    or lies in its gaps, takes the same place. Tracks that find no place are left out."""
+    places: list[Track] = []
+    for track in tracks:
+        place = next((place for place in places if place.keys().isdisjoint(track)), None)
+        if place is not None:
+            place.update(track)
+        elif len(places) < people:
+            places.append(dict(track))
+    return places
 
 
 def match_boxes(alive: Sequence[Track], frame: int, boxes: np.ndarray, reach: float = REACH) -> dict[int, int]:
@@ -57,7 +75,7 @@ def match_boxes(alive: Sequence[Track], frame: int, boxes: np.ndarray, reach: fl
         return {}
     from scipy.optimize import linear_sum_assignment
 
-    last = np.stack([track[max(track)].box for track in alive]).astype(np.float64)
+    last = np.stack([track[next(reversed(track))].box for track in alive]).astype(np.float64)
     distances = _distances(last, np.stack([_expected(track, frame) for track in alive]), boxes)
     rows, columns = linear_sum_assignment(np.minimum(distances, reach))  # no link costs as much as the longest one
     pairs = zip(rows, columns, strict=True)
@@ -66,12 +84,12 @@ def match_boxes(alive: Sequence[Track], frame: int, boxes: np.ndarray, reach: fl
 
 def _expected(track: Track, frame: int) -> np.ndarray:
     """The centre (2,) px at which a person is looked for."""
-    seen = sorted(track)
-    last = seen[-1]
+    backwards = reversed(track)
+    last = next(backwards)
     here = _centres(track[last].box)
-    if len(seen) == 1:
+    before = next(backwards, None)
+    if before is None:
         return here
-    before = seen[-2]
     return here + STEP * (here - _centres(track[before].box)) * (frame - last) / (last - before)
 
 

@@ -26,9 +26,7 @@ def linked(frames: Sequence[np.ndarray], joints: int = 0) -> np.ndarray:
     found = np.zeros((len(frames), max(1, len(tracks)), joints, 3), np.float32)
     for place, track in enumerate(order):
         for frame, sighting in tracks[track].items():
-            boxes = _detections(people[frame]).boxes
-            number = int(np.abs(boxes - sighting.box).sum(-1).argmin())
-            found[frame, place] = people[frame][number]
+            found[frame, place] = people[frame][sighting.number]
     there = np.asarray((found[..., 2] > 0).any(-1))  # (F, P)
     kept: list[int] = []  # who was lost and is found again is not somebody new: takes a place that is free by then
     for track in range(found.shape[1]):

@@ -89,7 +89,9 @@ def test_recipes_without_the_new_settings_keep_their_keys(overrides: tuple[str, 
     """`own` and `auto` are what recipes always meant; another layout or choice is another key."""
     text = "dataset: {kind: penn_action, root: /d}\ncache: {root: /c}\n"
     assert graph(recipes.parse(text, overrides=overrides))["pose"].key == KEYS[overrides]
-    for other in ("pose.layout=coco", "pose.choose=largest"):
+    same = graph(recipes.parse(text, overrides=(*overrides, "pose.link=false")))
+    assert same["pose"].key == KEYS[overrides]
+    for other in ("pose.layout=coco", "pose.choose=largest", "pose.link=true"):
         assert graph(recipes.parse(text, overrides=(*overrides, other)))["pose"].key != KEYS[overrides]
 
 

@@ -74,6 +74,73 @@ def test_which_people_count_is_a_choice():
         )
 
 
+def walkers(frames: int = 30) -> np.ndarray:
+    """Three people (F, 3, 3, 3) side by side, of unlike sizes and scores: the second walks, the third jumps,
+    the first stands."""
+    keypoints = standing(frames, people=3)
+    keypoints[..., 1] += 30 * np.arange(3)  # bodies have a height
+    keypoints[:, :, 2, 0] += (9, 0, 20)
+    keypoints[..., 2] = np.array([[0.5], [0.7], [0.6]])
+    keypoints[:, 1, :, 0] += 2 * np.arange(frames)[:, None]
+    keypoints[:, 2, :, 1] += 3 * np.sin(np.arange(frames))[:, None]
+    return keypoints
+
+
+def shuffled(keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same people at other places along P in every frame, and which place each has (F, P)."""
+    places = np.random.default_rng(0).permuted(np.tile(np.arange(keypoints.shape[1]), (len(keypoints), 1)), axis=1)
+    mixed = np.empty_like(keypoints)
+    np.put_along_axis(mixed, places[..., None, None], keypoints, 1)
+    return mixed, places
+
+
+@pytest.mark.parametrize("choose", ["auto", "moving", "largest", "score"])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_linked_people_are_those_who_keep_their_places(choose: str, count: int) -> None:
+    """However they are listed, frame by frame: the same joints and boxes as of a tidy list, which linking leaves as it
+    is."""
+    keypoints, frames = walkers(), np.array([0, 3, 7, 7, 29, 31])
+    keypoints[5:8, 2] = 0
+    expected = annotated_keypoints(keypoints, frames, 30, count, choose)
+    mixed, places = shuffled(keypoints)
+    assert not np.array_equal(annotated_keypoints(mixed, frames, 30, count, choose), expected)
+    for given in (mixed, keypoints):
+        np.testing.assert_array_equal(annotated_keypoints(given, frames, 30, count, choose, link=True), expected)
+    boxes = np.concatenate([keypoints[..., :2].min(2), keypoints[..., :2].max(2)], -1)
+    boxes[5:8, 2] = np.nan
+    expected = annotated_boxes(keypoints, boxes, frames, 30, count, choose)
+    other = np.empty_like(boxes)
+    np.put_along_axis(other, places[..., None], boxes, 1)
+    found = annotated_boxes(mixed, other, frames, 30, count, choose, link=True)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_linking_loses_nobody() -> None:
+    """One person alone, lost for long and found elsewhere, keeps one place; a single joint is somebody too."""
+    keypoints = standing(30)
+    keypoints[10:20] = 0
+    keypoints[20:, ..., :2] += 500
+    np.testing.assert_array_equal(annotated_keypoints(keypoints, np.arange(30), 30, 1, link=True), keypoints)
+    keypoints = standing(8, people=2)
+    keypoints[:, 1, 1:] = 0
+    found = annotated_keypoints(keypoints, np.arange(8), 8, 2, link=True)
+    np.testing.assert_array_equal(found, keypoints)
+    nobody = annotated_keypoints(np.zeros((8, 0, 3, 3), np.float32), np.arange(8), 8, 2, link=True)
+    assert nobody.shape == (8, 2, 3, 3)
+    assert not nobody.any()
+
+
+def test_the_key_says_that_people_are_linked() -> None:
+    """Where annotations are read, and only where it is so: what was cached before keeps its key."""
+    assert "link" not in PoseStage().settings()
+    assert PoseStage(link=True).settings() == PoseStage().settings() | {"link": True}
+    assert (
+        PoseStage("mmpose", detector="frame", link=True).settings() == PoseStage("mmpose", detector="frame").settings()
+    )
+    for stage in (PoseStage("mmpose", link=True), PoseStage("auto", detector="frame", layout="coco", link=True)):
+        assert stage.settings()["link"] is True
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("channel", [0, 1, 2])
 def test_what_is_not_finite_is_absent(value: float, channel: int):
