@@ -28,7 +28,10 @@ A message names the value that is wrong and what to do about it, in one line.
 
 from __future__ import annotations
 
+import errno
 from traceback import walk_tb
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # of any file that is written
 
 
 class StarError(Exception):
@@ -151,6 +154,20 @@ class DownloadError(MachineError):
 
 class StorageError(MachineError):
     """A full disk, a read-only folder, a folder that vanished."""
+
+
+def machine_fault(error: BaseException) -> MachineError | None:
+    """The MachineError that an error of Python's or torch's amounts to, None for one that may be anything else's: a
+    device without memory, a disk without room."""
+    if isinstance(error, MachineError):
+        return error
+    if isinstance(error, OSError) and error.errno in DISK:
+        where = f"{error.filename}: " if error.filename else ""
+        return StorageError(f"{where}{error.strerror}; make room, or name another folder")
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for it
+        said = " ".join(str(error).split())[:200]
+        return MachineError(f"the device's memory is full ({said}); free it, lower the batch, or use --device cpu")
+    return None
 
 
 class Interrupted(StarError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ...errors import StarError
+from ...errors import MachineError, StarError, machine_fault
 
 if TYPE_CHECKING:
     from ..recipe.schema import Recipe
@@ -50,14 +50,26 @@ class ErrorHandlingGroup(click.Group):
         try:
             return super().invoke(ctx)
         except StarError as error:
-            if "--json" in sys.argv and not error.said:
-                _print_json({"error": str(error), "exit_code": error.exit_code})
-            if not error.said:
-                click.echo(f"star: {error}", err=True)
-            ctx.exit(error.exit_code)
+            _end(ctx, error)
+        except MemoryError:
+            _end(ctx, MachineError("out of memory; lower --workers or the batch, or free some"))
+        except Exception as error:
+            fault = machine_fault(error)
+            if fault is None:
+                raise
+            _end(ctx, fault)
         except KeyboardInterrupt:
             click.echo("star: interrupted; what was finished is kept", err=True)
             ctx.exit(130)
+
+
+def _end(context: click.Context, error: StarError) -> None:
+    """Say an error, unless another process did, and end with its exit code."""
+    if "--json" in sys.argv and not error.said:
+        _print_json({"error": str(error), "exit_code": error.exit_code})
+    if not error.said:
+        click.echo(f"star: {error}", err=True)
+    context.exit(error.exit_code)
 
 
 def common(function: Function) -> Function:

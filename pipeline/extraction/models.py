@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ...stages.pose.detector import Detector
     from ...stages.pose.estimator import PoseEstimator
 
+BLACK = 64  # px: the side of the picture on which a detector is tried
+
 
 @dataclass
 class ClipState:
@@ -107,6 +109,19 @@ class Models:
         for state, found in zip(batch, self.estimator.keypoints(crops, boxes), strict=True):
             layout = SKELETONS.get(self.recipe.pose.layout)
             state.arrays["keypoints"] = stored(found, state.arrays, self.estimator.skeleton, layout)
+
+    def try_backbone(self) -> None:
+        """Run the video network on one black clip. Raises whatever it raises."""
+        frames = self.recipe.decode.frames
+        self.network.run(self.network.allocate_clips(frames), self.network.allocate_features(1, frames))
+
+    def try_pose(self) -> None:
+        """Run the networks that find joints, as far as they were built, on a black picture. Raises likewise."""
+        window = self.estimator.window
+        crop = np.zeros((1, window.height, window.width, 3), np.uint8)
+        self.estimator.predict(crop, np.array([[0, 0, window.width, window.height]], np.float32))
+        if "detector" in vars(self):
+            self.detector.find(np.zeros((1, BLACK, BLACK, 3), np.uint8), (BLACK, BLACK))
 
     def _seen(self, state: ClipState) -> tuple[np.ndarray, np.ndarray | Tensor]:
         """Boxes (T, people, 4) and crops of a clip: those cut where it was read, or around detected people."""

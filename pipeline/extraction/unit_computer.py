@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 
 import numpy as np
 
-from ...errors import StarError, VideoError, unexpected
+from ...errors import VideoError
 from ...stages.cropping import crop_frame
 from ..planning.graph import Graph
 from ..planning.plan import Clip
 from ..planning.work_units import Unit
 from ..recipe.schema import Recipe
 from .decode_pool import DecodePool
+from .fault_isolation import charged_to, isolate
 from .inference_threads import InferenceThreads
 from .models import ClipState, Models
 from .profile import spent
@@ -150,17 +151,9 @@ class UnitComputer:
         try:
             self.models.estimate(lacking)
         except Exception as error:
-            if isinstance(error, StarError) and not isinstance(error, VideoError):
-                raise
-            self._pose_one_by_one(lacking, error)
-
-    def _pose_one_by_one(self, states: list[ClipState], first: Exception) -> None:
-        """After an error: find the clips that caused it. Raises the error where no clip goes well."""
-        for state in states:
-            with charged_to(state, "pose"):
-                self.models.estimate([state])
-        if all(state.error for state in states):  # the network's or the machine's fault, not a video's
-            raise first
+            isolate(
+                lacking, "pose", error, lambda number: self.models.estimate([lacking[number]]), self.models.try_pose
+            )
 
     def _backbone(self, batch: list[ClipState], rows: Mapping[str, np.ndarray]) -> None:
         frames = self.models.network.allocate_clips(self.recipe.decode.frames)
@@ -170,9 +163,18 @@ class UnitComputer:
             if state.error:
                 frames[row] = 0
         self.pool.slots.give_back(state.slot for state in batch if state.slot is not None)
-        self.models.network.run(frames, rows)
+        try:
+            self.models.network.run(frames, rows)
+        except Exception as error:
+            isolate(batch, "backbone", error, partial(self._alone, frames, rows), self.models.try_backbone)
         for row, state in enumerate(batch):
             state.arrays |= {name: values[row] for name, values in rows.items()}
+
+    def _alone(self, frames: np.ndarray, rows: Mapping[str, np.ndarray], row: int) -> None:
+        """One clip of a batch through the backbone, in a pass of the same shape."""
+        batch = self.models.network.allocate_clips(self.recipe.decode.frames)
+        batch[0] = frames[row]
+        self.models.network.run(batch, {name: values[row : row + 1] for name, values in rows.items()})
 
     def _cut(self, state: ClipState) -> np.ndarray:
         assert state.read is not None
@@ -222,16 +224,3 @@ class UnitComputer:
         if "joint_map" not in arrays:
             stage = self.graph["tokens"].stage
             arrays["joint_map"] = stage.compute(arrays["local_map"], arrays["joint_heatmap"])
-
-
-@contextmanager
-def charged_to(state: ClipState, stage: str = "backbone") -> Generator[None, None, None]:
-    """Errors that nobody foresaw, in work on one clip alone, are its video's; of several the first counts."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, StarError) and not isinstance(error, VideoError):
-            raise
-        if state.error is None:
-            found = error if isinstance(error, VideoError) else unexpected(state.clip.video.id, error)
-            state.error, state.failed_in = found, stage
