@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from ...errors import NoVideoStream, TruncatedVideo, UnreadableVideo
 from .base import Orientation, frame_times, upright, upright_size
-from .bitstream.h264_packets import length_size
+from .bitstream.h264_packets import begins_anew, length_size
 from .compat import prepare_pyav
 from .display_matrix import has_vertical_flip
 from .truncation import MESSAGES, STREAMS, missing_end
@@ -157,6 +157,26 @@ class VideoFile:
             self.damaged_at_end = True
         self.concealed = concealed
 
+    def first_shown(self, packets: Iterable[Packet[VideoStream]]) -> int | None:
+        """The time stamp of the first picture that comes out of the first packets of a file; None where none has one.
+
+        The decoder forgets them afterwards.
+        """
+        before = self.concealed, self.damaged_at_end
+        self.decoder.flush_buffers()
+        try:
+            for packet in (*packets, None):
+                try:
+                    frames = self.decode(packet)
+                except FFmpegError:  # before the first picture readers pass over it too
+                    continue
+                if frames:
+                    return frames[0].pts
+            return None
+        finally:
+            self.decoder.flush_buffers()
+            self.concealed, self.damaged_at_end = before
+
     def times(self, stamps: list[int | None]) -> np.ndarray:
         """(F,) float64 seconds from the stamps of F pictures in display order, see `frame_times`."""
         base = self.stream.time_base
@@ -233,6 +253,42 @@ class LastGroups:
         """Them."""
         found = [*self._before, *self._last]
         return found if len(found) <= _LONGEST_GROUP else []
+
+
+class FirstGroups:
+    """The packets up to the third key picture, where some of them may hang on pictures that the file does not have.
+
+    That is so in what was cut out of a longer file or recorded from a running stream: it begins between key pictures,
+    or with one that is followed by pictures to be shown before it (an open group), or where a picture is renewed bit by
+    bit. Decoders leave out what they cannot show; the time stamps tell. codec, width: its name, and the size of the
+    lengths before NAL units.
+    """
+
+    def __init__(self, codec: str, width: int) -> None:
+        self._codec, self._width = codec, width
+        self._packets: list[Packet[VideoStream]] = []
+        self._keys = 0
+        self._first: int | None = None
+        self._hangs = False
+
+    def add(self, packet: Packet[VideoStream]) -> None:
+        """One packet more, in the order of the stream."""
+        if self._keys > 2 or len(self._packets) > _LONGEST_GROUP:
+            return
+        if packet.is_keyframe:
+            self._keys += 1
+            if self._keys == 1:
+                self._first = packet.pts
+                renewed = self._codec == "h264" and not begins_anew(bytes(packet), self._width)
+                self._hangs = self._hangs or renewed
+        earlier = packet.pts is not None and self._first is not None and packet.pts < self._first
+        self._hangs = self._hangs or earlier or not self._keys
+        self._packets.append(packet)
+
+    @property
+    def doubtful(self) -> list[Packet[VideoStream]]:
+        """Them; none where every one gives a picture, or where they are too many."""
+        return self._packets if self._hangs and len(self._packets) <= _LONGEST_GROUP else []
 
 
 def orientation_of(frame: VideoFrame, *, may_flip: bool = False) -> Orientation:

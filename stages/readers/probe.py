@@ -10,11 +10,13 @@ from av.error import FFmpegError
 from ...errors import TruncatedVideo, UnreadableVideo
 from .base import FOLDER_RATE, is_folder
 from .bitstream.h264_packets import is_whole, length_size
-from .container import LastGroups, VideoFile, broken_off, cut_off, cut_short, no_frames
+from .container import FirstGroups, LastGroups, VideoFile, broken_off, cut_off, cut_short, no_frames
 from .image_folder import ImageFolderReader, list_images, unreadable_picture
 
 CONTAINERS = ("mov", "matroska")  # that may say that a video is shown turned
 CODECS = ("h264", "hevc", "mjpeg")  # the same of their pictures
+# Those whose pictures hang on each other, also on such as are shown later.
+GROUPED = ("h264", "hevc", "vvc", "mpeg1video", "mpeg2video", "mpegvideo", "vc1")
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ def probe(path: Path, *, upright: bool = False) -> VideoInfo:
     """Read all packets of a file, or list a folder's pictures and read the first one.
 
     upright: decode the first picture of a file, since only a picture tells that it is shown turned. One packet is
-    taken for one frame, as in nearly all files. Raises NoVideoStream, UnreadableVideo, and TruncatedVideo where packets
-    break off, or where one is not made of whole NAL units, so that decoding will break off there.
+    taken for one frame, as in nearly all files; where a file does not begin with a group of its own, it is decoded up
+    to the first picture that is shown. Raises NoVideoStream, UnreadableVideo, and TruncatedVideo where packets break
+    off, or where one is not made of whole NAL units, so that decoding will break off there.
     """
     if is_folder(path):
         return _folder(path)
@@ -74,6 +77,7 @@ class _PacketCounter:
         self.looks = upright and turning
         self.groups = LastGroups() if file.is_stream() else None
         self.lengths = length_size(file.decoder.name, bytes(file.decoder.extradata or b""))
+        self.first = FirstGroups(file.decoder.name, self.lengths) if file.decoder.name in GROUPED else None
 
     def info(self) -> VideoInfo:
         """Count, and raise for what a decoder would break off at."""
@@ -88,6 +92,8 @@ class _PacketCounter:
             raise no_frames(self.file.path)
         if cut:
             raise cut_off(self.file.path, count)
+        if self.first and (doubtful := self.first.doubtful):
+            count = self._shown_from(self.file.first_shown(doubtful))
         if self.groups:
             self.file.check_end(self.groups.packets)
         if why := self.file.missing_end():
@@ -100,6 +106,8 @@ class _PacketCounter:
         damaged, cut = None, False
         try:
             for packet in self.file.packets():
+                if self.first and packet.size:
+                    self.first.add(packet)
                 if not packet.size or packet.is_discard or _is_hidden(self.file.decoder.name, bytes(packet)):
                     continue
                 self.stamps.append(packet.pts)
@@ -113,6 +121,13 @@ class _PacketCounter:
         except FFmpegError as error:
             raise broken_off(self.file.path, len(self.stamps), self.file.stream.frames, error) from None
         return damaged, cut
+
+    def _shown_from(self, first: int | None) -> int:
+        """How many pictures there are from the first one on that is shown, by their time stamps."""
+        known = [stamp for stamp in self.stamps if stamp is not None]
+        if first is not None and len(known) == len(self.stamps):
+            self.stamps = [stamp for stamp in known if stamp >= first] or self.stamps
+        return len(self.stamps)
 
     def _look(self, packet: object) -> None:
         """Decode until the first picture comes out, which may take as many packets as the decoder holds back."""

@@ -95,6 +95,15 @@ def is_whole(packet: bytes, size: int) -> bool:
     return True
 
 
+def begins_anew(packet: bytes, size: int) -> bool:
+    """Whether a packet of H.264 holds an IDR picture, before which nothing is needed; size: as in `is_whole`."""
+    try:
+        units = _split_by_length(packet, size) if size else _split_at_codes(packet)
+    except UnprovableOrder:
+        return False
+    return any(unit[0] & 31 == IDR for unit in units)
+
+
 def _split_box(box: bytes) -> tuple[int, list[bytes]]:
     """The size of the lengths before NAL units, and the parameter sets of an avcC box."""
     units: list[bytes] = []

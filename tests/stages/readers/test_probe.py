@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -165,3 +166,71 @@ def test_an_animated_webp_is_named(tmp_path):
     for look in (probe_video, open_video):
         with pytest.raises(UnreadableVideo, match="an animated WebP, which FFmpeg cannot decode; convert it"):
             look(tmp_path / "a.webp")
+
+
+def remuxed(path, source, start):
+    """The packets of a file from number `start` on, as cutting without decoding (ffmpeg -ss N -c copy) leaves them."""
+    with av.open(str(source)) as read, av.open(str(path), "w") as write:
+        stream = write.add_stream_from_template(read.streams.video[0])
+        for number, packet in enumerate(read.demux(video=0)):
+            if number >= start and packet.size:
+                packet.stream = stream
+                write.mux(packet)
+    return path
+
+
+OPEN = {"x265-params": "log-level=none:open-gop=1:keyint=10:min-keyint=10:bframes=3"}
+MIDDLES = {
+    "h264": ("libx264", {"params": "keyint=12:bframes=3:open-gop=0:scenecut=0"}),
+    "h264_open": ("libx264", {"params": "keyint=12:min-keyint=12:bframes=3:open-gop=1:scenecut=0"}),
+    "h264_refresh": ("libx264", {"params": "intra-refresh=1:keyint=12"}),
+    "hevc_open": ("libx265", {"options": OPEN}),
+    "mpeg2": ("mpeg2video", {"options": {"g": "12", "bf": "2"}}),
+}
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mkv", "mp4"])
+@pytest.mark.parametrize("name", MIDDLES)
+def test_files_that_begin_between_key_pictures(make, plain, tmp_path, name, suffix):
+    """Cut anywhere out of a longer file: scan counts the pictures that are shown, not the packets."""
+    codec, settings = MIDDLES[name]
+    if suffix == "ts" and name in ("h264_open", "h264_refresh"):
+        pytest.skip("what was made for MP4 has its parameters outside of the stream")
+    source = make(tmp_path / "whole.mp4", codec, count=60, **settings)
+    for start in (1, 5, 10, 12, 13, 20, 24):
+        path = remuxed(tmp_path / f"{start}.{suffix}", source, start)
+        shown = len(plain(path))
+        assert probe_video(path).frames == probe_video(path, upright=True).frames == shown, start
+        with open_video(path) as video:
+            assert video.frame_count == shown
+
+
+@pytest.mark.parametrize("name", ["h264", "mpeg2"])
+def test_recordings_that_begin_in_mid_stream(make, plain, tmp_path, name):
+    """A transport stream from any of its packets on, as a receiver records it."""
+    codec, settings = MIDDLES[name]
+    whole = make(tmp_path / "whole.ts", codec, count=60, **settings).read_bytes()
+    path = tmp_path / "a.ts"
+    for share in (0.1, 0.3, 0.5):
+        path.write_bytes(whole[int(share * len(whole)) // 188 * 188 :])
+        assert probe_video(path).frames == len(plain(path))
+
+
+GIFS = {
+    "plain": {},
+    "no time": {"duration": 0},
+    "times": {"duration": [10, 200, 30, 1000, 20, 50]},
+    "restored": {"disposal": 3},
+    "cleared": {"disposal": 2, "transparency": 0},
+    "looped": {"loop": 0, "comment": b"x" * 300},
+}
+
+
+@pytest.mark.parametrize("name", GIFS)
+def test_gifs_have_the_frames_that_are_shown(plain, tmp_path, name):
+    """Whatever the times, the disposal and the comments between them."""
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 255, (16, 20, 3), np.uint8)) for _ in range(6)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], **GIFS[name])
+    with open_video(tmp_path / "a.gif") as video:
+        assert probe_video(tmp_path / "a.gif").frames == video.frame_count == len(plain(tmp_path / "a.gif"))
