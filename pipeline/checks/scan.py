@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ...errors import DatasetError, Interrupted, VideoError
+from ...stages.joint_names import without_twin
 from ..datasets.base import Manifest, Video
+from ..datasets.folder_names import VIDEO_SUFFIXES, ending
 from ..extraction.decode_pool import DecodePool, ahead
 from ..planning import manifest
 from ..planning.graph import uses_annotation
@@ -23,7 +25,7 @@ from ..utils.hardware import cores
 from ..utils.progress import Progress
 from ..utils.signals import StopSignal
 from ..utils.text import counted
-from .joint_units import all_in_a_corner
+from .joint_units import all_in_a_corner, all_upside_down
 from .scan_task import Finding, Look, ScanTask, content, failure, look
 
 FEW = 5  # videos of a class below which a split can neither teach nor judge it
@@ -81,9 +83,10 @@ def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
         result.findings.append(Finding("note", "left_out", video, f"left out by the data set: {reason}"))
     result.findings += [*unbalanced(listed), *leaks(listed, frozenset([apart]) if apart else APART)]
     result.findings += [*without_joints(listed, recipe), *same_but_for_spelling(listed), *shared_joints(listed)]
-    result.findings += [*one_class(listed), *without_sides(listed, recipe), *overlaps(listed)]
-    if corner := all_in_a_corner([look.reach for look in result.looks.values()]):
-        result.findings.append(Finding("problem", "unit", "", corner))
+    result.findings += [*one_class(listed), *without_sides(listed, recipe), *overlaps(listed), *same_name(listed)]
+    looks = result.looks.values()
+    for line in (all_in_a_corner([one.reach for one in looks]), all_upside_down([one.upright for one in looks])):
+        result.findings += [Finding("problem", "unit", "", line)] if line else []
     order = ("fails", "problem", "note")
     result.findings.sort(key=lambda finding: (order.index(finding.level), finding.kind, finding.video))
     return result
@@ -95,7 +98,7 @@ def _look_at_all(recipe: Recipe, sources: Sources, children: DecodePool) -> Iter
     jobs = (
         ScanTask(
             video, recipe.dataset.kind, recipe.decode.frames, pose.people, wanted, demanded, pose.occluded,
-            pose.projection is not None, sources.known[video.id].digests, remedy,
+            pose.link, pose.projection is not None, sources.known[video.id].digests, remedy,
             sources.manifest.skeleton,
         )
         for video in sources.manifest.videos
@@ -183,15 +186,35 @@ def shared_joints(listed: Manifest) -> Iterator[Finding]:
 
 
 def without_sides(listed: Manifest, recipe: Recipe) -> Iterator[Finding]:
-    """A line where views would be mirrored and no joint's name says left or right."""
+    """A line where views would be mirrored, and no joint's name says left or right, or where some have no twin."""
     skeleton, views = listed.skeleton, recipe.decode.views
     annotated = recipe.pose.source != "mmpose" and any(video.annotation for video in listed.videos)
-    if not annotated or skeleton is None or skeleton.flip_pairs or not recipe.decode.flip:
+    if not annotated or skeleton is None or not recipe.decode.flip or max(views.train, views.test) < 2:
         return
-    if max(views.train, views.test) > 1:
+    remedy = "set decode.flip: false, or name them left_… and right_…"
+    if not skeleton.flip_pairs:
         some = ", ".join(skeleton.joints[:3])
         message = f"no joint's name says left or right ({some}, …), so no view can be mirrored"
-        yield Finding("problem", "sides", "", f"{message}; set decode.flip: false, or name them left_… and right_…")
+        yield Finding("problem", "sides", "", f"{message}; {remedy}")
+    elif lone := without_twin(skeleton.joints):
+        some = ", ".join(lone[:4]) + (", …" if len(lone) > 4 else "")
+        message = f"joints whose other side is not there ({some}): mirrored views leave them as they are"
+        yield Finding("problem", "sides", "", f"{message}; {remedy}")
+
+
+def same_name(listed: Manifest) -> Iterator[Finding]:
+    """A line on videos that are called alike but for their endings: they may be one, stored twice."""
+    groups: dict[str, list[Video]] = defaultdict(list)
+    for video in listed.videos:
+        if video.span is None and not video.part and ending(video.id) in VIDEO_SUFFIXES:
+            groups[video.id.removesuffix(video.id[video.id.rfind(".") :])].append(video)
+    same = [videos for videos in groups.values() if len(videos) > 1]
+    if not same:
+        return
+    some = "; ".join(" and ".join(video.id for video in videos[:3]) for videos in same[:3])
+    message = f"videos that differ in their endings alone: {some}{'; …' if len(same) > 3 else ''}; are they one?"
+    apart = any(len({video.split for video in videos}) > 1 for videos in same)
+    yield Finding("problem" if apart else "note", "same_name", "", message)
 
 
 def one_class(listed: Manifest) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from ...errors import AnnotationError, VideoError
 from ...stages.cropping import visible
 from ...stages.decode import probe_video
 from ...stages.pose.projection import FRAME as PROJECTED_SIZE
-from ...stages.pose.stage import annotated_keypoints
+from ...stages.pose.stage import annotated_keypoints, linked_keypoints
 from ...stages.readers.base import FOLDER_RATE
 from ...stages.skeletons import Skeleton
 from .. import datasets
@@ -60,6 +60,7 @@ class ScanTask:
     wanted: bool = True
     demanded: bool = True
     occluded: bool = False
+    link: bool = False
     projected: bool = False
     known: Digests = Digests()
     remedy: str = "pose.source to mmpose"
@@ -72,7 +73,7 @@ class Look:
 
     frames: 0 where it cannot be opened. size: (w, h) px. joints: annotated joints with a place, over all frames and
     people; outside: those of them outside the frame; broken: those that are not finite. people: how many at most;
-    format, dimensions: of a file of joints without a video. reach: see `joint_units.reach`.
+    format, dimensions: of a file of joints without a video. reach, upright: see `joint_units`.
     """
 
     digests: Digests = Digests()
@@ -86,6 +87,7 @@ class Look:
     format: str = ""
     dimensions: int = 0
     reach: tuple[float, float] = (0.0, 0.0)
+    upright: float | None = None
     findings: tuple[Finding, ...] = ()
 
 
@@ -181,13 +183,16 @@ def _against_frames(job: ScanTask, seen: Look, annotation: Annotation) -> tuple[
         inside = visible(np.where(finite[..., None], keypoints, 0), seen.size)
     joints, outside, broken = (int(np.count_nonzero(which)) for which in (there, there & ~inside, ~finite))
     seen = replace(seen, joints=joints, outside=outside, broken=broken)
-    seen = replace(seen, reach=joint_units.reach(keypoints, seen.size))
+    reach, upright = joint_units.reach(keypoints, seen.size), joint_units.upright(keypoints, job.skeleton)
+    seen = replace(seen, reach=reach, upright=upright)
     annotated_keypoints(keypoints, np.zeros(1, np.int64), seen.frames, job.people)
     units = list(joint_units.impossible(keypoints, seen.size))
     if job.kind in datasets.OF_OWN_LAYOUT:  # published ones are known to have theirs as corners
         units += joint_units.wrong_boxes(keypoints, annotation.boxes)
-    units += joint_units.changed_places(keypoints)
+    units += joint_units.changed_places(linked_keypoints(keypoints) if job.link else keypoints, linked=job.link)
     doubts: list[tuple[Level, str, str]] = [("problem", kind, message) for kind, message in units]
+    if job.kind in datasets.OF_OWN_LAYOUT:
+        doubts += [("note", kind, message) for kind, message in joint_units.doubtful_values(keypoints)]
     doubts += _doubts(seen, len(keypoints), cause_known=any(kind == "unit" for kind, _ in units))
     return seen, [Finding(level, kind, job.video.id, message) for level, kind, message in doubts]
 

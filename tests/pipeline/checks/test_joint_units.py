@@ -7,7 +7,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from star.pipeline.checks.joint_units import all_in_a_corner, changed_places, impossible, reach, wrong_boxes
+from star.pipeline.checks.joint_units import (
+    all_in_a_corner,
+    all_upside_down,
+    changed_places,
+    doubtful_values,
+    impossible,
+    reach,
+    upright,
+    wrong_boxes,
+)
+from star.stages.pose.stage import linked_keypoints
+from star.stages.skeletons import COCO, PENN_ACTION
 
 SIZE = (640, 360)
 
@@ -35,6 +46,8 @@ CASES = {
     "metres": lambda xy: (xy - 200) / 50,
     "exchanged": lambda xy: xy[..., ::-1] + (0, 200),
     "another size's": lambda xy: xy * 3,
+    "point upwards": lambda xy: xy * (1, -1),
+    "the middle of the picture": lambda xy: xy - np.array(SIZE) / 2,
 }
 
 
@@ -55,6 +68,50 @@ def test_placeholders_are_found() -> None:
     assert "lie at (0, 0) with a score" in message
     joints[::2, :, 4:7] = 0
     assert not list(impossible(joints, SIZE))
+
+
+@pytest.mark.parametrize("place", [(-1, -1), (320, 180), (7.5, 7.5)])
+def test_other_placeholders_are_found(place: tuple[float, float]) -> None:
+    """Any place at which different joints lie together again and again."""
+    joints = people()
+    joints[::2, :, 4:7] = (*place, 1)
+    ((kind, message),) = impossible(joints, SIZE)
+    assert kind == "placeholder"
+    assert f"lie at ({place[0]:g}, {place[1]:g}) with a score" in message
+    standing = people()
+    standing[:] = standing[:1]
+    assert not list(impossible(standing, SIZE))
+    standing[:, :, 5] = standing[:, :, 4]  # two joints of a hand-made layout at one place are no placeholder's rule
+    assert all(kind == "placeholder" for kind, _ in impossible(standing, SIZE))
+
+
+def test_odd_scores_and_joints_that_never_move_are_notes() -> None:
+    """From 0 to 100, as percent; one frame's joints for all frames. A person who stands still breathes."""
+    assert not list(doubtful_values(people()))
+    percent = people()
+    percent[..., 2] = 90
+    assert [kind for kind, _ in doubtful_values(percent)] == ["score"]
+    frozen = people()
+    frozen[:] = frozen[:1]
+    assert [kind for kind, _ in doubtful_values(frozen)] == ["still"]
+    frozen[3, 0, 0, 0] += 0.5
+    assert not list(doubtful_values(frozen))
+    assert not list(doubtful_values(people(frames=4)[:, :0]))
+
+
+def test_heads_below_feet_in_all_videos_are_a_problem() -> None:
+    """y counted from the bottom; not where a few do handstands, nor where nobody is seen whole."""
+    standing = people()
+    names = list(PENN_ACTION.joints)
+    standing[..., 1] = 60 + 10 * np.arange(13)
+    standing[:, :, names.index("head"), 1] = 50
+    turned = standing.copy()
+    turned[..., 1] = SIZE[1] - turned[..., 1]
+    assert (upright(standing, PENN_ACTION), upright(turned, PENN_ACTION)) == (1, 0)
+    assert upright(standing, None) is upright(standing, COCO) is upright(np.zeros_like(standing), PENN_ACTION) is None
+    assert "write height - y" in all_upside_down([0.0] * 5 + [None])
+    assert not all_upside_down([0.0] * 3)
+    assert not all_upside_down([0.0] * 5 + [1.0])
 
 
 @pytest.mark.parametrize("place", [(0, 0), (500, 0), (0, 100), (300, 100)])
@@ -96,14 +153,53 @@ def test_boxes_with_width_and_height_are_found() -> None:
 
 
 def test_people_who_change_places_are_found() -> None:
-    """Now and then, in either direction; not those who walk, or leave."""
+    """Now and then, in either direction; not those who walk, or leave. The remedy is pose.link, unless it is on."""
     joints = people(2)
     assert not list(changed_places(joints))
     for frame in (4, 5, 11, 15, 16, 17):
         joints[frame] = joints[frame, ::-1]
     ((kind, message),) = changed_places(joints)
     assert kind == "order"
-    assert message.startswith("two people change places along P 6 times in 19 frames")
+    assert message.startswith("people change places along P in 6 of 19 frames; set pose.link: true, or give each")
+    ((_, message),) = changed_places(joints, linked=True)
+    assert "pose.link" not in message
+    assert not list(changed_places(linked_keypoints(joints)))
     alone = people(2)
     alone[5:9, 1] = 0
     assert not list(changed_places(alone))
+
+
+def test_any_two_of_many_and_empty_places_count() -> None:
+    """The third and fourth of four; one person who is now at one place and now at another; a list sorted by x, into
+    which people come from the left."""
+    joints = people(4, 40)
+    for frame in range(3, 40, 4):
+        joints[frame, 2:] = joints[frame, :1:-1]
+    assert [kind for kind, _ in changed_places(joints)] == ["order"]
+    lone = people(2, 40)
+    lone[:, 1] = 0
+    lone[1::4] = lone[1::4, ::-1]
+    assert [kind for kind, _ in changed_places(lone)] == ["order"]
+    entering = people(3, 40)
+    for frame in range(40):
+        if frame % 8 < 4:
+            entering[frame] = np.concatenate([entering[frame, 1:], 0 * entering[frame, :1]])
+    assert [kind for kind, _ in changed_places(entering)] == ["order"]
+
+
+def test_people_who_meet_or_stand_close_are_no_finding() -> None:
+    """Two who cross, two who hug and sway, one who comes and goes; a crowd so large that it is looked at in parts."""
+    crossing = people(2, 60)
+    crossing[:, 0, :, 0] += np.linspace(0, 500, 60)[:, None]
+    assert not list(changed_places(crossing))
+    hugging = people(2, 60)
+    hugging[:, 1] = hugging[:, 0]
+    hugging[:, 1, :, :2] += 6 * np.sin(np.arange(60))[:, None, None]
+    assert not list(changed_places(hugging))
+    flickering = people(2, 60)
+    flickering[::3, 1] = 0
+    assert not list(changed_places(flickering))
+    crowd = np.tile(people(1, 4), (1, 600, 1, 1))
+    crowd[..., 0] += 200 * np.arange(600)[:, None]
+    assert not list(changed_places(crowd))
+    assert list(changed_places(np.stack([crowd[frame, :: 1 - 2 * (frame % 2)] for frame in range(4)])))

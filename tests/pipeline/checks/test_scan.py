@@ -284,6 +284,17 @@ def test_one_file_of_joints_for_all_rows_is_a_problem() -> None:
     assert not list(module.shared_joints(listing(*rows, classes=("bow", "wave"))))
 
 
+def test_videos_called_alike_but_for_their_endings_are_one_line() -> None:
+    """One video in two containers: a note, and a problem where both sides of the split have it."""
+    rows = [("bow/a.mp4", 0, "train"), ("bow/a.AVI", 0, "train"), ("bow/b.mp4", 0, "test"), ("bow/a.1", 0, "train")]
+    (finding,) = module.same_name(listing(*rows, classes=("bow",)))
+    assert (finding.level, "bow/a.mp4 and bow/a.AVI; are they one?" in finding.message) == ("note", True)
+    rows += [("bow/b.mkv", 0, "train")]
+    (finding,) = module.same_name(listing(*rows, classes=("bow",)))
+    assert finding.level == "problem"
+    assert not list(module.same_name(listing(*rows[:1], *rows[2:4], classes=("bow",))))
+
+
 def test_one_class_is_a_problem() -> None:
     """Whatever a network says is right."""
     (finding,) = module.one_class(listing(("a.mp4", 1, "train"), classes=("bow", "wave")))
