@@ -106,6 +106,8 @@ def _fields(path: Path, names: list[str]) -> dict[str, Any]:
     """Fields of a label file by name; only those are unpacked, which makes reading all files five times as fast."""
     from scipy.io import loadmat
 
+    if path.exists() and not path.is_file():
+        raise AnnotationError(f"{path}: not a regular file; copy it anew")
     try:
         return loadmat(path, variable_names=names)
     except Exception as error:  # scipy raises whatever its parser trips over

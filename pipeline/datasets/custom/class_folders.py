@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from .csv_list import Entry
 
 JOINTS = ".npz"
 THUMBNAILS = "small pictures of videos, by its name"
+_KIND = r"(?:raw)?(?:frames?|images?|imgs?|pics?|pictures?|jpe?gs?|pngs?)"
+OF_FRAMES = re.compile(rf"^{_KIND}[._ -]|[._ -]?{_KIND}$", re.IGNORECASE)  # words beside a video's own name
 DEEPEST = 20  # folders below a class
 
 
@@ -238,9 +241,12 @@ def drop_frames_of_films(root: Path, listing: Listing) -> None:
 
 
 def _place(entry: Entry) -> tuple[str, ...]:
-    """The class of a video and where it lies, without its ending and without folders that say only what kind of files
-    lie in them."""
+    """The class of a video and where it lies, without its ending, without folders that say only what kind of files lie
+    in them, and without a word for frames around its name."""
     *folders, name = entry.video.split("/")
+    if name.lower() in MEDIA and len(folders) > 1:  # walk/frames/ beside walk.mp4
+        name = folders.pop()
+    name = OF_FRAMES.sub("", name) or name
     stem = name.removesuffix(name[name.rfind(".") :]) if ending(name) in VIDEO_SUFFIXES else name
     return (entry.label, *(folder for folder in folders if folder.lower() not in MEDIA), stem)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,29 +45,50 @@ def list_entries(settings: DatasetSettings) -> Listed:
     for found in (_nw_ucla(names), _penn_action(root, names), _ntu(settings, names)):
         if found:
             return found
-    by_video: dict[str, Entry] = {}
-    parts = {split_of_name(name.partition("/")[0]) for name in names}
-    for name in names:  # CLASS/..., or train/CLASS/... and test/CLASS/...
-        video = keypoint_files.video_of(name)
-        *folders, _ = video.split("/")
-        part = split_of_name(folders[0]) if folders else ""
-        if "test" in parts and part == "val":
-            continue  # validation serves for testing only where there is no test
-        folders = folders[1:] if part else folders
-        if folders:
-            entry = Entry(video, folders[0], "test" if part == "val" else part, (), folders[0])
-            by_video.setdefault(video, entry)
-    if not by_video:
+    entries, left_out = _class_folders(root, names)
+    if not entries:
         raise DatasetError(
             f"dataset.root: {root} has neither a CSV (video,label,split), nor a folder of files of joints per class, "
             "nor files named as a data set names them; see docs/ways-in.md"
         )
-    return _of_labels("a folder per class", [*by_video.values()])
+    return replace(_of_labels("a folder per class", entries), left_out=left_out)
 
 
 def _of_labels(what: str, entries: list[Entry]) -> Listed:
     classes = tuple(sorted({entry.label for entry in entries}))
     return Listed(what, sorted(entries, key=lambda entry: entry.video), classes)
+
+
+def _class_folders(root: Path, names: list[str]) -> tuple[list[Entry], list[Reason]]:
+    """One entry per video of CLASS/..., or of train/CLASS/... and test/CLASS/..., and what is left out; validation
+    serves for testing where there is no test. Raises DatasetError where one part of a split lies beside other folders.
+    """
+    found: dict[str, Entry] = {}
+    left_out: dict[str, str] = {}
+    tops = sorted({name.partition("/")[0] for name in names if "/" in name})
+    parts = {top: part for top in tops if (part := split_of_name(top))}
+    others = [top for top in tops if top not in parts]
+    if others and len(set(parts.values())) == 1:
+        raise DatasetError(
+            f"dataset.root: {root} holds {next(iter(parts))}/ beside {others[0]}/: is it a part of a split, or a "
+            "class? put all classes below train/ and test/, or list the files in a CSV (video,label,split)"
+        )
+    for name in names:
+        video = keypoint_files.video_of(name)
+        top, *folders = video.split("/")[:-1] or [""]
+        part = parts.get(top, "")
+        label = top if not parts else next(iter(folders), "")
+        if parts and top and not part:
+            left_out[video] = (
+                f"a folder beside {' and '.join(f'{one}/' for one in list(parts)[:2])}, so none of a class"
+            )
+        elif part == "val" and "test" in parts.values():
+            left_out[video] = "for validation, and there is a part for testing too"
+        elif label:
+            found.setdefault(video, Entry(video, label, "test" if part == "val" else part, (), label))
+        else:
+            left_out[video] = "in no class's folder"
+    return list(found.values()), list(left_out.items())
 
 
 def _nw_ucla(names: list[str]) -> Listed | None:

@@ -5,6 +5,9 @@ A file's ending tells it, or for JSON its keys. `read` is the way in.
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ....errors import AnnotationError
@@ -35,7 +38,8 @@ def format_of(path: Path) -> str:
 def skeleton_of(path: Path) -> Skeleton | None:
     """The layout of a file's joints; of an .npz file without reading them. Raises AnnotationError as `read` does."""
     if path.suffix.lower() == ".npz":
-        return npz.skeleton_of(path)
+        with _one_line(path):
+            return npz.skeleton_of(path)
     return read(path).skeleton
 
 
@@ -47,6 +51,31 @@ def video_of(name: str) -> str:
 
 
 def _read(path: Path) -> tuple[str, Annotation]:
+    with _one_line(path):
+        return _read_any(path)
+
+
+@contextmanager
+def _one_line(path: Path) -> Generator[None, None, None]:
+    """Whatever a reader trips over is an AnnotationError; what is neither file nor folder is not even opened, since
+    reading a pipe would wait for ever."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise AnnotationError(f"{path}: neither a file nor a folder; restore it, or correct the list")
+        yield
+    except AnnotationError:
+        raise
+    except OSError as error:
+        raise AnnotationError(f"{path}: {error.strerror or error}; restore it, or correct the list") from None
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise AnnotationError(
+            f"{path}: its joints cannot be made sense of ({type(error).__name__}: {said}); write it anew"
+        ) from None
+
+
+def _read_any(path: Path) -> tuple[str, Annotation]:
     suffix = path.suffix.lower()
     if path.is_dir():
         return openpose.NAME, openpose.read_folder(path)

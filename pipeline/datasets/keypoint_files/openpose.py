@@ -42,8 +42,14 @@ def read_folder(folder: Path) -> Annotation:
 
     Returns keypoints (F, P, 18 or 25, 3). Raises AnnotationError with the file that is wrong.
     """
-    paths = [path for path in folder.iterdir() if path.name.endswith(ENDING)]
-    files = {int((re.findall(r"\d+", path.name.removesuffix(ENDING)) or ["0"])[-1]): path for path in paths}
+    files: dict[int, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.endswith(ENDING):
+            other = files.setdefault(int((re.findall(r"\d+", path.name.removesuffix(ENDING)) or ["0"])[-1]), path)
+            if other != path:
+                raise AnnotationError(
+                    f"{path}: the same frame as {other.name}; put each video into a folder of its own"
+                )
     if not files:
         raise AnnotationError(f"{folder}: no file ends in {ENDING}")
     first, last = min(files), max(files)

@@ -38,6 +38,8 @@ def read_skeleton(path: Path) -> np.ndarray:
     that has no finite place scores 0, all others 1. A body that is lost and found again nearby under another bodyID is
     one. Raises AnnotationError with the line of the first oddity.
     """
+    if path.exists() and not path.is_file():  # a pipe would wait for ever
+        raise AnnotationError(f"{path}: not a regular file; copy it anew")
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except OSError as error:

@@ -151,7 +151,9 @@ def test_names_that_are_no_part_of_a_split(name: str) -> None:
     ("film", "frames"),
     [
         ("wave/a.mp4", "wave/a"), ("wave/a.AVI", "wave/a"), ("wave/videos/a.mp4", "wave/frames/a"),
-        ("wave/a.mp4", "wave/rawframes/a"), ("wave/day 1/a.webm", "wave/day 1/a"),
+        ("wave/a.mp4", "wave/rawframes/a"), ("wave/day 1/a.webm", "wave/day 1/a"), ("wave/a.mp4", "wave/a_frames"),
+        ("wave/a.mp4", "wave/a.mp4_frames"), ("wave/a.mp4", "wave/a-Images"), ("wave/a.mp4", "wave/a/frames"),
+        ("wave/a.mp4", "wave/frames_a"), ("wave/a.mp4", "wave/frames/a_jpgs"),
     ],
 )  # fmt: skip
 def test_a_film_and_the_folder_of_its_frames_are_one_video(tmp_path: Path, film: str, frames: str) -> None:

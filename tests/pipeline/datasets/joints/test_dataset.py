@@ -215,3 +215,37 @@ def test_what_is_no_data_set_of_joints_says_what_is_expected(tmp_path):
     assert "neither a CSV" in refused(tmp_path)
     (tmp_path / "a.txt").write_text("x")
     assert "neither a folder nor a pickle" in refused(tmp_path / "a.txt")
+
+
+def files(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        np.savez(root / name, keypoints=np.ones((4, 1, 17, 3), np.float32), skeleton="coco")
+    return root
+
+
+def test_what_is_left_out_of_class_folders_is_said(tmp_path):
+    """Loose files, validation where there is a test, folders beside the parts of a split."""
+    root = files(tmp_path / "a", "wave/a.npz", "bow/b.npz", "loose.npz")
+    manifest = load(root)
+    assert [video.id for video in manifest.videos] == ["bow/b.npz", "wave/a.npz"]
+    assert list(manifest.left_out) == [("loose.npz", "in no class's folder")]
+    root = files(tmp_path / "b", "train/wave/a.npz", "val/wave/b.npz", "test/wave/c.npz", "old/d.npz", "test/e.npz")
+    manifest = load(root)
+    assert {video.id: video.split for video in manifest.videos} == {
+        "train/wave/a.npz": "train", "test/wave/c.npz": "test",
+    }  # fmt: skip
+    assert manifest.classes == ("wave",)
+    assert dict(manifest.left_out) == {
+        "val/wave/b.npz": "for validation, and there is a part for testing too",
+        "old/d.npz": "a folder beside test/ and train/, so none of a class",
+        "test/e.npz": "in no class's folder",
+    }
+
+
+def test_one_part_of_a_split_beside_classes_is_refused(tmp_path):
+    """A class called train, or a part?"""
+    root = files(tmp_path / "a", "train/a.npz", "bow/b.npz")
+    assert refused(root).startswith(
+        f"dataset.root: {root} holds train/ beside bow/: is it a part of a split, or a class?"
+    )

@@ -1,6 +1,7 @@
 """Every format of joints against numbers that were written by hand, and hostile files of each kind."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -223,3 +224,41 @@ def test_a_file_of_another_ending_is_none(tmp_path):
     (tmp_path / "a.txt").write_text("x")
     assert refused(tmp_path / "a.txt").startswith("no file of joints; known endings are .npz, .json")
     assert refused(tmp_path / "gone.json").startswith("No such file")
+
+
+@pytest.mark.parametrize("ending", [".npz", ".json", ".skeleton", ".mat"])
+def test_what_is_no_file_is_refused_without_waiting(tmp_path, ending):
+    """A pipe would wait for a writer for ever, in the main process too; a dangling link; a device."""
+    os.mkfifo(tmp_path / f"pipe{ending}")
+    (tmp_path / f"link{ending}").symlink_to("nowhere")
+    (tmp_path / f"zero{ending}").symlink_to("/dev/zero")
+    for name, said in (("pipe", "neither a file nor a folder"), ("link", "No such file"), ("zero", "neither a file")):
+        assert refused(tmp_path / f"{name}{ending}").startswith(said)
+        with pytest.raises(AnnotationError):
+            keypoint_files.skeleton_of(tmp_path / f"{name}{ending}")
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, TypeError, RecursionError, MemoryError, PermissionError])
+def test_whatever_a_reader_trips_over_is_one_line(tmp_path, monkeypatch, error):
+    """Of any type: the main process looks into files of joints too."""
+    write(tmp_path / "a.json", {"people": []})
+    np.savez(tmp_path / "a.npz", keypoints=np.ones((2, 1, 17, 3)), skeleton="coco")
+
+    def fail(*_):
+        raise error("injected")
+
+    monkeypatch.setattr(keypoint_files, "load_json", fail)
+    monkeypatch.setattr(npz, "_skeleton", fail)
+    for name in ("a.json", "a.npz"):
+        assert "injected" in refused(tmp_path / name)
+        with pytest.raises(AnnotationError):
+            keypoint_files.skeleton_of(tmp_path / name)
+
+
+def test_two_videos_of_openpose_in_one_folder_are_not_mixed(tmp_path):
+    """Both have a frame 0: whose joints are whose?"""
+    for name in ("a", "b"):
+        for frame in range(2):
+            write(tmp_path / f"{name}_{frame:012}_keypoints.json", {"people": []})
+    with pytest.raises(AnnotationError, match=r"b_0+_keypoints.json: the same frame as a_0+_keypoints.json; put each"):
+        keypoint_files.read(tmp_path)

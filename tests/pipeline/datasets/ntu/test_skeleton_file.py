@@ -122,6 +122,20 @@ def test_any_number_of_bodies(tmp_path, bodies):
     assert growing[..., 0, 2].sum(1).tolist() == [min(t, bodies) for t in range(3)]
 
 
+def test_two_bodies_with_one_id_are_named(tmp_path):
+    """Whose joints are whose? The line says where; the same id in other frames is one body, whatever lies between."""
+    twice = [[still(BODY_1)], [still(BODY_1), still(BODY_2, 500), still(BODY_1, 900)]]
+    path = write(tmp_path / "a.skeleton", twice)
+    with pytest.raises(AnnotationError) as caught:
+        read_skeleton(path)
+    line = 1 + (1 + 27) + 1 + 2 * 27 + 1
+    assert path.read_text().splitlines()[line - 1].startswith(BODY_1)
+    assert str(caught.value) == (
+        f"{path}, line {line}: second body {BODY_1} in frame 1, whose joints are whose? copy it anew"
+    )
+    assert read_skeleton(write(path, [[still(BODY_1)], [], [still(BODY_1)]])).shape[1] == 1
+
+
 @pytest.mark.parametrize("count", [96, 100, 107])
 def test_a_skeleton_and_its_video_may_differ_by_a_few_frames(tmp_path, count):
     """Frames that only the video has are empty and keep their place; frames that only the skeleton has are not used."""
