@@ -150,7 +150,7 @@ def _digest(path: Path) -> str:
         if status is None or stat.S_ISDIR(status.st_mode):  # a folder's own time says nothing of its frames
             return frames_digest(path) if status else ""
         return _file_digest_at(path, _stamp(status)) if stat.S_ISREG(status.st_mode) else ""
-    except (OSError, ValueError, VideoError):
+    except Exception:  # whatever it is, it is this video's alone, and extraction says what
         return ""
 
 

@@ -112,15 +112,11 @@ def plan(
         videos = {video.id: video for video in listed.videos}
         failures = {} if retry_failed else _believed(ledger, sources, videos, recipe.pose)
 
-        wants = _Wants(clips, sources)
+        stage_stores = {name: store.stage_store(name, nodes[name].key, schema(recipe, nodes, name)) for name in wanted}
+        wants = _Wants(clips, sources, _never_seen(clips, sources, stage_stores.values()))
         stages = {
-            name: _compare(
-                store.stage_store(name, nodes[name].key, schema(recipe, nodes, name)),
-                wants,
-                nodes[name].annotated,
-                failures,
-            )
-            for name in wanted
+            name: _compare(stage_store, wants, nodes[name].annotated, failures)
+            for name, stage_store in stage_stores.items()
         }
     result = Plan(recipe, nodes, listed, sources, store, ledger, failures, stages, retry_failed, warning, shard)
     if force:
@@ -139,11 +135,12 @@ def worthwhile(recipe: Recipe, nodes: Graph) -> tuple[str, ...]:
 class _Wants:
     """The rows that a recipe asks for: the same in every stage, so that each is named once.
 
-    names: (video, view) of every clip.
+    names: (video, view) of every clip. never_seen: videos that have no row whatever their bytes are, which are
+    therefore not read.
     """
 
-    def __init__(self, clips: list[Clip], sources: Sources) -> None:
-        self.clips, self.sources = clips, sources
+    def __init__(self, clips: list[Clip], sources: Sources, never_seen: frozenset[str]) -> None:
+        self.clips, self.sources, self.never_seen = clips, sources, never_seen
         self.names = [(clip.video.id, clip.view) for clip in clips]
         self._keys: dict[bool, np.ndarray] = {}  # by whether they depend on annotations
 
@@ -156,10 +153,26 @@ class _Wants:
         """What an index knows the rows by; annotated: whether they depend on annotations, where there are any."""
         annotated = annotated and any(clip.video.annotation for clip in self.clips)
         if annotated not in self._keys:
-            digests = [self.sources.get(clip.video).row(annotated) for clip in self.clips]
+            digests = [
+                "" if clip.video.id in self.never_seen else self.sources.get(clip.video).row(annotated)
+                for clip in self.clips
+            ]
             videos, views = [video for video, _ in self.names], [view for _, view in self.names]
             self._keys[annotated] = row_keys(videos, views, digests)
         return self._keys[annotated]
+
+
+def _never_seen(clips: list[Clip], sources: Sources, stage_stores: Iterable[StageStore]) -> frozenset[str]:
+    """Videos whose bytes were never read, and of which no stage has a row, whatever its bytes were: that they are
+    missing is known without reading them, which for thousands of films or folders of frames would take hours."""
+    unread = [clip for clip in clips if not sources.known[clip.video.id].digests.video]
+    unread = [clip for clip in unread if sources.known[clip.video.id].present]
+    seen: set[str] = set()
+    for stage_store in stage_stores if unread else ():
+        index = stage_store.index()
+        if len(index):
+            seen.update(clip.video.id for clip in unread if index.sources(clip.video.id, clip.view))
+    return frozenset(clip.video.id for clip in unread) - seen
 
 
 atexit.register(gc.unfreeze)  # or libraries that count their objects at the end would miss what `plan` froze
@@ -228,7 +241,8 @@ def _compare(stage_store: StageStore, wants: _Wants, annotated: bool, failures: 
 
 
 def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
-    """The clips of a split for which every one of the stages is cached, and why others are left out.
+    """The clips of a split for which every one of the stages is cached, and why others are left out: also those whose
+    annotation fails now.
 
     Raises MissingFeatures where there is not one, DatasetError where the data set has no video in the split.
     """
@@ -244,10 +258,12 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
         raise DatasetError(f"{message}; {remedy}")
     have = [plan.stages[name].places for name in stages]
     complete = [clip for clip in wanted if all((clip.video.id, clip.view) in places for places in have)]
+    complete = [clip for clip in complete if not _lost_its_joints(plan, clip.video)]
     if not complete and all(clip.video.id in plan.failures for clip in wanted):
         raise MissingFeatures(
-            f"cache.root: all {len({clip.video.id for clip in wanted}):,} {split} videos failed in extraction; "
-            f"{plan.ledger.path} says why"
+            f"cache.root: all {len({clip.video.id for clip in wanted}):,} {split} videos failed in extraction, "
+            f"{plan.ledger.path} says why; mend them or take them off the list, then run `star extract` "
+            "(--retry-failed where they are as they were)"
         )
     if not complete:
         raise MissingFeatures(
@@ -269,3 +285,10 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
             name: [plan.sources.get(clip.video).row(plan.graph[name].annotated) for clip in complete] for name in stages
         },
     )
+
+
+def _lost_its_joints(plan: Plan, video: Video) -> bool:
+    """Whether a video's annotation cannot be used any more, although rows from before that need none are cached: with
+    a fresh cache it would have none of them."""
+    failure = plan.failures.get(video.id)
+    return failure is not None and failure.kind == "annotation"

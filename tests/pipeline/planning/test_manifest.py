@@ -10,9 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
+from star.cache import keys
 from star.cache.keys import folder_digest
+from star.pipeline.extraction.execution import ExecutionConfig
+from star.pipeline.extraction.runner import extract
 from star.pipeline.planning import manifest
 from star.pipeline.planning.manifest import Digests, Source, Sources
+from star.pipeline.planning.plan import plan
+from star.pipeline.recipe import schema as recipes
 from star.pipeline.recipe.schema import DatasetSettings
 
 
@@ -69,6 +74,47 @@ def test_no_byte_is_read_twice(data: DatasetSettings, monkeypatch: pytest.Monkey
     before = rows(sources(data))
     monkeypatch.setattr(manifest, "frames_digest", lambda path: pytest.fail("read again"))
     assert rows(sources(data)) == before
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every file whose bytes are opened for a digest, from now on."""
+    seen: list[Path] = []
+    real = keys._without_waiting
+    monkeypatch.setattr(keys, "_without_waiting", lambda path, flags: seen.append(Path(path)) or real(path, flags))
+    return seen
+
+
+def test_a_first_status_reads_no_frame(data: DatasetSettings, opened: list[Path]) -> None:
+    """Nothing is cached, so names, sizes and times of the files are all that is asked for."""
+    path = data.root.parent / "star.yaml"
+    path.write_text(f"dataset: {{kind: videos, root: {data.root}}}\ncache: {{root: {data.root.parent / 'cache'}}}\n")
+    found = plan(recipes.load(path))
+    assert found.missing == 10
+    assert not opened
+
+
+def test_folders_that_come_later_are_not_read_to_see_that_they_are_missing(
+    data: DatasetSettings, opened: list[Path]
+) -> None:
+    """Beside rows that are cached; what was extracted is not read again, and what changed is read, no more."""
+    cache = data.root.parent / "cache"
+    path = data.root.parent / "star.yaml"
+    path.write_text(f"dataset: {{kind: videos, root: {data.root}}}\ncache: {{root: {cache}}}\ndecode: {{frames: 2}}\n")
+    recipe = recipes.load(path)
+    extract(recipe, only=("decode",), execution=ExecutionConfig(workers=1), quiet=True)
+    for number in range(20):
+        (data.root / f"wave/c{number}").mkdir()
+        draw(data.root / f"wave/c{number}/0.bmp", number)
+    opened.clear()
+    stage = plan(recipe, only=("decode",)).stages["decode"]
+    assert (len(stage.places), len(stage.missing), stage.stale) == (2, 20, set())
+    assert not opened
+    draw(data.root / "bow/a/1.bmp", 99)
+    stage = plan(recipe, only=("decode",)).stages["decode"]
+    assert (len(stage.places), len(stage.missing), stage.stale) == (1, 21, {"bow/a"})
+    assert {file.parent for file in opened} == {data.root / "bow/a"}
+    assert len(opened) == 3
 
 
 def test_older_digests_of_names_and_sizes_hold_until_a_frame_changes(data: DatasetSettings) -> None:
