@@ -13,6 +13,7 @@ ENOUGH = 4  # videos from which on one corner for all of them is no chance
 CORNER = 0.55  # of width and height: where all joints lie within it, the picture was probably a smaller one
 PLACEHOLDERS = 0.02  # from this share of joints at (0, 0) on, the point stands for a missing joint
 SWAPPED = 0.02  # from this share of frames on, in which people change places, they are in no order
+MANY = 8  # videos from which on it is no chance that all people are upside down
 STILL = 8  # frames from which on joints that never change are no chance
 MOST_SCORE = 1.5  # networks give scores that exceed 1 by a little
 TOP, BOTTOM = ("head", "nose", "eye", "neck"), ("ankle", "foot", "toe", "heel", "hip", "pelvis", "spine_base")
@@ -99,7 +100,7 @@ def _mean_height(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def all_upside_down(shares: Sequence[float | None]) -> str:
     """A line where in nearly all videos nearly all people stand on their heads, "" else."""
     known = [share for share in shares if share is not None]
-    if len(known) < ENOUGH or np.quantile(known, 0.9) > 0.1:
+    if len(known) < MANY or np.quantile(known, 0.9) > 0.1:
         return ""
     return (
         f"heads lie below feet in nearly all of the {len(known):,} videos with joints: their y seem to count from the "

@@ -109,9 +109,9 @@ def test_heads_below_feet_in_all_videos_are_a_problem() -> None:
     turned[..., 1] = SIZE[1] - turned[..., 1]
     assert (upright(standing, PENN_ACTION), upright(turned, PENN_ACTION)) == (1, 0)
     assert upright(standing, None) is upright(standing, COCO) is upright(np.zeros_like(standing), PENN_ACTION) is None
-    assert "write height - y" in all_upside_down([0.0] * 5 + [None])
-    assert not all_upside_down([0.0] * 3)
-    assert not all_upside_down([0.0] * 5 + [1.0])
+    assert "write height - y" in all_upside_down([0.0] * 8 + [None])
+    assert not all_upside_down([0.0] * 7)
+    assert not all_upside_down([0.0] * 7 + [1.0])
 
 
 @pytest.mark.parametrize("place", [(0, 0), (500, 0), (0, 100), (300, 100)])

@@ -127,7 +127,7 @@ def test_extract_makes_a_row_of_it(
 
 
 LOOKED_AT = [
-    (scan_task, "probe_video"), (scan_task, "digests"), (scan_task, "require_media"), (scan_task, "_joints"),
+    (scan_task, "probe_video"), (scan_task, "digests"), (scan_task, "require_media"), (scan_task, "_against_frames"),
     (scan_task, "annotated_keypoints"), (datasets, "read_annotation"), (probe, "VideoFile"), (probe, "is_folder"),
     (container, "_open"), (container.VideoFile, "packets"), (container.VideoFile, "orientation_of"),
 ]  # fmt: skip
