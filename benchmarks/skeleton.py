@@ -18,7 +18,7 @@ import numpy as np
 from claims import claim
 from common import options, turns
 
-from star.pipeline.datasets.ntu.skeleton_file import read_skeleton
+from star.pipeline.datasets.ntu.skeleton import read_skeleton
 
 
 def write(path: Path, frames: int, bodies: int) -> None:

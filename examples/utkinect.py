@@ -3,7 +3,7 @@
     python examples/utkinect.py joints OUT      where joints/ holds joints_s01_e01.txt … and actionLabel.txt
     star init joints --root OUT > utkinect.yaml
 
-A line of a sequence is a frame number and 20 joints x, y, z in metres. Frame numbers have gaps, and some stand twice (the
+A line of a sequence is a frame number and 20 joints x, y, z in metres. Frame numbers have gaps, some stand twice (the
 first is taken), so a label's frames are looked up; a label without frames (one says NaN) is left out and said.
 """
 

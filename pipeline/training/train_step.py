@@ -24,7 +24,7 @@ from .distributed import ProcessGroup
 from .feature_stats import length, moments, pooled_moments
 from .losses import class_weights, targets
 from .model_factory import inputs
-from .optim import WeightAverage, make_optimizer, rate
+from .optimizer import WeightAverage, make_optimizer, rate
 from .precision import PRECISIONS, autocast, quickest_attention
 from .sampler import MicroBatch
 from .transforms import augment, map_side, mixup

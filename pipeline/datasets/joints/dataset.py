@@ -19,7 +19,7 @@ from .. import keypoint_files
 from ..base import Annotation, Manifest, Video
 from ..custom.csv_list import class_number
 from ..custom.splits import hashed_split, sides
-from ..keypoint_files.pyskl_pickle import SUFFIXES as PICKLES
+from ..keypoint_files.pyskl import SUFFIXES as PICKLES
 from ..ntu.classes import CLASSES as NTU_CLASSES
 from ..ntu.dataset import groups_of
 from ..ntu.missing import SAMPLE

@@ -18,7 +18,7 @@ import numpy as np
 from ....errors import AnnotationError, StorageError
 from ..base import Annotation
 from ..keypoint_files.json_file import scored
-from ..keypoint_files.pyskl_pickle import Sample, SpooledPart, skeleton_by_count, unpack
+from ..keypoint_files.pyskl import Sample, SpooledPart, skeleton_by_count, unpack
 
 FORMAT = "star-joints 1"
 BINARY, INDEX = "joints.bin", "index.json"

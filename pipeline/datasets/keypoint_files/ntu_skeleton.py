@@ -1,4 +1,4 @@
-"""NTU RGB+D's .skeleton text files, see `ntu.skeleton_file`."""
+"""NTU RGB+D's .skeleton text files, see `ntu.skeleton`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ....stages.skeletons import NTU
 from ..base import Annotation
-from ..ntu.skeleton_file import read_skeleton
+from ..ntu.skeleton import read_skeleton
 
 NAME = "NTU RGB+D .skeleton"
 SIZE, RATE = (1920, 1080), 30.0  # of the videos that colorX and colorY count in

@@ -1,7 +1,7 @@
 """NTU RGB+D 60 and 120: clips named SsssCcccPpppRrrrAaaa_rgb.avi (or .mp4) anywhere below ROOT.
 
 The name says setup, camera, performer, replication and action, and with them label and split. Joints come from
-.skeleton files of the same name, below ROOT too or below `dataset.skeletons`; see skeleton_file.py.
+.skeleton files of the same name, below ROOT too or below `dataset.skeletons`; see skeleton.py.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def groups_of(sample: str) -> tuple[tuple[str, str], ...]:
 
 
 def read_annotation(path: Path) -> Annotation:
-    """The joints in one .skeleton file, see `skeleton_file.read_skeleton`."""
-    from .skeleton_file import read_skeleton
+    """The joints in one .skeleton file, see `skeleton.read_skeleton`."""
+    from .skeleton import read_skeleton
 
     return Annotation(read_skeleton(path))
 

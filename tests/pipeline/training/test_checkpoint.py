@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from star.errors import StorageError, UsageError, WeightsError
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.training import checkpoint
-from star.pipeline.training.optim import make_optimizer
+from star.pipeline.training.optimizer import make_optimizer
 
 
 def model():

@@ -17,7 +17,7 @@ import torch
 from star.errors import RecipeError, StarError, StorageError, UsageError
 from star.pipeline.training import checkpoint, loggers, metrics
 from star.pipeline.training.distributed import ProcessGroup
-from star.pipeline.training.optim import rate
+from star.pipeline.training.optimizer import rate
 from star.pipeline.training.run_dir import RunFolder
 from star.pipeline.training.sampler import portions
 from star.pipeline.training.train_step import TrainStep

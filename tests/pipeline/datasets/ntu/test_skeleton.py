@@ -7,7 +7,7 @@ import pytest
 
 from star.errors import AnnotationError
 from star.pipeline.datasets import read_annotation
-from star.pipeline.datasets.ntu.skeleton_file import read_skeleton
+from star.pipeline.datasets.ntu.skeleton import read_skeleton
 from star.stages.pose.stage import annotated_keypoints
 
 BODY_1, BODY_2, BODY_3 = "72057594037931101", "72057594037931102", "72057594037931103"  # equal as float64

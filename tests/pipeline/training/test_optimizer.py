@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.training.distributed import ProcessGroup
 from star.pipeline.training.losses import class_weights, targets
-from star.pipeline.training.optim import WeightAverage, decayed, make_optimizer, rate
+from star.pipeline.training.optimizer import WeightAverage, decayed, make_optimizer, rate
 from star.pipeline.training.sampler import portions, steps_of
 from star.stages.transformer import STARTransformer
 
