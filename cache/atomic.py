@@ -119,20 +119,13 @@ def remove_leftovers(folder: Path, now: float) -> int:
     with os.scandir(folder) as entries:
         for entry in entries:
             if (match := _PARTIAL.fullmatch(entry.name)) and _is_dead(match, entry, now):
-                removed += _remove(Path(entry))
+                with suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):  # a stage's folder whose removal was broken off
+                        shutil.rmtree(Path(entry))
+                    else:
+                        Path(entry).unlink()
+                    removed += 1
     return removed
-
-
-def _remove(path: Path) -> bool:
-    """Remove a file, or a stage store whose removal was broken off."""
-    try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    except OSError:
-        return False
-    return True
 
 
 def _is_dead(match: re.Match[str], entry: os.DirEntry[str], now: float) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -48,8 +49,14 @@ class Ledger:
             return []
         except OSError as error:
             raise atomic.read_error(error, self.path) from None
-        found = filter(None, map(_parse, content.splitlines()))
-        return _sorted({(failure.video, failure.stage): failure for failure in found}.values())
+        found: dict[tuple[str, str], Failure] = {}
+        for line in content.splitlines():
+            with suppress(ValueError, TypeError, KeyError, RecursionError):  # cut short, or none of ours
+                fields = json.loads(line)
+                if all(isinstance(fields[name], kind) for name, kind in _FIELDS.items()):
+                    failure = Failure(**{name: fields[name] for name in _FIELDS})
+                    found[failure.video, failure.stage] = failure
+        return _sorted(found.values())
 
     def record(self, failures: Iterable[Failure]) -> list[Failure]:
         """Add failures; one that is there already counts one attempt more. Returns all. Raises StorageError."""
@@ -87,14 +94,3 @@ _FIELDS = {
     "source": str,
     "time": (int, float),
 }
-
-
-def _parse(line: bytes) -> Failure | None:
-    """One line; None for one that was cut short or is none of ours."""
-    try:
-        fields = json.loads(line)
-        if all(isinstance(fields[name], kind) for name, kind in _FIELDS.items()):
-            return Failure(**{name: fields[name] for name in _FIELDS})
-    except (ValueError, TypeError, KeyError, RecursionError):
-        pass
-    return None

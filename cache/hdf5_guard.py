@@ -121,7 +121,11 @@ def _layout(path: Path, name: str, dataset: h5d.DatasetID, size: int) -> Layout:
         raise refusal(path, f"a dataset {name!r} that is neither contiguous nor compressed by row")
     if plan.get_external_count():
         raise refusal(path, f"external storage for {name!r}")
-    layout = Layout(_dtype(path, name, dataset.get_type()), _shape(path, name, dataset.get_space()), None)
+    dtype, space = _dtype(path, name, dataset.get_type()), dataset.get_space()
+    shape = space.get_simple_extent_dims() if space.get_simple_extent_type() == h5s.SIMPLE else ()
+    if not shape or not 1 <= shape[0] <= MAX_ROWS or 0 in shape:
+        raise refusal(path, f"a dataset {name!r} of shape {shape}")
+    layout = Layout(dtype, shape, None)
     if layout.row_bytes > _MAX_ROW_BYTES:
         raise refusal(path, f"a dataset {name!r} of {layout.row_bytes} bytes a clip")
     if compressed:
@@ -131,13 +135,6 @@ def _layout(path: Path, name: str, dataset: h5d.DatasetID, size: int) -> Layout:
     if offset is None or offset + layout.row_bytes * layout.shape[0] > size:
         raise corrupt(path, f"{name} ends beyond the end of the file")
     return Layout(layout.dtype, layout.shape, offset)
-
-
-def _shape(path: Path, name: str, space: h5s.SpaceID) -> tuple[int, ...]:
-    shape = space.get_simple_extent_dims() if space.get_simple_extent_type() == h5s.SIMPLE else ()
-    if not shape or not 1 <= shape[0] <= MAX_ROWS or 0 in shape:
-        raise refusal(path, f"a dataset {name!r} of shape {shape}")
-    return shape
 
 
 def _dtype(path: Path, name: str, kind: h5t.TypeID) -> np.dtype:

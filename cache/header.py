@@ -51,7 +51,14 @@ def read_header(path: Path) -> Header:
     Raises MissingFeatures when it is gone, StorageError when the disk refuses, FormatError when it is no segment,
     of another format version or holds what the format forbids, CorruptSegment when it is no HDF5 file, or damaged.
     """
-    size = _plain_size(path)
+    try:
+        size = size_of(path)
+        with path.open("rb") as plain:
+            signature = plain.read(len(_SIGNATURE))
+    except OSError as error:
+        raise not_given(path, error) from None
+    if signature != _SIGNATURE:
+        raise corrupt(path, "not a segment of star's: it does not begin like an HDF5 file")
     try:
         with h5py.File(path, "r", locking=False) as file:
             return _head(path, file.id, size)
@@ -71,20 +78,13 @@ def unreadable(path: Path, what: str, error: Exception) -> CorruptSegment:
     return corrupt(path, f"{what} ({' '.join(str(error).split())[:120]})")
 
 
-def _plain_size(path: Path) -> int:
-    try:
-        size = size_of(path)
-        with path.open("rb") as file:
-            if file.read(len(_SIGNATURE)) == _SIGNATURE:
-                return size
-    except OSError as error:
-        raise not_given(path, error) from None
-    raise corrupt(path, "not a segment of star's: it does not begin like an HDF5 file")
-
-
 def _head(path: Path, file: h5f.FileID, size: int) -> Header:
     root = h5g.open(file, b"/")
-    version = _version(path, root)
+    if attribute(root, b"format") != FORMAT:
+        raise FormatError(f"{path}: not a segment of star's; {VERIFY}")
+    version = attribute(root, b"format_version")
+    if not isinstance(version, int) or version not in READABLE:
+        raise OtherVersion(f"{path}: {other_version(version, READABLE)}")
     if file.get_create_plist().get_userblock():
         raise refusal(path, "a user block")
     about = attributes(path, "the root", root)
@@ -97,18 +97,14 @@ def _head(path: Path, file: h5f.FileID, size: int) -> Header:
     said = {n: _only_texts(path, n, attributes(path, n, d)) for n, (d, _) in found.items() if n not in COLUMNS}
     inputs = tuple(texts.get(INPUTS, "").split())
     _check_schema(path, version, layouts, said, inputs)
-    _check_json(path, texts["provenance"])
+    try:
+        is_object = isinstance(json.loads(texts["provenance"]), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        raise FormatError(f"{path}: its provenance is not a JSON object; {VERIFY}")
     stage, key, star = texts["stage"], texts["key"], texts["star_version"]
     return Header(size, version, stage, key, star, texts["provenance"], layouts, said, inputs)
-
-
-def _version(path: Path, root: h5g.GroupID) -> int:
-    if attribute(root, b"format") != FORMAT:
-        raise FormatError(f"{path}: not a segment of star's; {VERIFY}")
-    version = attribute(root, b"format_version")
-    if isinstance(version, int) and version in READABLE:
-        return version
-    raise OtherVersion(f"{path}: {other_version(version, READABLE)}")
 
 
 def other_version(version: object, readable: Sequence[int]) -> str:
@@ -149,12 +145,3 @@ def _check_schema(
     bytes_ = [layouts[name].dtype for name in ("checksum", INPUTS) if name in layouts]
     if layouts["view"].dtype != np.dtype("<i4") or any(dtype != np.dtype("u1") for dtype in bytes_):
         raise FormatError(f"{path}: view or checksum is of another type; {VERIFY}")
-
-
-def _check_json(path: Path, text: str) -> None:
-    try:
-        if isinstance(json.loads(text), dict):
-            return
-    except (ValueError, RecursionError):
-        pass
-    raise FormatError(f"{path}: its provenance is not a JSON object; {VERIFY}")

@@ -91,8 +91,16 @@ def _read_all(stage_store: _IndexedStore, names: Sequence[str]) -> tuple[list[In
     """The indices of these segments, and one line for each that cannot be used."""
     found, broken = [], []
     for name in names:
+        path = stage_store.folder / f"{name}.h5"
         try:
-            found.append(_read(stage_store, name))
+            segment = Segment(path)
+            segment.check_home(stage_store.stage, stage_store.key)
+            if stage_store.schema is not None and (wrong := misfit(segment.head, stage_store.schema)):
+                raise corrupt(path, wrong)
+            rows = segment.rows
+            if len(set(rows)) < len(rows):
+                raise corrupt(path, "has the same clip twice")
+            found.append(index_of(name, rows, segment.read("source")))
         except MissingFeatures:
             pass  # gone since the folder was listed
         except OtherVersion:
@@ -100,18 +108,6 @@ def _read_all(stage_store: _IndexedStore, names: Sequence[str]) -> tuple[list[In
         except (CorruptSegment, FormatError) as error:
             broken.append(str(error))
     return found, tuple(broken)
-
-
-def _read(stage_store: _IndexedStore, name: str) -> Index:
-    path = stage_store.folder / f"{name}.h5"
-    segment = Segment(path)
-    segment.check_home(stage_store.stage, stage_store.key)
-    if stage_store.schema is not None and (wrong := misfit(segment.head, stage_store.schema)):
-        raise corrupt(path, wrong)
-    rows = segment.rows
-    if len(set(rows)) < len(rows):
-        raise corrupt(path, "has the same clip twice")
-    return index_of(name, rows, segment.read("source"))
 
 
 def _pack(index: Index, stage_store: _IndexedStore) -> bytes:

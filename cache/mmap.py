@@ -25,10 +25,6 @@ def map_file(handle: int, size: int) -> mmap.mmap | memoryview:
         return mmap.mmap(handle, size, access=mmap.ACCESS_READ, trackfd=False)
     if os.name != "posix":
         return mmap.mmap(handle, size, access=mmap.ACCESS_READ)
-    return _ask_system(handle, size)
-
-
-def _ask_system(handle: int, size: int) -> memoryview:
     system = ctypes.CDLL(None, use_errno=True)
     system.mmap.restype = ctypes.c_void_p
     system.mmap.argtypes = (

@@ -66,7 +66,10 @@ class Segment:
     @cached_property
     def rows(self) -> list[Row]:
         """What each row is. Raises FormatError for an id that leads out of a folder, or a view below 0."""
-        ids, sources = (_decode(self.read(name)) for name in ("video_id", "source"))
+        ids, sources = (
+            [text.decode(errors="surrogateescape") for text in self.read(name).tolist()]
+            for name in ("video_id", "source")
+        )
         for video_id in ids:
             if problem := id_problem(video_id):
                 raise FormatError(f"{self.path}: video id {video_id!r} {problem}; do not trust this file")
@@ -143,7 +146,13 @@ class Segment:
         if any(not 0 <= row < layout.shape[0] for row in rows):
             raise IndexError(f"{self.path}: has {layout.shape[0]} rows, asked for {list(rows)}")
         if layout.offset is None:
-            self._read_compressed(name, rows, out)
+            try:
+                with h5py.File(self.path, "r", locking=False) as file:
+                    dataset: Any = file[name]
+                    for number, row in enumerate(rows):
+                        dataset.read_direct(out, np.s_[row : row + 1], np.s_[number : number + 1])
+            except (OSError, RuntimeError, ValueError) as error:
+                raise unreadable(self.path, f"{name} cannot be decompressed", error) from None
         else:
             self._read_plain(layout.offset, rows, as_bytes(out))
 
@@ -156,23 +165,21 @@ class Segment:
         if layout.offset is None:
             remedy = "read it, or extract with cache.compression: none"
             raise FormatError(f"{self.path}: {name} is compressed and cannot be mapped; {remedy}")
-        count = math.prod(layout.shape)
-        return np.frombuffer(self._mapped(), layout.dtype, count, layout.offset).reshape(layout.shape)
-
-    def unmap(self) -> None:
-        """Let go of the memory map; views that are still held keep it alive."""
-        self._memory = None
-
-    def _mapped(self) -> mmap.mmap | memoryview:
-        if self._memory is None:
+        memory = self._memory  # another thread may unmap it
+        if memory is None:
             with self._opened() as file:
                 if os.fstat(file.fileno()).st_size != self.head.size:
                     raise corrupt(self.path, "its size has changed")
                 try:
-                    self._memory = map_file(file.fileno(), self.head.size)
+                    memory = self._memory = map_file(file.fileno(), self.head.size)
                 except OSError as error:
                     raise not_given(self.path, error) from None
-        return self._memory
+        count = math.prod(layout.shape)
+        return np.frombuffer(memory, layout.dtype, count, layout.offset).reshape(layout.shape)
+
+    def unmap(self) -> None:
+        """Let go of the memory map; views that are still held keep it alive."""
+        self._memory = None
 
     def _opened(self) -> io.FileIO:
         try:
@@ -188,33 +195,14 @@ class Segment:
             for row, piece in pieces:
                 try:
                     file.seek(offset + row * row_bytes)
-                    count = _fill(file, piece.reshape(-1).data)
+                    buffer, done = piece.reshape(-1).data, 0
+                    while done < len(buffer) and (count := file.readinto(buffer[done:])):  # 2 GiB at most at once
+                        done += count
                 except OSError as error:
                     raise corrupt(self.path, f"its bytes cannot be read ({error.strerror})") from None
-                if count != piece.size:
+                if done != piece.size:
                     raise corrupt(self.path, "it ends too early")
-
-    def _read_compressed(self, name: str, rows: Sequence[int], out: np.ndarray) -> None:
-        try:
-            with h5py.File(self.path, "r", locking=False) as file:
-                dataset: Any = file[name]
-                for number, row in enumerate(rows):
-                    dataset.read_direct(out, np.s_[row : row + 1], np.s_[number : number + 1])
-        except (OSError, RuntimeError, ValueError) as error:
-            raise unreadable(self.path, f"{name} cannot be decompressed", error) from None
-
-
-def _fill(file: io.FileIO, buffer: memoryview) -> int:
-    """Read until the buffer is full or the file ends; the system gives at most 2 GiB at once."""
-    done = 0
-    while done < len(buffer) and (count := file.readinto(buffer[done:])):
-        done += count
-    return done
 
 
 def _told(row: Row) -> str:
     return f"{row.video_id}, view {row.view}"
-
-
-def _decode(column: np.ndarray) -> list[str]:
-    return [text.decode(errors="surrogateescape") for text in column.tolist()]

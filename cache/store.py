@@ -161,14 +161,11 @@ class StageStore:
         self._mapped.pop(segment, None)
         self._mapped[segment] = None
         while len(self._mapped) > _MAX_MAPS:
-            self._unmap_oldest()
+            with suppress(StopIteration, RuntimeError, KeyError):  # another thread was faster
+                oldest = next(iter(self._mapped))
+                del self._mapped[oldest]
+                self._segments[oldest].unmap()
         return view
-
-    def _unmap_oldest(self) -> None:
-        with suppress(StopIteration, RuntimeError, KeyError):  # another thread was faster
-            oldest = next(iter(self._mapped))
-            del self._mapped[oldest]
-            self._segments[oldest].unmap()
 
     def bytes(self) -> int:
         """Bytes of all its segments."""

@@ -54,11 +54,11 @@ def check_segment(
     except CacheError as error:
         return [Problem("corrupt" if isinstance(error, CorruptSegment) else "format", str(error))]
     everyone = _names(rows)
-    problems = [
-        *_check_digest(segment, everyone),
-        *_check_place(segment, stage, key, everyone),
-        *_check_rows(path, rows),
-    ]
+    problems = _check_digest(segment, everyone)
+    if (segment.stage, segment.key) != (stage or segment.stage, key or segment.key):
+        problems.append(Problem("place", f"{path}: belongs to {segment.stage}/{segment.key}", everyone))
+    if twice := [row for row in rows if rows.count(row) > 1]:
+        problems.append(Problem("duplicate", f"{path}: has the same clip twice", _names(twice)))
     if schema is not None and (wrong := misfit(segment.head, schema)):
         problems.append(Problem("schema", f"{path}: {wrong}", everyone))
     try:
@@ -66,7 +66,10 @@ def check_segment(
         checksums = segment.read("checksum")
     except CacheError as error:
         return [*problems, Problem("corrupt", str(error), everyone)]
-    return [*problems, *_check_checksums(segment, rows, arrays, checksums), *_check_values(path, rows, arrays)]
+    found = row_checksums(rows, arrays, segment.head.version, segment.inputs)
+    bad = (found != checksums).reshape(len(rows), -1).any(axis=1)
+    altered = _by_row("checksum", f"{path}: {{}} not what was written", rows, bad)
+    return [*problems, *altered, *_check_values(path, rows, arrays)]
 
 
 def check_description(stage_store: StageStore) -> list[Problem]:
@@ -100,26 +103,6 @@ def _check_digest(segment: Segment, everyone: tuple[str, ...]) -> list[Problem]:
     return [
         Problem("digest", f"{path}: its bytes are not those that were written (their digest is {digest})", everyone)
     ]
-
-
-def _check_place(segment: Segment, stage: str | None, key: str | None, everyone: tuple[str, ...]) -> list[Problem]:
-    there, wanted = (segment.stage, segment.key), (stage or segment.stage, key or segment.key)
-    if there == wanted:
-        return []
-    return [Problem("place", f"{segment.path}: belongs to {segment.stage}/{segment.key}", everyone)]
-
-
-def _check_rows(path: Path, rows: Sequence[Row]) -> list[Problem]:
-    twice = [row for row in rows if rows.count(row) > 1]
-    return [Problem("duplicate", f"{path}: has the same clip twice", _names(twice))] if twice else []
-
-
-def _check_checksums(
-    segment: Segment, rows: Sequence[Row], arrays: Mapping[str, np.ndarray], checksums: np.ndarray
-) -> list[Problem]:
-    found = row_checksums(rows, arrays, segment.head.version, segment.inputs)
-    bad = (found != checksums).reshape(len(rows), -1).any(axis=1)
-    return _by_row("checksum", f"{segment.path}: {{}} not what was written", rows, bad)
 
 
 def _check_values(path: Path, rows: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> Iterable[Problem]:

@@ -55,18 +55,25 @@ def write_segment(
     arrays = {name: _plain(name, array) for name, array in sorted(arrays.items())}
     _check(rows, arrays)
     about = {"format": FORMAT, "format_version": FORMAT_VERSION, "stage": stage, "key": key}
-    about |= {"star_version": __version__, "provenance": _provenance(provenance)}
-    columns = _columns(rows)
+    text = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
+    if len(text) > MAX_PROVENANCE_BYTES:
+        raise ValueError(f"provenance of {len(text)} bytes; at most {MAX_PROVENANCE_BYTES} fit")
+    about |= {"star_version": __version__, "provenance": text}
+    ids, sources = _texts([row.video_id for row in rows]), _texts([row.source for row in rows])
+    columns = {"video_id": ids, "source": sources, "view": np.array([row.view for row in rows], "<i4")}
     if inputs:
         about["inputs"] = " ".join(sorted(inputs))
         columns["inputs"] = np.stack([np.asarray(inputs[name], np.uint8) for name in sorted(inputs)], axis=1)
     columns["checksum"] = row_checksums(rows, arrays, inputs=columns.get("inputs"))
-    said = {name: _attributes(array, attributes.get(name, {})) for name, array in arrays.items()}
-    with reporting(folder), partial(folder) as name:
+    said: dict[str, dict[str, str]] = {}
+    for name, array in arrays.items():
+        said[name] = {word: attributes.get(name, {}).get(word, "") for word in ("axes", "units", "about")}
+        said[name] |= {"shape": shape_text(array.shape[1:]), "dtype": array.dtype.name}
+    with reporting(folder), partial(folder) as unfinished:
         with _uninterrupted():
-            digest = _write(name, about, columns | arrays, said, compression)
+            digest = _write(unfinished, about, columns | arrays, said, compression)
         path = folder / f"{digest}.h5"
-        name.replace(path)
+        unfinished.replace(path)
         flush_folder(folder)
     return path
 
@@ -97,7 +104,10 @@ def _write(path: Path, about: dict[str, Any], datasets: dict[str, np.ndarray], s
         sink = Sink(file)
         with _created(sink) as hdf:
             for name, array in datasets.items():
-                dataset = hdf.create_dataset(name, data=array, track_times=False, **_storage(array, name, compression))
+                plain = compression == "none" or name in COLUMNS or array.nbytes // len(array) < _WORTH_COMPRESSING
+                chunks = (1, *array.shape[1:])
+                storage = {} if plain else {"chunks": chunks, "compression": compression, "shuffle": True}
+                dataset = hdf.create_dataset(name, data=array, track_times=False, **storage)
                 _set(dataset, said.get(name, {}))
             _set(hdf, about)
         if sink.error is not None:
@@ -119,12 +129,6 @@ def _created(sink: Sink) -> h5py.File:
     return h5py.File(h5f.create(b"segment", h5f.ACC_TRUNC, plan, access))
 
 
-def _storage(array: np.ndarray, name: str, compression: str) -> dict[str, Any]:
-    if compression == "none" or name in COLUMNS or array.nbytes // len(array) < _WORTH_COMPRESSING:
-        return {}
-    return {"chunks": (1, *array.shape[1:]), "compression": compression, "shuffle": True}
-
-
 def _set(place: h5py.File | h5py.Dataset, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if isinstance(value, int):
@@ -132,23 +136,6 @@ def _set(place: h5py.File | h5py.Dataset, values: Mapping[str, Any]) -> None:
         else:
             content = value.encode(errors="surrogateescape")
             place.attrs.create(name, np.bytes_(content), dtype=h5py.string_dtype("utf-8", max(1, len(content))))
-
-
-def _attributes(array: np.ndarray, given: Mapping[str, str]) -> dict[str, str]:
-    said = {name: given.get(name, "") for name in ("axes", "units", "about")}
-    return said | {"shape": shape_text(array.shape[1:]), "dtype": array.dtype.name}
-
-
-def _provenance(provenance: Mapping[str, Any]) -> str:
-    text = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
-    if len(text) > MAX_PROVENANCE_BYTES:
-        raise ValueError(f"provenance of {len(text)} bytes; at most {MAX_PROVENANCE_BYTES} fit")
-    return text
-
-
-def _columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:
-    ids, sources = _texts([row.video_id for row in rows]), _texts([row.source for row in rows])
-    return {"video_id": ids, "source": sources, "view": np.array([row.view for row in rows], "<i4")}
 
 
 def _texts(texts: Sequence[str]) -> np.ndarray:
