@@ -65,11 +65,18 @@ class Crop:
             return np.array([0, 0, width, height], np.float64)
         x, y, side = self._square(keypoints, width, height)
         if view > 0 and self._jitters:
-            draw = _generator(self.seed, video_id, view).uniform(-1, 1, 3)
+            name = f"crop\0{self.seed}\0{video_id}\0{view}".encode(errors="surrogateescape")
+            seed = int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "little")
+            draw = np.random.default_rng(seed).uniform(-1, 1, 3)  # the same on every machine, in every order of work
             x += draw[0] * self.jitter_shift * side
             y += draw[1] * self.jitter_shift * side
             side *= 1 + draw[2] * self.jitter_scale
-        return _whole(x, y, side)
+        # The whole-pixel square that holds this one. The centre's x is rounded to half pixels, which treats left and
+        # right alike, and the side's parity follows it: mirrored in x, it gives the mirrored square.
+        middle, whole = int(np.rint(2 * x)), int(np.ceil(side)) + 1
+        whole += (whole - middle) % 2
+        left, top = (middle - whole) // 2, int(np.rint(y - whole / 2))
+        return np.array([left, top, left + whole, top + whole], np.float64)
 
     @property
     def _jitters(self) -> bool:
@@ -114,26 +121,6 @@ def crop_frame(frame: np.ndarray, region: np.ndarray, size: int, *, flip: bool =
     picture = _pad(inside, box, width, height)
     small = _resize(picture, size)
     return np.ascontiguousarray(small[:, ::-1]) if flip else small
-
-
-def _whole(x: float, y: float, side: float) -> np.ndarray:
-    """A whole-pixel square that holds the given one; mirrored in x, it gives the mirrored square.
-
-    The centre's x is rounded to half pixels, which treats left and right alike; the side's parity then follows it.
-    """
-    middle = int(np.rint(2 * x))
-    whole = int(np.ceil(side)) + 1
-    whole += (whole - middle) % 2
-    left, top = (middle - whole) // 2, int(np.rint(y - whole / 2))
-    return np.array([left, top, left + whole, top + whole], np.float64)
-
-
-def _generator(seed: int, video_id: str, view: int) -> np.random.Generator:
-    """The same draws for the same clip, on every machine and in every order of work."""
-    digest = hashlib.blake2b(
-        f"crop\0{seed}\0{video_id}\0{view}".encode(errors="surrogateescape"), digest_size=16
-    ).digest()
-    return np.random.default_rng(int.from_bytes(digest, "little"))
 
 
 def _pad(picture: np.ndarray, box: tuple[int, ...], width: int, height: int) -> np.ndarray:

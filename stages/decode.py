@@ -60,7 +60,11 @@ class DecodeStage:
         """
         if count < 1:
             raise ValueError(f"count: {count}; a video without frames has no clips")
-        chance = _uniform_numbers(self.seed, video_id, view, self.frames + 1)
+        # numbers in [0, 1) from a hash of the arguments: the same on every machine and in every version
+        name = json.dumps([self.seed, video_id, view], ensure_ascii=True).encode()
+        key = hashlib.blake2b(name, digest_size=32).digest()
+        words = np.frombuffer(hashlib.shake_256(key).digest(8 * (self.frames + 1)), "<u8")
+        chance = (words >> np.uint64(11)) * 2.0**-53
         chosen = self._indices(count, None if view == 0 else chance[:-1])
         return chosen.astype(np.int32), bool(self.flip and view > 0 and chance[-1] < 0.5)
 
@@ -88,14 +92,6 @@ class DecodeStage:
             return (2 * steps[:-1] + 1) * count // (2 * self.frames)
         edges = steps * count // self.frames
         return edges[:-1] + (chance * np.maximum(np.diff(edges), 1)).astype(np.int64)
-
-
-def _uniform_numbers(seed: int, video_id: str, view: int, count: int) -> np.ndarray:
-    """(count,) float64 in [0, 1), from a hash of the arguments: the same on every machine and in every version."""
-    name = json.dumps([seed, video_id, view], ensure_ascii=True).encode()
-    key = hashlib.blake2b(name, digest_size=32).digest()
-    words = np.frombuffer(hashlib.shake_256(key).digest(8 * count), "<u8")
-    return (words >> np.uint64(11)) * 2.0**-53
 
 
 def open_video(path: Path | str, reader: str = "auto", selector: FrameSelector | None = None) -> VideoReader:

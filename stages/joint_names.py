@@ -125,16 +125,16 @@ FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger"
 TOES = ("big_toe", "small_toe", "heel")
 FACE = 68  # landmarks, named by their numbers
 
-
-def _wholebody() -> tuple[str, ...]:
-    feet = tuple(f"{side}_{toe}" for side in ("left", "right") for toe in TOES)
-    face = tuple(f"face-{number}" for number in range(FACE))
-    hands = tuple(
+WHOLEBODY_133 = (
+    *COCO_17,
+    *(f"{side}_{toe}" for side in ("left", "right") for toe in TOES),
+    *(f"face-{number}" for number in range(FACE)),
+    *(
         f"{side}_{part}"
         for side in ("left", "right")
         for part in ("hand_root", *(f"{finger}{number}" for finger in FINGERS for number in (1, 2, 3, 4)))
-    )
-    return (*COCO_17, *feet, *face, *hands)
+    ),
+)
 
 
 def face_pairs(first: int) -> tuple[tuple[int, int], ...]:
@@ -145,6 +145,3 @@ def face_pairs(first: int) -> tuple[tuple[int, int], ...]:
     eyes = [(36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)]
     mouth = [(48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67)]
     return tuple((first + left, first + right) for left, right in (*jaw, *brows, *nose, *eyes, *mouth))
-
-
-WHOLEBODY_133 = _wholebody()

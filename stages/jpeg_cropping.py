@@ -30,10 +30,17 @@ def crop_reduced_frame(
     frame_size. Returns (size, size, 3) uint8: of a full frame exactly the same, of a small one samples between its
     pixels, linear in both directions.
     """
+    import cv2
+
     if factor == 1 or frame.shape[1::-1] == frame_size:
         return crop_frame(frame, region, size, flip=flip)
     place = (mirror_region(region, frame_size[0]) if flip else region) / factor
-    small = _sample(*_halve(frame, place, size), size)
+    frame, place = _halve(frame, place, size)
+    (x, y), (width, height) = place[:2], (place[2:] - place[:2]) / size
+    # OpenCV counts from the first pixel's centre: sample i lies at x + (i + 1/2) width in edge coordinates
+    matrix = np.array([[width, 0, x + width / 2 - 0.5], [0, height, y + height / 2 - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    small = cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderValue=PADDING_COLOUR)
     return np.ascontiguousarray(small[:, ::-1]) if flip else small
 
 
@@ -49,14 +56,3 @@ def _halve(frame: np.ndarray, place: np.ndarray, size: int) -> tuple[np.ndarray,
     frame = cv2.copyMakeBorder(frame, 0, -height % y, 0, -width % x, cv2.BORDER_REPLICATE)  # keeps places exact
     halved = cv2.resize(frame, (-(-width // x), -(-height // y)), interpolation=cv2.INTER_AREA)
     return halved, place / (x, y, x, y)
-
-
-def _sample(frame: np.ndarray, place: np.ndarray, size: int) -> np.ndarray:
-    """A place (x0 y0 x1 y1, fractions allowed) of a frame as (size, size, 3); outside is Kinetics' mean colour."""
-    import cv2
-
-    (x, y), (width, height) = place[:2], (place[2:] - place[:2]) / size
-    # OpenCV counts from the first pixel's centre: sample i lies at x + (i + 1/2) width in edge coordinates
-    matrix = np.array([[width, 0, x + width / 2 - 0.5], [0, height, y + height / 2 - 0.5]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderValue=PADDING_COLOUR)

@@ -45,9 +45,19 @@ def fast_precisions(device: str = "cpu") -> frozenset[str]:
 
     A processor and a GPU are asked; where they cannot say, a small convolution is measured once, in milliseconds.
     """
-    kind = device.partition(":")[0]
-    reduced = {"cpu": _of_processor, "cuda": _of_gpu}.get(kind, _of_another)(device)
-    return frozenset({"float32"} | reduced)
+    import torch
+
+    kind, fast = device.partition(":")[0], {"float32": True}
+    if kind == "cpu":  # float16 arithmetic of processors is of no use to torch's convolutions in three dimensions
+        known = _has_bfloat16_units()
+        fast["bfloat16"] = is_faster("bfloat16", device) if known is None else known
+    elif kind == "cuda":
+        with torch.cuda.device(device):
+            fast["bfloat16"] = torch.cuda.is_bf16_supported(including_emulation=False)
+            fast["float16"] = torch.cuda.get_device_capability() >= TENSOR_CORES
+    else:  # Apple's MPS and whatever else torch names: nobody says
+        fast |= {name: is_faster(name, device) for name in REDUCED}
+    return frozenset(name for name, is_fast in fast.items() if is_fast)
 
 
 def float64_device(device: torch.device) -> torch.device:
@@ -61,13 +71,6 @@ def describe_precisions(device: str = "cpu") -> str:
     """What a device computes fast, in a few words for a person: "float32 and bfloat16", "float32 alone"."""
     reduced = [name for name in REDUCED if name in fast_precisions(device)]
     return " and ".join(["float32", *reduced]) if reduced else "float32 alone"
-
-
-def _of_processor(device: str) -> set[str]:
-    """bfloat16 at most: float16 arithmetic of processors is of no use to torch's convolutions in three dimensions."""
-    known = _has_bfloat16_units()
-    fast = is_faster("bfloat16", device) if known is None else known
-    return {"bfloat16"} if fast else set()
 
 
 def _has_bfloat16_units() -> bool | None:
@@ -85,20 +88,6 @@ def _has_bfloat16_units() -> bool | None:
     if not (capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")):
         return False
     return None if any(os.environ.get(name) for name in ONEDNN_LIMITS) or not torch.backends.mkldnn.enabled else True
-
-
-def _of_gpu(device: str) -> set[str]:
-    import torch
-
-    with torch.cuda.device(device):
-        bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        float16 = torch.cuda.get_device_capability() >= TENSOR_CORES
-    return {name for name, fast in (("bfloat16", bfloat16), ("float16", float16)) if fast}
-
-
-def _of_another(device: str) -> set[str]:
-    """Apple's MPS and whatever else torch names: nobody says, so it is measured."""
-    return {name for name in REDUCED if is_faster(name, device)}
 
 
 def is_faster(precision: str, device: str) -> bool:

@@ -59,27 +59,23 @@ def joint_sources(source: Skeleton, target: Skeleton) -> tuple[tuple[int, ...], 
     Raises RecipeError where `source` lacks a shoulder, elbow, wrist, hip, knee or ankle of the target's.
     """
     place = {name: index for index, name in enumerate(_meanings(source))}
-    found = tuple(_parts(name, place) for name in _meanings(target))
+    found: list[tuple[int, ...]] = []
+    for name in _meanings(target):
+        parts = next((names for names in ((name,), *MEANS.get(name, ())) if place.keys() >= set(names)), ())
+        found.append(tuple(place[part] for part in parts))
     lacking = [name for name, own in zip(_meanings(target), found, strict=True) if name in BODY and not own]
     if lacking:
         raise RecipeError(
             f"pose.layout: {target.name}: joints of {source.name} have no {lacking[0]}; set it to own, or choose "
             "another pose.model"
         )
-    return found
+    return tuple(found)
 
 
 def _meanings(skeleton: Skeleton) -> tuple[str, ...]:
     """The names of its joints in this module's words."""
     own = MEANINGS.get(skeleton.name, {})
     return tuple(own.get(name, name) for name in skeleton.joints)
-
-
-def _parts(name: str, place: dict[str, int]) -> tuple[int, ...]:
-    for names in ((name,), *MEANS.get(name, ())):
-        if place.keys() >= set(names):
-            return tuple(place[part] for part in names)
-    return ()
 
 
 def convert_joints(keypoints: np.ndarray, source: Skeleton, target: Skeleton) -> np.ndarray:

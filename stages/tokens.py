@@ -39,7 +39,7 @@ class TokensStage:
     @property
     def cached(self) -> bool:
         """Whether this form has anything to store."""
-        return self.form in _FORMS
+        return self.form in {"pool", "pool_map", "map"}
 
     def settings(self) -> Settings:
         """What stands in the key."""
@@ -52,7 +52,10 @@ class TokensStage:
         that of `token_channels`.
         """
         local, heat = (to_float32(maps.reshape(*maps.shape[:-2], -1)) for maps in (local_map, joint_heatmap))
-        return to_float16(_FORMS[self.form](local, heat))
+        if self.form == "map":  # the mean channel of F h_n, which is h_n times the mean channel of F
+            return to_float16(heat * local.mean(axis=-2, keepdims=True))
+        pooled = _pool(local, heat)
+        return to_float16(np.concatenate([pooled, heat], axis=-1) if self.form == "pool_map" else pooled)
 
 
 def token_channels(form: str, local_channels: int, cells: int) -> int:
@@ -69,16 +72,3 @@ def _pool(local: np.ndarray, heat: np.ndarray) -> np.ndarray:
     for first in range(0, local.shape[-2], some):
         pooled[..., first : first + some] = weights @ local[..., first : first + some, :].swapaxes(-1, -2)
     return pooled
-
-
-def _pool_map(local: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """(..., c, p), (..., n, p) -> (..., n, c + p): what is there, and where it is."""
-    return np.concatenate([_pool(local, heat), heat], axis=-1)
-
-
-def _map(local: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """(..., c, p), (..., n, p) -> (..., n, p): the mean channel of F h_n, which is h_n times the mean channel of F."""
-    return heat * local.mean(axis=-2, keepdims=True)
-
-
-_FORMS = {"pool": _pool, "pool_map": _pool_map, "map": _map}

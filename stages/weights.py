@@ -54,12 +54,6 @@ class _StandIn:
         """Nothing is kept."""
 
 
-def _stand_ins() -> list[Any]:
-    """One class per allowed path: torch finds them by `__module__` and `__qualname__`."""
-    paths = (path.rpartition(".") for path in _BESIDE_THE_WEIGHTS)
-    return [type(name, (_StandIn,), {"__module__": module}) for module, _, name in paths]
-
-
 def sha256(path: Path) -> str:
     """The sha256 of a file's bytes, as 64 hex digits; WeightsError where it cannot be read."""
     digest = hashlib.sha256()
@@ -82,7 +76,10 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file; correct the path in the recipe")
     content = _safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
-    return _plain(_unwrapped(content), path)
+    for name in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            return _plain(content[name], path)
+    return _plain(content, path)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -101,13 +98,22 @@ def _checkpoint(path: Path) -> Any:
     import torch
 
     try:
-        with torch.serialization.safe_globals(_stand_ins()), warnings.catch_warnings():
+        # one class per allowed path: torch finds them by `__module__` and `__qualname__`
+        paths = (path.rpartition(".") for path in _BESIDE_THE_WEIGHTS)
+        stand_ins: list[Any] = [type(name, (_StandIn,), {"__module__": module}) for module, _, name in paths]
+        with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on pickle protocols
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise _unreadable(path, error) from None
     except pickle.UnpicklingError as error:
-        raise _refused(path, error) from None
+        asked = re.search(r"GLOBAL (\S+)", str(error))  # out of torch's page-long explanation
+        if asked is None:
+            raise _broken(path) from None
+        raise WeightsError(
+            f"{path}: refused: loading it would run {asked[1]}, which is no part of a checkpoint; "
+            "get its weights as .safetensors from someone you trust"
+        ) from None
     except Exception:  # arbitrary bytes make torch's reader fail in any way there is
         raise _broken(path) from None
 
@@ -118,24 +124,6 @@ def _unreadable(path: Path, error: OSError) -> WeightsError:
 
 def _broken(path: Path) -> WeightsError:
     return WeightsError(f"{path}: cut short, or not a checkpoint; fetch or export it again")
-
-
-def _refused(path: Path, error: pickle.UnpicklingError) -> WeightsError:
-    """Which call the pickle asked for, out of torch's page-long explanation."""
-    asked = re.search(r"GLOBAL (\S+)", str(error))
-    if asked is None:
-        return _broken(path)
-    return WeightsError(
-        f"{path}: refused: loading it would run {asked[1]}, which is no part of a checkpoint; "
-        "get its weights as .safetensors from someone you trust"
-    )
-
-
-def _unwrapped(content: Any) -> Any:
-    for name in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            return content[name]
-    return content
 
 
 def _plain(state: Any, path: Path) -> dict[str, Tensor]:
@@ -162,7 +150,10 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path | str, w
     path and what: the file and the network, as the message calls them. Counters of batch norm and the mean and std of
     a pre-processor may be absent or left over. After an error the model's weights are undefined.
     """
-    _check_shapes(model.state_dict(), state, path, what)
+    for name, tensor in model.state_dict().items():
+        given = state.get(name)
+        if given is not None and given.shape != tensor.shape and _matters(name):
+            raise _foreign(path, what, f"{name} is {_size(given)} in the file and {_size(tensor)} in the network")
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -172,13 +163,6 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path | str, w
         raise _foreign(path, what, f"{name} is missing from the file")
     for name in filter(_matters, unexpected):
         raise _foreign(path, what, f"the file holds {name}, which that network has not")
-
-
-def _check_shapes(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path | str, what: str) -> None:
-    for name, tensor in expected.items():
-        given = state.get(name)
-        if given is not None and given.shape != tensor.shape and _matters(name):
-            raise _foreign(path, what, f"{name} is {_size(given)} in the file and {_size(tensor)} in the network")
 
 
 def _matters(name: str) -> bool:
@@ -230,13 +214,9 @@ def download(
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         remedy = f"download {url} elsewhere and put it at {target}{otherwise}"
-        raise DownloadError(f"{what} could not be fetched ({_reason(error)}): {remedy}") from None
-
-
-def _reason(error: BaseException) -> str:
-    """The words of an error without its number; urllib wraps one error into another."""
-    inner = getattr(error, "reason", error)
-    return str(getattr(inner, "strerror", None) or inner)
+        inner = getattr(error, "reason", error)  # urllib wraps one error into another
+        reason = getattr(inner, "strerror", None) or inner  # without its number
+        raise DownloadError(f"{what} could not be fetched ({reason}): {remedy}") from None
 
 
 def _download(url: str, target: Path) -> None:

@@ -30,22 +30,18 @@ class FusedConvolution:
         self.weight = conv.weight.to(device, dtype).contiguous(memory_format=layout)
         self.bias = conv.bias.to(device, dtype)
         self.steps, self.padding = list(conv.stride), list(conv.padding)
-        self.fused = device.type == "cpu" and _fuses()
+        with_the_rest = hasattr(torch.ops.mkldnn, "_convolution_pointwise_")  # oneDNN's, with what comes after it
+        self.fused = device.type == "cpu" and torch.backends.mkldnn.is_available() and with_the_rest
 
     def __call__(self, x: Tensor, *, positive: bool = True, onto: Tensor | None = None) -> Tensor:
         """(b, c, T, y, x) of the convolution's type -> the same of its output."""
         import torch
 
-        if self.fused:
-            return self._at_once(x, positive, onto)
-        y = torch.conv3d(x, self.weight, self.bias, self.steps, self.padding)
-        if onto is not None:
-            y += onto
-        return torch.relu_(y) if positive else y
-
-    def _at_once(self, x: Tensor, positive: bool, onto: Tensor | None) -> Tensor:
-        import torch
-
+        if not self.fused:
+            y = torch.conv3d(x, self.weight, self.bias, self.steps, self.padding)
+            if onto is not None:
+                y += onto
+            return torch.relu_(y) if positive else y
         ops: Any = torch.ops.mkldnn
         where = self.weight, self.bias, self.padding, self.steps, [1, 1, 1], 1
         end = "relu" if positive else "none"
@@ -80,10 +76,3 @@ class FusedLayer:
             x = step(x, keep=keep) if isinstance(step, FusedBlock) else step(x)
             keep = False
         return x
-
-
-def _fuses() -> bool:
-    """Whether this torch has oneDNN's convolution with what comes after it."""
-    import torch
-
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")

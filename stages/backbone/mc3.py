@@ -24,7 +24,9 @@ def load(weights: str, seed: int = 0, file: Path | None = None) -> nn.Module:
     is not that one, or of another network; DownloadError where official weights cannot be fetched.
     """
     import torch
-    from torchvision.models.video import mc3_18
+    from torchvision.models.video import MC3_18_Weights, mc3_18
+
+    from ..weights import fetch, load_into, load_state_dict, sha256
 
     with torch.device("meta"):  # draws nothing: every weight is loaded below
         model: nn.Module = mc3_18(weights=None)
@@ -32,8 +34,15 @@ def load(weights: str, seed: int = 0, file: Path | None = None) -> nn.Module:
     model = model.to_empty(device="cpu").eval().requires_grad_(False)
     if weights == "random":
         model.load_state_dict(random_state(model, seed))
-    else:
-        _load_file(model, weights, file)
+        return model
+    if weights == "kinetics400":
+        file = fetch(MC3_18_Weights.KINETICS400_V1.url, "mc3_18")
+    elif file is None:
+        raise WeightsError(f"backbone.weights: {weights} is the sha256 of a file; name that file in the recipe")
+    elif sha256(file) != weights:
+        raise WeightsError(f"backbone.weights: {file} is not the file with sha256 {weights}; give that file")
+    state = {name: tensor for name, tensor in load_state_dict(file).items() if not name.startswith("fc.")}
+    load_into(model, state, file, "mc3_18")
     return model
 
 
@@ -55,19 +64,3 @@ def random_state(model: nn.Module, seed: int) -> dict[str, Tensor]:
         elif name.endswith((".weight", ".running_var")):
             tensor.fill_(1)
     return state
-
-
-def _load_file(model: nn.Module, weights: str, file: Path | None) -> None:
-    """Load the official weights, or the file whose sha256 is `weights`."""
-    from torchvision.models.video import MC3_18_Weights
-
-    from ..weights import fetch, load_into, load_state_dict, sha256
-
-    if weights == "kinetics400":
-        file = fetch(MC3_18_Weights.KINETICS400_V1.url, "mc3_18")
-    elif file is None:
-        raise WeightsError(f"backbone.weights: {weights} is the sha256 of a file; name that file in the recipe")
-    elif sha256(file) != weights:
-        raise WeightsError(f"backbone.weights: {file} is not the file with sha256 {weights}; give that file")
-    state = {name: tensor for name, tensor in load_state_dict(file).items() if not name.startswith("fc.")}
-    load_into(model, state, file, "mc3_18")

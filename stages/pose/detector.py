@@ -47,11 +47,18 @@ class Detector:
     """
 
     def __init__(self, name: str, source: str | Path = "official", *, seed: int = 0, device: str = "cpu") -> None:
+        import torch
+        from torchvision.models import detection, get_model_weights
+
         self.name, self.device = name, device
+        published: Any = get_model_weights(name)
+        build: Any = getattr(detection, name)
         what = f"torchvision's {name}"
-        file = weights.fetch(_address(name), what) if source == "official" else Path(source)
+        file = weights.fetch(published.DEFAULT.url, what) if source == "official" else Path(source)
         state = weights.load_state_dict(file) if source != "random" else None
-        network = _build(name, seed)
+        with torch.random.fork_rng(devices=[]):  # torch's own random state is left as it was
+            torch.manual_seed(seed)
+            network: nn.Module = build(weights=None, weights_backbone=None)
         if state is not None:
             weights.load_into(network, state, file, what)
         self.network = network.eval().to(device)
@@ -71,29 +78,8 @@ class Detector:
                 full = torch.cat([part, part[-1:].expand(BATCH - len(part), -1, -1, -1)])
                 pixels = full.to(self.device).permute(0, 3, 1, 2).float() / 255
                 answers = self.network(list(pixels))[: len(part)]
-                found += [_people(answer, scale) for answer in answers]
+                for answer in answers:
+                    people = (answer["labels"] == PERSON) & (answer["scores"] >= MIN_SCORE)
+                    boxes, scores = answer["boxes"][people].cpu().numpy(), answer["scores"][people].cpu().numpy()
+                    found.append(Detections((boxes * scale).astype(np.float32), scores.astype(np.float32)))
         return found
-
-
-def _people(answer: dict[str, Tensor], scale: np.ndarray) -> Detections:
-    people = (answer["labels"] == PERSON) & (answer["scores"] >= MIN_SCORE)
-    boxes, scores = answer["boxes"][people].cpu().numpy(), answer["scores"][people].cpu().numpy()
-    return Detections((boxes * scale).astype(np.float32), scores.astype(np.float32))
-
-
-def _build(name: str, seed: int) -> nn.Module:
-    """The network with weights drawn from `seed`; torch's own random state is left as it was."""
-    import torch
-    from torchvision.models import detection
-
-    build: Any = getattr(detection, name)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build(weights=None, weights_backbone=None)
-
-
-def _address(name: str) -> str:
-    from torchvision.models import get_model_weights
-
-    weights: Any = get_model_weights(name)
-    return weights.DEFAULT.url

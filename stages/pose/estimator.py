@@ -86,19 +86,11 @@ class PoseEstimator:
         joints = len(self.skeleton.joints)
         if not len(crops):
             return np.zeros((0, joints, 3), np.float32)
-        points = self._on_device(torch.as_tensor(crops))
-        places = self.window.to_frame(points[..., :2], boxes)
-        found = np.concatenate([places, points[..., 2:]], -1).astype(np.float32)
-        found[~(np.isfinite(found).all(-1) & (found[..., 2] > 0))] = 0
-        return found
-
-    def _on_device(self, crops: Tensor) -> np.ndarray:
-        """Points in px of the crops, and scores, (k, N, 3); smaller batches until they fit into memory."""
-        import torch
-
-        while True:
+        crops = torch.as_tensor(crops)
+        while True:  # smaller batches until they fit into memory
             try:
-                return np.concatenate([self._forward(part) for part in full_batches(crops, self.batch)])[: len(crops)]
+                points = np.concatenate([self._forward(part) for part in full_batches(crops, self.batch)])[: len(crops)]
+                break
             except torch.cuda.OutOfMemoryError:
                 if self.batch == 1:
                     raise MachineError(
@@ -106,6 +98,10 @@ class PoseEstimator:
                     ) from None
                 self.batch //= 2
                 torch.cuda.empty_cache()
+        places = self.window.to_frame(points[..., :2], boxes)
+        found = np.concatenate([places, points[..., 2:]], -1).astype(np.float32)
+        found[~(np.isfinite(found).all(-1) & (found[..., 2] > 0))] = 0
+        return found
 
     def _forward(self, crops: Tensor) -> np.ndarray:
         """One batch (B, height, width, 3) -> (B, N, 3)."""

@@ -11,7 +11,7 @@ import copy
 import difflib
 import logging
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -60,21 +60,16 @@ def _published() -> dict[str, PublishedModel]:
     """
     folder = mmpose_compat.folder()
     models: dict[str, PublishedModel] = {}
-    for name, model in _listed(folder):
-        if model.config.is_file() and (name not in models or model.config.stem == name):
-            models[name] = model
+    for metafile in _yaml(folder / "model-index.yml")["Import"]:
+        content = _yaml(folder / metafile)
+        for entry in content["Models"] if isinstance(content, dict) else content:
+            name, config, address = entry["Name"], folder / entry["Config"], entry.get("Weights")
+            if config.is_file() and (name not in models or config.stem == name):
+                models[name] = PublishedModel(config, address.strip("() ") if address else None)  # one has a bracket
     for config in sorted((folder / "configs").rglob("*.py")):
         if "_base_" not in config.parts:
             models.setdefault(config.stem, PublishedModel(config, None))
     return models
-
-
-def _listed(folder: Path) -> Iterator[tuple[str, PublishedModel]]:
-    for metafile in _yaml(folder / "model-index.yml")["Import"]:
-        content = _yaml(folder / metafile)
-        for entry in content["Models"] if isinstance(content, dict) else content:
-            weights = entry.get("Weights")  # one of them has a stray bracket
-            yield entry["Name"], PublishedModel(folder / entry["Config"], weights.strip("() ") if weights else None)
 
 
 def _yaml(path: Path) -> Any:
@@ -127,7 +122,12 @@ def window(name: str) -> PersonCropper:
 
     Raises RecipeError as `model_spec` does.
     """
-    return _window(_settings(name), name)
+    steps = {step["type"]: step for step in _settings(name).test_dataloader.dataset.pipeline}
+    if "TopdownAffine" not in steps:
+        raise RecipeError(f"pose.model: {name} does not look at single frames of one person")
+    affine, centre = steps["TopdownAffine"], steps.get("GetBBoxCenterScale", {})
+    width, height = affine["input_size"]
+    return PersonCropper(width, height, centre.get("padding", 1.25), affine.get("use_udp", False))
 
 
 @lru_cache(maxsize=4)
@@ -140,7 +140,13 @@ def model_spec(name: str) -> ModelSpec:
     model = _cleaned(model)
     model["train_cfg"] = None
     model["test_cfg"] = {**(model.get("test_cfg") or {}), "flip_test": False, "output_heatmaps": False}
-    return ModelSpec(model, window(name), _skeleton(settings, model, name))
+    kept = model["test_cfg"].get("output_keypoint_indices")
+    count = len(kept) if kept is not None else model["head"].get("out_channels") or model["head"].get("num_joints")
+    for loader in (settings.test_dataloader, settings.train_dataloader):
+        described = _described(loader.dataset)  # of those that the configuration names: has it as many as the network?
+        if described is not None and len(described["keypoint_info"]) == count:
+            return ModelSpec(model, window(name), _as_skeleton(described))
+    raise RecipeError(f"pose.model: {name} gives {count} joints that no data set of its configuration names")
 
 
 @lru_cache(maxsize=4)
@@ -171,27 +177,6 @@ def _cleaned(tree: Any) -> Any:
 
 def _downloads(value: Any) -> bool:
     return isinstance(value, dict) and value.get("type") == "Pretrained"
-
-
-def _window(settings: Any, name: str) -> PersonCropper:
-    """How the configuration's test pipeline cuts a person out of a frame."""
-    steps = {step["type"]: step for step in settings.test_dataloader.dataset.pipeline}
-    if "TopdownAffine" not in steps:
-        raise RecipeError(f"pose.model: {name} does not look at single frames of one person")
-    affine, centre = steps["TopdownAffine"], steps.get("GetBBoxCenterScale", {})
-    width, height = affine["input_size"]
-    return PersonCropper(width, height, centre.get("padding", 1.25), affine.get("use_udp", False))
-
-
-def _skeleton(settings: Any, model: dict[str, Any], name: str) -> Skeleton:
-    """The joints of the data set, of those that the configuration names, that has as many as the network gives."""
-    kept = model["test_cfg"].get("output_keypoint_indices")
-    count = len(kept) if kept is not None else model["head"].get("out_channels") or model["head"].get("num_joints")
-    for loader in (settings.test_dataloader, settings.train_dataloader):
-        described = _described(loader.dataset)
-        if described is not None and len(described["keypoint_info"]) == count:
-            return _as_skeleton(described)
-    raise RecipeError(f"pose.model: {name} gives {count} joints that no data set of its configuration names")
 
 
 def _described(dataset: Any) -> dict[str, Any] | None:
@@ -235,15 +220,11 @@ def build(name: str, seed: int = 0, *, draw: bool = True) -> nn.Module:
         try:
             network = models.build_pose_estimator(config)
         except (KeyError, ImportError) as error:  # parts that other packages register
-            raise MissingPackage(f"pose.model: {name}: {_reason(error)}; choose another model") from None
+            reason = " ".join(str(error.args[0] if error.args else error).split()).partition(". ")[0]
+            raise MissingPackage(f"pose.model: {name}: {reason}; choose another model") from None
         if draw:
             network.init_weights()
     return network.eval()
-
-
-def _reason(error: Exception) -> str:
-    """The first sentence of what mmengine has to say."""
-    return " ".join(str(error.args[0] if error.args else error).split()).partition(". ")[0]
 
 
 @contextmanager

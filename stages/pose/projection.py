@@ -42,24 +42,21 @@ class Projection:
         no left and right shoulder or hip is ever there.
         """
         there = np.isfinite(keypoints).all(-1) & (keypoints[..., 3] > 0)
-        across, height, depth = self._axes(keypoints, there)
+        # a right-handed system but for what camera axes are: there depth points away from the camera, x to the right
+        axis, sign = UP[self.up]
+        first, second = {1: (0, 2), 2: (0, 1), 0: (1, 2)}[axis]
+        places = np.where(there[..., None], keypoints[..., :3], 0).astype(np.float64)
+        across, height, depth = places[..., first], sign * places[..., axis], places[..., second]
         turn = 0.0 if self.side == "camera" else _facing(across, depth, there, skeleton)
         turn += {"side": np.pi / 2}.get(self.side, 0.0)
         if view > 0 and self.yaw:
-            turn += np.deg2rad(self.yaw) * _uniform(self.seed, video_id, view)
+            digest = hashlib.blake2b(f"yaw\0{self.seed}\0{video_id}\0{view}".encode(), digest_size=8).digest()
+            turn += np.deg2rad(self.yaw) * (2 * int.from_bytes(digest, "big") / 2**64 - 1)  # alike on every machine
         across = np.cos(turn) * across - np.sin(turn) * depth
         placed = np.stack([_centred(across, there), -_centred(height, there)], -1) * self.scale
         placed += (np.array(FRAME) - 1) / 2
         found = np.concatenate([placed, keypoints[..., 3:]], -1)
         return np.where(there[..., None], found, 0).astype(np.float32)
-
-    def _axes(self, keypoints: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of every joint (F, P, N) its place across, up and in depth: a right-handed system but for what camera axes
-        are, where depth points away from the camera and x to the picture's right."""
-        axis, sign = UP[self.up]
-        places = np.where(there[..., None], keypoints[..., :3], 0).astype(np.float64)
-        first, second = {1: (0, 2), 2: (0, 1), 0: (1, 2)}[axis]
-        return places[..., first], sign * places[..., axis], places[..., second]
 
 
 def _facing(across: np.ndarray, depth: np.ndarray, there: np.ndarray, skeleton: Skeleton | None) -> float:
@@ -82,9 +79,3 @@ def _centred(values: np.ndarray, there: np.ndarray) -> np.ndarray:
     """Values less the middle of all that are there."""
     seen = values[there]
     return values - (seen.min() + seen.max()) / 2 if len(seen) else values
-
-
-def _uniform(seed: int, video_id: str, view: int) -> float:
-    """In -1 .. 1, from a hash of the arguments: the same on every machine."""
-    digest = hashlib.blake2b(f"yaw\0{seed}\0{video_id}\0{view}".encode(), digest_size=8).digest()
-    return 2 * int.from_bytes(digest, "big") / 2**64 - 1

@@ -100,7 +100,17 @@ def is_folder(path: Path) -> bool:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
-        raise _inaccessible(path, error) from None
+        code = getattr(error, "errno", None)
+        if code == errno.ELOOP:
+            text = f"{path}: a symbolic link that leads back to itself; replace it by the file"
+            raise NoVideoStream(text) from None
+        if code in {errno.ENOENT, errno.ENOTDIR}:
+            text = f"{path}: no such file; check the list and the root of the data set"
+        elif code in {errno.EACCES, errno.EPERM}:
+            text = f"{path}: may not be read; check its permissions (chmod +r)"
+        else:
+            text = f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error}); check the path"
+        raise UnreadableVideo(text) from None
     for is_kind, name in _KINDS:
         if is_kind(status.st_mode):
             raise NoVideoStream(f"{path}: is {name}, not a video file; name the file itself")
@@ -109,17 +119,6 @@ def is_folder(path: Path) -> bool:
     if status.st_size == 0:
         raise NoVideoStream(f"{path}: the file is empty (0 bytes); fetch it again")
     return False
-
-
-def _inaccessible(path: Path, error: OSError | ValueError) -> UnreadableVideo | NoVideoStream:
-    code = getattr(error, "errno", None)
-    if code == errno.ELOOP:
-        return NoVideoStream(f"{path}: a symbolic link that leads back to itself; replace it by the file")
-    if code in {errno.ENOENT, errno.ENOTDIR}:
-        return UnreadableVideo(f"{path}: no such file; check the list and the root of the data set")
-    if code in {errno.EACCES, errno.EPERM}:
-        return UnreadableVideo(f"{path}: may not be read; check its permissions (chmod +r)")
-    return UnreadableVideo(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error}); check the path")
 
 
 def size_mismatch(path: Path, index: int, size: tuple[int, int], first: tuple[int, int]) -> UnreadableVideo:

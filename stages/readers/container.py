@@ -111,27 +111,20 @@ class VideoFile:
         """What says that the file was cut short, after all its packets were read; "" where nothing does."""
         said = next((text for text in "\n".join(self._said).splitlines() if text.startswith(MESSAGES)), "")
         said = said or (MESSAGES[0] if self._ended_early else "")
-        found = missing_end(self.path, self.container.format.name) or self._missing_samples()
+        found = missing_end(self.path, self.container.format.name)
+        if not found and self.container.format.name.startswith("mov"):  # other indices are made while reading
+            size, entries = self.path.stat().st_size, self.stream.index_entries
+            beyond = sum(entry.pos + entry.size > size for entry in entries)
+            found = (
+                f"its index places {beyond:,} of {len(entries):,} frames behind the end of the file" if beyond else ""
+            )
         if found or not said:
             return found or ("its last picture is damaged" if self.damaged_at_end and self.is_stream() else "")
         return f"FFmpeg says: {' '.join(said.split())}"
 
-    @property
-    def _format(self) -> str:
-        return self.container.format.name
-
     def is_stream(self) -> bool:
         """Whether the container says nothing of lengths, so that only the last picture tells of a cut."""
         return self.container.format.name in STREAMS
-
-    def _missing_samples(self) -> str:
-        """Pictures that MP4's index places behind the end of the file; other indices are made while reading."""
-        if not self.container.format.name.startswith("mov"):
-            return ""
-        size = self.path.stat().st_size
-        entries = self.stream.index_entries
-        beyond = sum(entry.pos + entry.size > size for entry in entries)
-        return f"its index places {beyond:,} of {len(entries):,} frames behind the end of the file" if beyond else ""
 
     def decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         """The frames that come out after a packet went in; None asks for all that are still held back."""
@@ -182,13 +175,9 @@ class VideoFile:
         base = self.stream.time_base
         up, down = (base.numerator, base.denominator) if base else (0, 1)
         ticks = [None if stamp is None or not up else stamp * up / down for stamp in stamps]
-        return frame_times(ticks, len(stamps), self._rate())
-
-    def _rate(self) -> float:
-        for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
-            if rate and 0 < float(rate) < float("inf"):
-                return float(rate)
-        return 25.0
+        rates = self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate
+        rate = next((float(rate) for rate in rates if rate and 0 < float(rate) < float("inf")), 25.0)
+        return frame_times(ticks, len(stamps), rate)
 
     def rgb(self, frame: VideoFrame, turn: Orientation) -> np.ndarray:
         """One decoded frame as it is shown, upright and of square pixels: (h, w, 3) uint8 RGB."""
@@ -214,11 +203,9 @@ class VideoFile:
 
     def orientation_of(self, frame: VideoFrame) -> Orientation:
         """How a frame is to be turned, see `orientation_of`."""
-        return orientation_of(frame, may_flip=self._may_flip())
-
-    def _may_flip(self) -> bool:
-        """Whether a matrix that only swaps top and bottom may be there, of which `rotation` says nothing."""
-        return self.decoder.name == "mjpeg" or self._has_orientation or has_vertical_flip(self.path, self._format)
+        may_flip = self.decoder.name == "mjpeg" or self._has_orientation
+        may_flip = may_flip or has_vertical_flip(self.path, self.container.format.name)
+        return orientation_of(frame, may_flip=may_flip)
 
     def display_notes(self, frame: VideoFrame, turn: Orientation) -> tuple[str, ...]:
         """What is shown otherwise than it is stored, but for plain turns."""
@@ -350,22 +337,20 @@ def _open(path: Path, probe: bool) -> InputContainer:
         # "file:" keeps names like "concat:a|b" from being read as addresses.
         return av.open(f"file:{path}", options=dict(options), **NOT_UTF8)
     except (FFmpegError, OSError, ValueError) as error:
-        raise _unopened(path, error) from None
-
-
-def _unopened(path: Path, error: Exception) -> UnreadableVideo | TruncatedVideo:
-    try:
-        with path.open("rb") as file:
-            head = file.read(12)
-    except OSError as failure:
-        return UnreadableVideo(f"{path}: may not be read ({failure.strerror}); check its permissions (chmod +r)")
-    if _is_animated_webp(path):
-        return no_frames(path)
-    if head[4:8] == b"ftyp":
-        return TruncatedVideo(f"{path}: the index of this MP4 file is missing or damaged; fetch the file again")
-    return UnreadableVideo(
-        f"{path}: not a video file that FFmpeg knows ({error_text(error)}); fetch it again or leave it out"
-    )
+        try:
+            with path.open("rb") as file:
+                head = file.read(12)
+        except OSError as failure:
+            text = f"{path}: may not be read ({failure.strerror}); check its permissions (chmod +r)"
+            raise UnreadableVideo(text) from None
+        if _is_animated_webp(path):
+            raise no_frames(path) from None
+        if head[4:8] == b"ftyp":
+            text = f"{path}: the index of this MP4 file is missing or damaged; fetch the file again"
+            raise TruncatedVideo(text) from None
+        raise UnreadableVideo(
+            f"{path}: not a video file that FFmpeg knows ({error_text(error)}); fetch it again or leave it out"
+        ) from None
 
 
 def _video_stream(path: Path, container: InputContainer) -> tuple[VideoStream, tuple[str, ...]]:
@@ -374,13 +359,14 @@ def _video_stream(path: Path, container: InputContainer) -> tuple[VideoStream, t
     Covers and thumbnails are none. Of others the one marked as default comes first, then one with many pictures before
     a single one, then the larger.
     """
-    streams = [stream for stream in container.streams.video if not _is_cover(stream)]
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    streams = [stream for stream in container.streams.video if not stream.disposition & covers]
     if not streams:
         kinds: list[str] = sorted({stream.type for stream in container.streams} - {"video"})
-        covers = len(container.streams.video)
+        count = len(container.streams.video)
         container.close()
-        if covers:
-            kinds.append("a cover picture" if covers == 1 else f"{covers} cover pictures")
+        if count:
+            kinds.append("a cover picture" if count == 1 else f"{count} cover pictures")
         raise NoVideoStream(
             f"{path}: no video in it, only {' and '.join(kinds) or 'nothing'}; leave it out of the data set"
         )
@@ -413,8 +399,3 @@ def _described(stream: VideoStream) -> str:
 def _is_known(stream: VideoStream) -> bool:
     """Whether FFmpeg has a decoder."""
     return stream.codec_context is not None  # pyright: ignore[reportUnnecessaryComparison] (it may be)
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    """True for the picture on the sleeve of a music file, and for small pictures of the video itself."""
-    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))

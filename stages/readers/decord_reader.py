@@ -25,14 +25,13 @@ def open_decord(path: Path, selector: FrameSelector | None = None) -> VideoReade
     otherwise than by PyAV's newer FFmpeg. Raises MissingPackage, and what `auto` raises.
     """
     video = open_auto(path, selector, probe=True)
-    return DecordReader(path, video) if isinstance(video, SelectiveReader) and _is_known(video) else video
-
-
-def _is_known(video: SelectiveReader) -> bool:
+    if not isinstance(video, SelectiveReader):
+        return video
     codec = video.stream.codec_context
     even = codec.width % 2 == codec.height % 2 == 0
     plain = codec.name == "h264" and codec.pix_fmt == "yuv420p"
-    return plain and even and video.format.split(",")[0] in _FORMATS and video.is_plain()
+    is_known = plain and even and video.format.split(",")[0] in _FORMATS and video.is_plain()
+    return DecordReader(path, video) if is_known else video
 
 
 class DecordReader(VideoReader):
@@ -59,7 +58,10 @@ class DecordReader(VideoReader):
             return
         reader, chosen = self._open(), set(wanted)
         for index in range(wanted[-1] + 1):
-            picture = self._next(reader, index)
+            try:
+                picture = reader.next()
+            except (_decord().DECORDError, StopIteration) as error:
+                raise self._failure(error, f" at frame {index}") from None
             if index in chosen:
                 yield index, picture.asnumpy()
 
@@ -72,12 +74,6 @@ class DecordReader(VideoReader):
         if len(reader) != self.frame_count:
             raise self._failure(ValueError(f"it sees {len(reader)} frames of {self.frame_count}"))
         return reader
-
-    def _next(self, reader: Any, index: int) -> Any:
-        try:
-            return reader.next()
-        except (_decord().DECORDError, StopIteration) as error:
-            raise self._failure(error, f" at frame {index}") from None
 
     def _failure(self, error: Exception, where: str = "") -> UnreadableVideo:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -17,9 +17,16 @@ def has_vertical_flip(path: Path, container: str) -> bool:
     try:
         with path.open("rb") as file:
             file.seek(0, 2)
-            return any(_flips(file, start) for start in _heads(file, file.tell()))
+            for start in _heads(file, file.tell()):
+                file.seek(start)
+                head = file.read(100)
+                place = 52 if head[0] == 1 else 40
+                a, b, _, c, d = struct.unpack(">5i", head[place : place + 20])
+                if b == c == 0 and a > 0 > d:
+                    return True
     except (OSError, struct.error):
-        return False
+        pass
+    return False
 
 
 def _heads(file: BinaryIO, size: int) -> Iterator[int]:
@@ -42,11 +49,3 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, i
             return
         yield kind, start + head, last
         start = last
-
-
-def _flips(file: BinaryIO, start: int) -> bool:
-    file.seek(start)
-    head = file.read(100)
-    place = 52 if head[0] == 1 else 40
-    a, b, _, c, d = struct.unpack(">5i", head[place : place + 20])
-    return b == c == 0 and a > 0 > d

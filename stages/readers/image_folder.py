@@ -81,20 +81,16 @@ def list_images(folder: Path) -> ImageSeries:
     """
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if _is_image(entry.name)]
+            shown = [entry.name for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise UnreadableVideo(f"{folder}: may not be listed ({error.strerror}); check its permissions") from None
+    names = [name for name in shown if "".join(name.rpartition(".")[1:]).lower() in IMAGE_SUFFIXES]
     if not names:
         raise NoVideoStream(
             f"{folder}: a folder without pictures; put its frames there as {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     frames = [name for name in names if not _FLOW.match(name)]
     return choose_series(folder, frames or names)
-
-
-def _is_image(name: str) -> bool:
-    _stem, dot, suffix = name.rpartition(".")
-    return not name.startswith(".") and dot + suffix.lower() in IMAGE_SUFFIXES
 
 
 def read_picture(path: Path) -> np.ndarray:

@@ -49,7 +49,13 @@ class _Name:
 
 def choose_series(folder: Path, names: Iterable[str]) -> ImageSeries:
     """The frames among the names of a folder's pictures. Raises UnreadableVideo where they are not one series."""
-    parsed = [_parse(name) for name in sorted(names)]
+    parsed: list[_Name] = []
+    for name in sorted(names):
+        stem, _, suffix = name.rpartition(".")
+        parts = _PARTS.findall(stem.lower())
+        texts = tuple("#" if part.isdecimal() else part for part in parts)
+        kind = _KINDS.get(suffix.lower(), suffix.lower())
+        parsed.append(_Name(name, texts, tuple(part for part in parts if part.isdecimal()), kind))
     notes: list[str] = []
     numbered = [name for name in parsed if name.digits]
     if len(numbered) < 2:
@@ -61,14 +67,6 @@ def choose_series(folder: Path, names: Iterable[str]) -> ImageSeries:
     kept = _one_text(folder, numbered, notes)
     kept = _one_kind(kept, notes)
     return _in_order(folder, kept, notes)
-
-
-def _parse(name: str) -> _Name:
-    stem, _, suffix = name.rpartition(".")
-    parts = _PARTS.findall(stem.lower())
-    texts = tuple("#" if part.isdecimal() else part for part in parts)
-    kind = _KINDS.get(suffix.lower(), suffix.lower())
-    return _Name(name, texts, tuple(part for part in parts if part.isdecimal()), kind)
 
 
 def _leave_out(names: Sequence[_Name], why: str, notes: list[str]) -> None:
@@ -122,7 +120,11 @@ def _in_order(folder: Path, names: list[_Name], notes: list[str]) -> ImageSeries
     fields = range(len(names[0].digits))
     varying = [place for place in fields if len({name.numbers[place] for name in names}) > 1] or list(fields)[-1:]
     if len(varying) > 1:
-        if _is_decimal(names, varying):
+        texts = names[0].texts
+        places = [place for place, text in enumerate(texts) if text == "#"]
+        first, second = places[varying[0]], places[varying[-1]]
+        # one number with decimals, like seconds: 0.96, 1.00
+        if len(varying) == 2 and second == first + 2 and texts[first + 1] == ".":
             return _decimals(folder, names, notes)
         _refuse_product(folder, names, varying)
     ordered = sorted(names, key=lambda name: ([name.numbers[place] for place in varying], name.name))
@@ -132,14 +134,6 @@ def _in_order(folder: Path, names: list[_Name], notes: list[str]) -> ImageSeries
     if len(varying) == 1:
         notes += _gaps([name.numbers[varying[0]] for name in ordered])
     return ImageSeries([name.name for name in ordered], notes)
-
-
-def _is_decimal(names: list[_Name], varying: Sequence[int]) -> bool:
-    """Whether the two numbers that change are one with decimals, like seconds: 0.96, 1.00."""
-    texts = names[0].texts
-    places = [place for place, text in enumerate(texts) if text == "#"]
-    first, second = (places[number] for number in (varying[0], varying[-1]))
-    return len(varying) == 2 and second == first + 2 and texts[first + 1] == "."
 
 
 def _decimals(folder: Path, names: list[_Name], notes: list[str]) -> ImageSeries:

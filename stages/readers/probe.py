@@ -44,24 +44,22 @@ def probe(path: Path, *, upright: bool = False) -> VideoInfo:
     off, or where one is not made of whole NAL units, so that decoding will break off there.
     """
     if is_folder(path):
-        return _folder(path)
+        for picture in (path / name for name in list_images(path).names):
+            try:
+                size = picture.stat().st_size
+            except OSError as error:  # a link that leads nowhere, or a picture that was just removed
+                raise unreadable_picture(picture, error) from None
+            if size == 0:
+                raise UnreadableVideo(f"{picture}: the picture is empty (0 bytes); fetch it again")
+        video = ImageFolderReader(path)
+        return VideoInfo(
+            video.frame_count, video.claimed, video.frame_size, video.frame_count / FOLDER_RATE, video.notes
+        )
     file = VideoFile(path)
     try:
         return _PacketCounter(file, upright).info()
     finally:
         file.close()
-
-
-def _folder(path: Path) -> VideoInfo:
-    for picture in (path / name for name in list_images(path).names):
-        try:
-            size = picture.stat().st_size
-        except OSError as error:  # a link that leads nowhere, or a picture that was just removed
-            raise unreadable_picture(picture, error) from None
-        if size == 0:
-            raise UnreadableVideo(f"{picture}: the picture is empty (0 bytes); fetch it again")
-    video = ImageFolderReader(path)
-    return VideoInfo(video.frame_count, video.claimed, video.frame_size, video.frame_count / FOLDER_RATE, video.notes)
 
 
 class _PacketCounter:
@@ -99,7 +97,10 @@ class _PacketCounter:
         if why := self.file.missing_end():
             raise cut_short(self.file.path, count, why)
         size = self.size or (self.file.decoder.width, self.file.decoder.height)
-        return VideoInfo(count, claimed, size, self._seconds(), self.notes)
+        known = sorted(stamp for stamp in self.stamps if stamp is not None)
+        times = self.file.times([*known] if len(known) == count else [None] * count)
+        step = times[-1] / (len(times) - 1) if len(times) > 1 else 1 / float(self.file.stream.average_rate or 25)
+        return VideoInfo(count, claimed, size, float(times[-1] + step), self.notes)
 
     def _count(self) -> tuple[int | None, bool]:
         """The first packet (from 1) that is not whole, None where all are; and whether the last one is cut off."""
@@ -138,12 +139,6 @@ class _PacketCounter:
                 self.notes += self.file.display_notes(frame, turn)
         except FFmpegError:
             self.looks = False
-
-    def _seconds(self) -> float:
-        known = sorted(stamp for stamp in self.stamps if stamp is not None)
-        times = self.file.times([*known] if len(known) == len(self.stamps) else [None] * len(self.stamps))
-        step = times[-1] / (len(times) - 1) if len(times) > 1 else 1 / float(self.file.stream.average_rate or 25)
-        return float(times[-1] + step)
 
 
 def _is_hidden(codec: str, packet: bytes) -> bool:

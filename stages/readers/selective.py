@@ -134,18 +134,14 @@ class SelectiveReader(VideoReader):
         done = 0
         try:
             for frame in self._decode(wanted):
-                yield wanted[done], self._file.rgb(frame, self._orient(frame))
+                if self._turn is None:  # how all pictures are to be turned; one parameter set, so one size
+                    self._turn = self._file.orientation_of(frame)
+                    self._size = self._file.shown_size(frame, self._turn)
+                    self._is_square = self._size == upright_size(frame.width, frame.height, self._turn)
+                yield wanted[done], self._file.rgb(frame, self._turn)
                 done += 1
         except (UnprovableOrder, FFmpegError):
             yield from self._in_sequence(wanted[done:])
-
-    def _orient(self, frame: VideoFrame) -> Orientation:
-        """How all pictures are to be turned; one parameter set, so one size."""
-        if self._turn is None:
-            self._turn = self._file.orientation_of(frame)
-            self._size = self._file.shown_size(frame, self._turn)
-            self._is_square = self._size == upright_size(frame.width, frame.height, self._turn)
-        return self._turn
 
     def _decode(self, wanted: list[int]) -> Iterator[VideoFrame]:
         """The requested frames in order. Raises UnprovableOrder where others come out."""

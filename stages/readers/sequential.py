@@ -72,19 +72,16 @@ class SequentialReader(VideoReader):
             for index in wanted:
                 yield index, self._file.rgb(self._kept[index], self._turn)
         elif wanted:
-            yield from self._decode_again(set(wanted), wanted[-1])
-
-    def _decode_again(self, wanted: set[int], last: int) -> Iterator[tuple[int, np.ndarray]]:
-        file = VideoFile(self._path)
-        try:
-            for index, frame in enumerate(decode(file)):
-                if index in wanted:
-                    yield index, file.rgb(frame, self._turn)
-                if index == last:
-                    return
-            raise UnreadableVideo(f"{self._path}: the file changed while it was read; run again")
-        finally:
-            file.close()
+            file, chosen = VideoFile(self._path), set(wanted)
+            try:
+                for index, frame in enumerate(decode(file)):
+                    if index in chosen:
+                        yield index, file.rgb(frame, self._turn)
+                    if index == wanted[-1]:
+                        return
+                raise UnreadableVideo(f"{self._path}: the file changed while it was read; run again")
+            finally:
+                file.close()
 
     def close(self) -> None:
         """Close the file and drop what was kept."""

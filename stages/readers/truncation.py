@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,25 +35,19 @@ def _beyond(what: str, end: int, size: int) -> str:
     return f"{what} goes on to byte {end:,}, and the file has {size:,}" if end > size else ""
 
 
-def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
-    """The boxes of ISO/IEC 14496-12 at the top of a file: their kinds and ends."""
-    place = 0
-    while place + 8 <= size:
-        file.seek(place)
+def _mp4(file: BinaryIO, size: int) -> str:
+    """An index, or a fragment, that is cut; whether the samples are there the index says, see `container`."""
+    kinds: list[bytes] = []
+    end = 0
+    while end + 8 <= size:  # the boxes of ISO/IEC 14496-12 at the top of the file
+        file.seek(end)
         head = file.read(16)
         length, kind = struct.unpack(">I4s", head[:8])
         if length == 1:
             length = struct.unpack(">Q", head[8:16])[0]
-        place = size if length == 0 else place + length
         if 0 < length < 8 or not kind.strip(b"\0").isalnum():
-            return
-        yield kind, place
-
-
-def _mp4(file: BinaryIO, size: int) -> str:
-    """An index, or a fragment, that is cut; whether the samples are there the index says, see `container`."""
-    kinds = []
-    for kind, end in _boxes(file, size):
+            break
+        end = size if length == 0 else end + length
         kinds.append(kind)
         counts = kind == b"moov" or (kind in (b"moof", b"mdat") and b"moof" in kinds)
         if counts and (said := _beyond(f"its box '{kind.decode()}'", end, size)):

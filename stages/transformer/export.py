@@ -23,28 +23,24 @@ def export_onnx(network: STARTransformer, path: Path, *, map_size: int = 28) -> 
         import onnxscript  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
         raise MissingPackage(f"ONNX export needs the package {error.name}; pip install 'star[onnx]'") from None
-    was_training = network.training
+    was_training, example = network.training, network.example(2, map_size)
+    clips = torch.export.Dim("clips")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", "# The axis name"
             )  # that several inputs share the number of clips is meant
-            _export(network.eval(), path, network.example(2, map_size))
+            torch.onnx.export(
+                network.eval(),
+                kwargs=dict(example),
+                f=str(path),
+                input_names=list(example),
+                output_names=["logits"],
+                dynamic_shapes={name: {0: clips} for name in example},
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
     finally:
         network.train(was_training)
     return path
-
-
-def _export(network: STARTransformer, path: Path, example: dict[str, torch.Tensor]) -> None:
-    clips = torch.export.Dim("clips")
-    torch.onnx.export(
-        network,
-        kwargs=dict(example),
-        f=str(path),
-        input_names=list(example),
-        output_names=["logits"],
-        dynamic_shapes={name: {0: clips} for name in example},
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )

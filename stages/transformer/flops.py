@@ -43,7 +43,13 @@ def module_costs(network: STARTransformer) -> list[ModuleCost]:
         parameters = sum(parameter.numel() for parameter in network.get_submodule(place).parameters())
         return ModuleCost(label, parameters, counts.get(inside, 0), attention)
 
-    return [row(label, place) for label, place in [*_parts(network), ("total", "")]]
+    places = [("concat_conv", "concat_conv")] if network.concat_conv else []
+    places.append(("tokens", "tokens"))
+    for name, layer in network.layers:
+        places += [(f"{name}.{b.inner.letter}", f"{name}.attention.{i}") for i, b in enumerate(layer.blocks)]
+        places.append((f"{name}.mlp", f"{name}.mlp"))
+    norm = [("norm", "norm")] if list(network.norm.parameters()) else []
+    return [row(label, place) for label, place in [*places, *norm, ("head", "head"), ("total", "")]]
 
 
 def activation_bytes(network: STARTransformer) -> int:
@@ -65,17 +71,6 @@ def activation_bytes(network: STARTransformer) -> int:
         weights = {parameter.untyped_storage()._cdata for parameter in ghost.parameters()}  # pyright: ignore[reportPrivateUsage]
         sizes = {storage._cdata: storage.nbytes() for storage in (tensor.untyped_storage() for tensor in kept)}  # pyright: ignore[reportPrivateUsage]
     return sum(size for place, size in sizes.items() if place not in weights)
-
-
-def _parts(network: STARTransformer) -> list[tuple[str, str]]:
-    """(label, name in the network) of every part, in the order of work."""
-    places = [("concat_conv", "concat_conv")] if network.concat_conv else []
-    places.append(("tokens", "tokens"))
-    for name, layer in network.layers:
-        places += [(f"{name}.{b.inner.letter}", f"{name}.attention.{i}") for i, b in enumerate(layer.blocks)]
-        places.append((f"{name}.mlp", f"{name}.mlp"))
-    norm = [("norm", "norm")] if list(network.norm.parameters()) else []
-    return [*places, *norm, ("head", "head")]
 
 
 def cost_table(costs: list[ModuleCost]) -> str:

@@ -203,7 +203,10 @@ class STARTransformer(nn.Module):
                 weights = block.inner.frame_weights(seen, select_tokens(seen, self.only))
                 z, asked = block(z), order
                 order = block.inner.arrange(order[None, :, None, None]).flatten()
-                found[_free(f"{name}.{block.inner.letter}", found)] = weights[:, order.argsort()][..., asked.argsort()]
+                label = f"{name}.{block.inner.letter}"
+                count = sum(other.rstrip("0123456789") == label for other in found)  # a layer may hold a module twice
+                label = f"{label}{count + 1}" if count else label
+                found[label] = weights[:, order.argsort()][..., asked.argsort()]
             z = self.carry(layer.mlp(z))
         return found
 
@@ -253,9 +256,3 @@ def _head(kind: str, width: int, classes: int, dropout: float) -> nn.Module:
 def _rows_and_columns(cells: int) -> tuple[int, int]:
     side = math.isqrt(cells)
     return (side, side) if side * side == cells else (cells, 1)
-
-
-def _free(name: str, taken: dict[str, Tensor]) -> str:
-    """The name, or with a number behind it: a layer may hold the same module twice."""
-    count = sum(other.rstrip("0123456789") == name for other in taken)
-    return f"{name}{count + 1}" if count else name

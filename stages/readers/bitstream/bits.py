@@ -49,9 +49,6 @@ class BitReader:
             if length and number <= most:
                 self.left -= length
                 return number
-        return self._long(most)
-
-    def _long(self, most: int) -> int:
         zeros = self.left - (self.value & ((1 << self.left) - 1)).bit_length()
         number = self.u(2 * zeros + 1) - 1
         if number > most:

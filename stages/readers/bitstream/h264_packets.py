@@ -53,7 +53,10 @@ class H264Parser:
                 _check_messages(unit)
             elif kind not in {_DELIMITER, _FILLER}:
                 raise UnprovableOrder(f"a NAL unit of type {kind}")
-        _check_one_picture(slices)
+        if not slices or not slices[0].first:
+            raise UnprovableOrder("a packet does not begin a picture")
+        if any(part.first or part.picture != slices[0].picture for part in slices[1:]):
+            raise UnprovableOrder("a packet holds more than one picture")
         self._begun = True
         return slices[0]
 
@@ -136,14 +139,6 @@ def _split_at_codes(data: bytes) -> list[bytes]:
     if before.strip(b"\0") or not all(units):
         raise UnprovableOrder("a packet is not made of whole NAL units")
     return units
-
-
-def _check_one_picture(slices: list[SliceHeader]) -> None:
-    if not slices or not slices[0].first:
-        raise UnprovableOrder("a packet does not begin a picture")
-    for part in slices[1:]:
-        if part.first or part.picture != slices[0].picture:
-            raise UnprovableOrder("a packet holds more than one picture")
 
 
 def _check_messages(unit: bytes) -> None:

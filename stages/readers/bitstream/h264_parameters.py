@@ -80,16 +80,11 @@ def _chroma(bits: BitReader) -> tuple[bool, int]:
     if bits.flag():
         for index in range(12 if chroma == 3 else 8):
             if bits.flag():
-                _skip_scaling_list(bits, 16 if index < 6 else 64)
+                last = following = 8
+                for _ in range(16 if index < 6 else 64):
+                    following = (last + bits.se(-128, 127)) % 256 if following else 0
+                    last = following or last
     return chroma != 0, extra_qp
-
-
-def _skip_scaling_list(bits: BitReader, size: int) -> None:
-    last = following = 8
-    for _ in range(size):
-        if following:
-            following = (last + bits.se(-128, 127)) % 256
-        last = following or last
 
 
 def _reorder(bits: BitReader) -> int | None:
@@ -106,8 +101,17 @@ def _reorder(bits: BitReader) -> int | None:
         bits.skip_ue(2, 5)
     if bits.flag():  # timing
         bits.u(65)
-    buffers = [_skip_buffer_model(bits) for _kind in ("NAL", "VCL") if bits.flag()]
-    if buffers:
+    models = 0
+    for _kind in ("NAL", "VCL"):
+        if bits.flag():  # the parameters of a hypothetical reference decoder (E.1.2)
+            models += 1
+            count = bits.ue(31) + 1
+            bits.u(8)
+            for _ in range(count):
+                bits.skip_ue(2, 1 << 32)
+                bits.u(1)
+            bits.u(20)
+    if models:
         bits.u(1)
     bits.u(1)  # pic_struct_present_flag
     if not bits.flag():
@@ -117,16 +121,6 @@ def _reorder(bits: BitReader) -> int | None:
     reorder = bits.ue(16)
     bits.ue(16)  # max_dec_frame_buffering
     return reorder
-
-
-def _skip_buffer_model(bits: BitReader) -> None:
-    """The parameters of the hypothetical reference decoder (E.1.2)."""
-    count = bits.ue(31) + 1
-    bits.u(8)
-    for _ in range(count):
-        bits.skip_ue(2, 1 << 32)
-        bits.u(1)
-    bits.u(20)
 
 
 def read_picture_parameters(nal: bytes) -> PictureParameters:

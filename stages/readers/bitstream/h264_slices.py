@@ -84,7 +84,10 @@ def _check_rest(
         _read_marking(bits, idr)
     if pictures.cabac and kind != _I:
         bits.ue(2)  # cabac_init_idc
-    _read_quantiser(bits, pictures, sequence.extra_qp)
+    base = pictures.quantiser + sequence.extra_qp
+    bits.se(-base, 51 + sequence.extra_qp - base)
+    if pictures.deblocking and bits.ue(2) != 1:
+        bits.skip_se(2, -6, 6)
 
 
 def _read_references(bits: BitReader, kind: int, pictures: PictureParameters, has_chroma: bool) -> None:
@@ -99,26 +102,19 @@ def _read_references(bits: BitReader, kind: int, pictures: PictureParameters, ha
         raise UnprovableOrder("more reference pictures than a frame may have")
     for count in counts:
         if bits.flag():
-            _read_reordering(bits, count)
+            for _entry in range(count + 1):
+                if bits.ue(3) == 3:
+                    break
+                bits.ue()
+            else:
+                raise UnprovableOrder("a reference list is reordered without end")
     if pictures.weighted[kind]:
-        _read_weights(bits, sum(counts), has_chroma)
-
-
-def _read_reordering(bits: BitReader, count: int) -> None:
-    for _entry in range(count + 1):
-        if bits.ue(3) == 3:
-            return
-        bits.ue()
-    raise UnprovableOrder("a reference list is reordered without end")
-
-
-def _read_weights(bits: BitReader, references: int, has_chroma: bool) -> None:
-    bits.skip_ue(2 if has_chroma else 1, 7)
-    for _reference in range(references):
-        if bits.flag():
-            bits.skip_se(2, -128, 127)
-        if has_chroma and bits.flag():
-            bits.skip_se(4, -128, 127)
+        bits.skip_ue(2 if has_chroma else 1, 7)
+        for _reference in range(sum(counts)):
+            if bits.flag():
+                bits.skip_se(2, -128, 127)
+            if has_chroma and bits.flag():
+                bits.skip_se(4, -128, 127)
 
 
 def _read_marking(bits: BitReader, idr: bool) -> None:
@@ -140,10 +136,3 @@ def _read_marking(bits: BitReader, idr: bool) -> None:
         if operation != 1:
             bits.ue(15)
     raise UnprovableOrder("memory operations without end")
-
-
-def _read_quantiser(bits: BitReader, pictures: PictureParameters, extra_qp: int) -> None:
-    base = pictures.quantiser + extra_qp
-    bits.se(-base, 51 + extra_qp - base)
-    if pictures.deblocking and bits.ue(2) != 1:
-        bits.skip_se(2, -6, 6)

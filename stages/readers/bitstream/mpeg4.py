@@ -114,7 +114,10 @@ class VopParser:
         self._clock.tick(kind, seconds, ticks, layer.resolution)
         if not bits.flag():
             raise UnprovableOrder("a picture that is not coded")
-        _check_rest(bits, kind, layer.interlaced)
+        bits.u((kind == 1) + 3 + 2 * layer.interlaced)  # rounding, threshold of intra DC, field order
+        # a decoder refuses a quantiser or a range of motion of 0
+        if not bits.u(5) or any(not bits.u(3) for _direction in range(kind)):
+            raise UnprovableOrder("a header holds a number out of range")
         return kind
 
     def _check_kind(self, kind: int, layer: VideoObjectLayer) -> None:
@@ -183,13 +186,6 @@ def _marker(bits: BitReader) -> None:
         raise UnprovableOrder("a marker is missing")
 
 
-def _check_rest(bits: BitReader, kind: int, interlaced: bool) -> None:
-    """What follows vop_coded; a decoder refuses a quantiser or a range of motion of 0."""
-    bits.u((kind == 1) + 3 + 2 * interlaced)  # rounding, threshold of intra DC, field order
-    if not bits.u(5) or any(not bits.u(3) for _direction in range(kind)):
-        raise UnprovableOrder("a header holds a number out of range")
-
-
 def _read_layer(bits: BitReader) -> VideoObjectLayer:
     """The video object layer (6.2.3), as far as it says what pictures have in their headers."""
     bits.u(1)
@@ -200,7 +196,12 @@ def _read_layer(bits: BitReader) -> VideoObjectLayer:
         bits.u(3)
     if bits.u(4) == 15:  # pixel aspect ratio
         bits.u(16)
-    delays = _read_control(bits)
+    delays = False
+    if bits.flag():  # vol_control_parameters: whether the decoder is told to hold a picture back
+        bits.u(2)
+        delays = not bits.flag()
+        if bits.flag():  # buffer model
+            bits.u(79)
     if bits.u(2):
         raise UnprovableOrder("a shape that is not a rectangle")
     _marker(bits)
@@ -219,17 +220,6 @@ def _read_layer(bits: BitReader) -> VideoObjectLayer:
     return VideoObjectLayer(resolution, delays, interlaced)
 
 
-def _read_control(bits: BitReader) -> bool:
-    """vol_control_parameters: whether the decoder is told to hold a picture back."""
-    if not bits.flag():
-        return False
-    bits.u(2)
-    delays = not bits.flag()
-    if bits.flag():  # buffer model
-        bits.u(79)
-    return delays
-
-
 def _read_tools(bits: BitReader, version: int) -> None:
     """Raises UnprovableOrder for what would put more into the pictures' headers, or other pictures into the stream."""
     bits.u(1)  # overlapped motion
@@ -240,7 +230,9 @@ def _read_tools(bits: BitReader, version: int) -> None:
     if bits.flag():
         for _matrix in range(2):
             if bits.flag():
-                _skip_matrix(bits)
+                for _number in range(64):
+                    if not bits.u(8):
+                        break
     if version != 1:
         bits.u(1)  # quarter samples
     if not bits.flag():
@@ -250,9 +242,3 @@ def _read_tools(bits: BitReader, version: int) -> None:
         raise UnprovableOrder("data partitions")
     if (version != 1 and bits.u(2)) or bits.flag():
         raise UnprovableOrder("new predictions, a reduced size, or several layers")
-
-
-def _skip_matrix(bits: BitReader) -> None:
-    for _number in range(64):
-        if not bits.u(8):
-            return
