@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...stages.precision import TOLERANCE
-from ..planning.plan import Clip, Plan, StagePlan, plan
+from ..planning.plan import Clip, Plan, plan
 from ..planning.work_units import cut
 from ..recipe.schema import Recipe
 from ..utils.progress import Progress
@@ -103,7 +103,9 @@ def audit(
 ) -> Audit:
     """Compute `count` random clips anew, all stages, and compare; nothing is written. seed: of the choice."""
     planned = plan(recipe)
-    complete = _cached_everywhere(planned)
+    videos = {video.id: video for video in planned.manifest.videos}
+    common = set.intersection(*(set(stage.places) for stage in planned.stages.values()))  # cached in every stage
+    complete = [Clip(videos[video], view) for video, view in sorted(common)]
     chosen = random.Random(seed).sample(complete, min(count, len(complete)))
     work = cut(planned, tuple(planned.stages), sorted(chosen, key=lambda clip: (clip.video.id, clip.view)))
     result = Audit(len(chosen))
@@ -111,24 +113,16 @@ def audit(
     with open_engine(recipe, planned.graph, execution.devices[0], execution.children, skeleton) as engine:
         if "backbone" in planned.stages and chosen:
             result.computed_in = engine.models.network.precision
-            result.cached_in |= Counter(_precision(planned.stages["backbone"], clip, recipe) for clip in chosen)
+            stage = planned.stages["backbone"]
+            places = [stage.places[clip.video.id, clip.view] for clip in chosen]
+            told = (stage.stage_store.segment(place.segment).provenance for place in places)
+            result.cached_in |= Counter(about.get("precision", recipe.backbone.precision) for about in told)
         with Progress("audit", len(chosen), quiet=quiet) as bar:
             for _, computed in compute_units(engine, work, execution.children, lambda: False, bar.advance):
                 result.failed += [message for *_, message in computed.failures]
                 for state in engine.computer.finish(computed).states:
                     _compare(planned, state, result)
     return result
-
-
-def _cached_everywhere(planned: Plan) -> list[Clip]:
-    videos = {video.id: video for video in planned.manifest.videos}
-    common = set.intersection(*(set(stage.places) for stage in planned.stages.values()))
-    return [Clip(videos[video], view) for video, view in sorted(common)]
-
-
-def _precision(stage: StagePlan, clip: Clip, recipe: Recipe) -> str:
-    place = stage.places[clip.video.id, clip.view]
-    return stage.stage_store.segment(place.segment).provenance.get("precision", recipe.backbone.precision)
 
 
 def _compare(planned: Plan, state: ClipState, result: Audit) -> None:

@@ -43,7 +43,8 @@ class DecodePool:
     ) -> None:
         from pebble import ProcessPool
 
-        _allow_children()
+        # Dask starts its workers as daemons, which multiprocessing forbids to have children; ours are killed by us
+        multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         self.count, self.timeout = count, timeout
         self.slots = slots or SharedFrames(0, (1,))
         self.pool = ProcessPool(
@@ -74,7 +75,9 @@ class DecodePool:
                 f"{name}: not decoded within {self.timeout:g} s; raise decode.timeout if it is only long"
             )
         except ProcessExpired as error:
-            return VideoCrash(f"{name}: the decoder died ({_death(error.exitcode)}); the file is broken or too large")
+            code = error.exitcode
+            death = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+            return VideoCrash(f"{name}: the decoder died ({death}); the file is broken or too large")
         except MemoryError:
             return VideoCrash(f"{name}: the decoder ran out of memory; the file claims sizes that it cannot have")
         except (StarError, CancelledError):
@@ -95,18 +98,8 @@ def _guarded(work: Callable[[Job], Result], job: Job) -> Result:
     except (StarError, MemoryError):
         raise
     except BaseException as error:
-        raise unexpected(_name_of(job), error) from None
-
-
-def _name_of(job: object) -> str:
-    """The id of a task's video, or the path that it is."""
-    return str(getattr(getattr(job, "video", None), "id", job))
-
-
-def _death(code: int | None) -> str:
-    if code is not None and code < 0:
-        return signal.Signals(-code).name
-    return f"exit code {code}"
+        name = getattr(getattr(job, "video", None), "id", job)  # of a task's video, or the path that the job is
+        raise unexpected(str(name), error) from None
 
 
 def _in_child(slots: SharedFrames | None) -> None:
@@ -127,11 +120,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _allow_children() -> None:
-    """Dask starts its workers as daemons, which multiprocessing forbids to have children; ours are killed by us."""
-    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
 
 
 def ahead(

@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -55,17 +54,13 @@ class InferenceThreads:
         self._own.stream = torch.cuda.Stream(self.device) if self.gpu else None
 
     def _run(self, work: Callable[..., Result], *args: Any) -> Result:
-        with self._lane():
-            return work(*args)
-
-    def _lane(self) -> AbstractContextManager[Any]:
-        """This thread's stream, behind all that made the networks."""
         import torch
 
         if not self.gpu:
-            return nullcontext()
-        self._own.stream.wait_stream(torch.cuda.default_stream(self.device))
-        return torch.cuda.stream(self._own.stream)
+            return work(*args)
+        self._own.stream.wait_stream(torch.cuda.default_stream(self.device))  # behind all that made the networks
+        with torch.cuda.stream(self._own.stream):
+            return work(*args)
 
 
 def thread_shares(device: str) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from ...cache.failures import Failure
 from ...errors import DatasetError, Interrupted, VideoError
 from ...stages.precision import compute_precision
 from ..planning.cost import check_space
-from ..planning.plan import Plan, StagePlan, plan, remember
+from ..planning.plan import Plan, plan, remember
 from ..planning.shard import Shard
 from ..planning.work_units import Unit, units
 from ..recipe.schema import Recipe
@@ -86,9 +86,7 @@ def extract(
     if not work:
         remember(planned)
         return planned, outcome
-    _refuse_unmounted(planned, work)
-    _refuse_unannotated(planned, work)
-    _refuse_mirroring(planned, work)
+    _check_work(planned, work)
     planned.store.prepare()
     check_space(planned)
     if not quiet and not execution.scheduler:
@@ -103,8 +101,13 @@ def extract(
         outcome.processor = time.process_time() - used + outcome.seconds["decode processor"]
         outcome.processor += outcome.seconds["worker processor"]
         remember(planned)
-    for name, segments in old.items():
-        _drop_replaced(planned.stages[name], segments)
+    for name, segments in old.items():  # of --force: those whose every row has been computed again
+        stage_store = planned.stages[name].stage_store
+        fresh = set(stage_store.segments()) - set(segments)
+        again = {row for segment in fresh for row in stage_store.segment(segment).rows}
+        for segment in segments:
+            if again.issuperset(stage_store.segment(segment).rows):
+                stage_store.file(segment).unlink(missing_ok=True)
     for stage in planned.stages.values():
         stage.stage_store.index()  # now, so that the next command reads one file a stage instead of every new segment
     return planned, outcome
@@ -182,45 +185,28 @@ def _record(planned: Plan, done: WrittenUnit) -> list[Failure]:
     return failures
 
 
-def _refuse_unmounted(planned: Plan, work: list[Unit]) -> None:
-    """A data set that is not mounted is one clear line, not a failure of every video."""
+def _check_work(planned: Plan, work: list[Unit]) -> None:
+    """Raises DatasetError for what would fail for every video: one clear line, not one for each."""
     if planned.warning and any(reads_videos(unit) for unit in work):
         stages = dict.fromkeys(stage for unit in work if reads_videos(unit) for stage in unit.stages)
         raise DatasetError(
             f"dataset.root: {planned.recipe.dataset.root} is not there, and {', '.join(stages)} must read the videos; "
             "mount it, or recompute only heatmaps and tokens"
         )
-
-
-def _refuse_unannotated(planned: Plan, work: list[Unit]) -> None:
-    """Joints are wanted from annotations that this kind of data set lacks: one line, not one for every video."""
-    pose = planned.recipe.pose
-    wanted = any("pose" in unit.stages for unit in work) and planned.graph["pose"].annotated and pose.source != "auto"
-    if wanted and not any(video.annotation for video in planned.manifest.videos):
+    pose, decode, skeleton = planned.recipe.pose, planned.recipe.decode, planned.manifest.skeleton
+    if not any("pose" in unit.stages for unit in work):
+        return
+    annotated = planned.graph["pose"].annotated and pose.source != "auto"
+    if annotated and not any(video.annotation for video in planned.manifest.videos):
         name = "source" if pose.source == "annotations" else "detector"
         remedy = "mmpose" if name == "source" else "frame, or to a torchvision detector"
         raise DatasetError(
             f"pose.{name}: annotations, but no video of kind {planned.recipe.dataset.kind!r} has any; "
             f"set it to {remedy}"
         )
-
-
-def _refuse_mirroring(planned: Plan, work: list[Unit]) -> None:
-    """Mirrored views of joints whose left and right are not known would be wrong: left would stay left."""
-    decode, skeleton = planned.recipe.decode, planned.manifest.skeleton
-    views = max(decode.views.train, decode.views.test)
-    annotated = planned.recipe.pose.source != "mmpose" and any("pose" in unit.stages for unit in work)
-    if decode.flip and views > 1 and annotated and skeleton is not None and not skeleton.flip_pairs:
+    mirrored = decode.flip and max(decode.views.train, decode.views.test) > 1 and pose.source != "mmpose"
+    if mirrored and skeleton is not None and not skeleton.flip_pairs:  # left would stay left
         raise DatasetError(
             f"decode.flip: no left and right are known among the joints ({', '.join(skeleton.joints[:4])}, …), so that "
             "views cannot be mirrored; set it to false, or name the joints"
         )
-
-
-def _drop_replaced(stage: StagePlan, segments: Sequence[str]) -> None:
-    """After --force: remove the old segments whose every row has been computed again."""
-    fresh = set(stage.stage_store.segments()) - set(segments)
-    again = {row for name in fresh for row in stage.stage_store.segment(name).rows}
-    for name in segments:
-        if again.issuperset(stage.stage_store.segment(name).rows):
-            stage.stage_store.file(name).unlink(missing_ok=True)

@@ -48,26 +48,22 @@ class SharedFrames:
 
 
 def _shared(size: int) -> Any:
-    """So many bytes that spawned children will share; None where neither /dev/shm nor any other folder has room."""
+    """So many bytes that spawned children will share; None where neither /dev/shm nor any other folder has room.
+
+    They are taken now: /dev/shm of a container has 64 MB, and who writes where there is no room dies (SIGBUS). The free
+    space that multiprocessing looks at before may be another process's a moment later.
+    """
     if not size:
         return None
     try:
-        memory = BufferWrapper(size)
-        _reserve(memory)
+        memory: Any = BufferWrapper(size)
+        arena = memory._state[0][0]  # no public name leads to the file; tried on Python 3.11
+        handle = getattr(arena, "fd", -1)
+        if handle >= 0 and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle, 0, arena.size)
     except OSError:
         return None
     return memory
-
-
-def _reserve(memory: Any) -> None:
-    """Take the memory now: /dev/shm of a container has 64 MB, and who writes where there is no room dies (SIGBUS).
-
-    The free space that multiprocessing looks at before may be another process's a moment later. Raises OSError.
-    """
-    arena = memory._state[0][0]  # no public name leads to the file; tried on Python 3.11
-    handle = getattr(arena, "fd", -1)
-    if handle >= 0 and hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(handle, 0, arena.size)
 
 
 def attach(slots: SharedFrames | None) -> None:

@@ -9,7 +9,6 @@ from ...cache.checksum import Row
 from ...cache.store import Store
 from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import SKELETONS, Skeleton
-from ..datasets.base import Video
 from ..planning.graph import Graph
 from ..planning.work_units import Unit
 from ..recipe.schema import Recipe
@@ -41,8 +40,13 @@ class UnitReader:
     def _task(self, unit: Unit, name: str, cached: dict[tuple[str, int], Arrays]) -> VideoTask:
         video, views = unit.videos[name]
         settings = self.recipe.pose
-        estimated = "pose" in unit.stages and self._estimated(video)
+        mmpose = settings.source == "mmpose" or (settings.source == "auto" and video.annotation is None)
+        estimated = "pose" in unit.stages and mmpose
         detected = estimated and settings.detector not in ("annotations", "frame")
+        # whole frames leave the child only where a network must see them before they can be cut
+        frames: Literal["cut", "full", "none"] = "cut" if "backbone" in unit.computed else "none"
+        if detected or (estimated and frames == "cut" and self.recipe.backbone.crop == "person"):
+            frames = "full"
         have = {view: cached[name, view] for view in views}
         return VideoTask(
             video=video,
@@ -61,24 +65,13 @@ class UnitReader:
             annotated="pose" in unit.stages and not estimated,
             occluded=settings.occluded,
             projection=self.graph["pose"].stage.flattening,
-            frames=self._frames(unit, estimated, detected),
+            frames=frames,
             window=self.models.window if estimated else None,
             boxes=None if detected or not estimated else settings.detector,  # type: ignore[arg-type]
             chosen=have if "decode" in unit.inputs else {},
             keypoints={view: have[view]["keypoints"] for view in views} if "pose" in unit.inputs else {},
             known=unit.known[name],
         )
-
-    def _estimated(self, video: Video) -> bool:
-        """Whether a video's joints are mmpose's: always, never, or where it has no annotation."""
-        source = self.recipe.pose.source
-        return source == "mmpose" or (source == "auto" and video.annotation is None)
-
-    def _frames(self, unit: Unit, estimated: bool, detected: bool) -> Literal["cut", "full", "none"]:
-        """Whole frames leave the child only where a network must see them before they can be cut."""
-        if detected or (estimated and "backbone" in unit.computed and self.recipe.backbone.crop == "person"):
-            return "full"
-        return "cut" if "backbone" in unit.computed else "none"
 
     def inputs(self, unit: Unit, stages: Collection[str]) -> dict[tuple[str, int], Arrays]:
         """The cached arrays of some of the stages that the unit takes, clip by clip. Raises CorruptSegment."""

@@ -59,7 +59,11 @@ class UnitWriter:
         stage_store = self.store.stage_store(name, node.key)
         stage_store.describe(node.description())
         rows = [Row(s.clip.video.id, s.digests.row(node.annotated), s.clip.view) for s in states]
-        arrays = {array: self._stacked(computed, array) for array in node.arrays}
+        features = computed.features  # what the backbone gave lies row by row already
+        arrays = {
+            array: features[array][: len(states)] if array in features else np.stack([s.arrays[array] for s in states])
+            for array in node.arrays
+        }
         attributes = {array: about.attributes() for array, about in node.arrays.items()}
         provenance = self._provenance(computed, name)
         stored = [above for above in node.takes if node.upstream[above] == self.graph[above].key]  # see backbone.keep
@@ -77,12 +81,6 @@ class UnitWriter:
         places = dict(zip(clips, computed.unit.inputs[stage], strict=True))
         return stage_store.digests([places[row.video_id, row.view] for row in rows])
 
-    def _stacked(self, computed: ComputedUnit, array: str) -> np.ndarray:
-        """An array of all clips; what the backbone gave lies row by row already."""
-        if array in computed.features:
-            return computed.features[array][: len(computed.states)]
-        return np.stack([state.arrays[array] for state in computed.states])
-
     def _provenance(self, computed: ComputedUnit, stage: str) -> dict[str, Any]:
         together = {
             "decode": self.computer.pool.count,
@@ -90,17 +88,15 @@ class UnitWriter:
             "backbone": self.computer.threads.count,
         }
         seconds = computed.seconds[stage] / together.get(stage, 1) / max(len(computed.states), 1)
-        named: dict[str, Any] = {"skeleton": self._skeleton()} if stage == "pose" else {}
+        named: dict[str, Any] = {}
+        if stage == "pose":  # the names of the joints, for a reader who has neither the data set nor mmpose
+            estimated = self.recipe.pose.source == "mmpose"
+            own = self.models.estimator.skeleton if estimated and self.reader.layout is None else self.reader.skeleton
+            skeleton = self.reader.layout or own
+            named = {"skeleton": asdict(skeleton) if skeleton else {}}
         if stage == "backbone":
             named = {"precision": self.models.network.precision}
         return {**self._machine, **named, "seconds_per_clip": round(seconds, 5)}
-
-    def _skeleton(self) -> dict[str, Any]:
-        """The names of the joints, for a reader who has neither the data set nor mmpose."""
-        estimated = self.recipe.pose.source == "mmpose"
-        own = self.models.estimator.skeleton if estimated and self.reader.layout is None else self.reader.skeleton
-        skeleton = self.reader.layout or own
-        return asdict(skeleton) if skeleton else {}
 
     @cached_property
     def _machine(self) -> dict[str, Any]:

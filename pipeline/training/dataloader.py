@@ -55,17 +55,14 @@ class FeatureLoader:
         elif self.features.preload == "device":
             yield from (self.features.__getitems__(clips) for clips in batches)
         else:
-            yield from self._read_in_thread(batches)
-
-    def _read_in_thread(self, batches: Sequence[np.ndarray]) -> Iterator[Batch]:
-        with ThreadPoolExecutor(1, "features") as reader:
-            waiting: deque[Any] = deque()
-            for clips in batches:
-                waiting.append(reader.submit(self.features.__getitems__, clips))
-                if len(waiting) > AHEAD:
+            with ThreadPoolExecutor(1, "features") as reader:
+                waiting: deque[Any] = deque()
+                for clips in batches:
+                    waiting.append(reader.submit(self.features.__getitems__, clips))
+                    if len(waiting) > AHEAD:
+                        yield waiting.popleft().result()
+                while waiting:
                     yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
 
 
 class _Plan:

@@ -90,7 +90,10 @@ class Rows:
             rows = self.maps.get(segment)
             if rows is None:
                 rows = self._map(segment)
-            out[slot] = rows[row] if rows is not None else self._unpack(segment, row)
+            if rows is not None:
+                out[slot] = rows[row]
+            else:
+                out[slot] = self.stage_store.segment(self.segments[segment]).read(self.name, [row])[0]
             if self.unread[clip]:
                 self._check(clip, out[slot])
 
@@ -117,9 +120,6 @@ class Rows:
             self.maps.clear()
         self.maps[number] = self.stage_store.map(segment, self.name)
         return self.maps[number]
-
-    def _unpack(self, number: int, row: int) -> np.ndarray:
-        return self.stage_store.segment(self.segments[number]).read(self.name, [row])[0]
 
 
 class Features(Dataset[Batch]):
@@ -151,7 +151,12 @@ class Features(Dataset[Batch]):
                 f"{selection.videos[unlabelled[0]].id}: has no label; give it one, or leave it out of the split"
             )
         ids = [video.id for video in selection.videos]
-        self.rows = {name: _rows(selection, name, ids, checksums) for name in arrays}
+        self.rows: dict[str, Rows] = {}
+        for name in arrays:
+            stage = STAGE_OF[name]
+            names = ClipNames(ids, selection.views, selection.sources.get(stage, ()))
+            places = selection.places[stage]
+            self.rows[name] = Rows(selection.stage_stores[stage], name, places, names, checksums=checksums)
         self.bytes = sum(rows.bytes for rows in self.rows.values())
         self.device = torch.device(device)
         self.preload = choose_preload(preload, self.bytes, self.device)
@@ -219,12 +224,6 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype, *, pin: bool) -> Tensor:
         return torch.empty(shape, dtype=kind, pin_memory=pin)
     shared = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # pyright: ignore[reportPrivateUsage] (as torch's own collate does)
     return torch.empty(0, dtype=kind).set_(shared, 0, shape)  # pyright: ignore[reportCallIssue]
-
-
-def _rows(selection: Selection, name: str, ids: Sequence[str], checksums: bool) -> Rows:
-    stage = STAGE_OF[name]
-    names = ClipNames(ids, selection.views, selection.sources.get(stage, ()))
-    return Rows(selection.stage_stores[stage], name, selection.places[stage], names, checksums=checksums)
 
 
 def part_of(selection: Selection, fraction: float, seed: int) -> list[str]:

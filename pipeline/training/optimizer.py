@@ -45,18 +45,16 @@ def rate(step: int, steps: int, train: settings.TrainSettings) -> float:
     constant, cosine (to 0): after a linear warm-up over `train.warmup` of all steps. onecycle: Smith & Topin 2018 as
     torch's OneCycleLR has it (cosine up, cosine down, momentum left alone).
     """
-    return train.learning_rate * _factor(step, steps, train.schedule, train.warmup)
-
-
-def _factor(step: int, steps: int, schedule: str, warmup: float) -> float:
-    if schedule == "onecycle":
-        return _onecycle(step, steps, warmup or ONECYCLE_WARMUP)
-    rising = round(warmup * steps)
-    if step < rising:
-        return (step + 1) / rising
-    if schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+    rising = round(train.warmup * steps)
+    if train.schedule == "onecycle":
+        factor = _onecycle(step, steps, train.warmup or ONECYCLE_WARMUP)
+    elif step < rising:
+        factor = (step + 1) / rising
+    elif train.schedule == "constant":
+        factor = 1.0
+    else:
+        factor = 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+    return train.learning_rate * factor
 
 
 def _onecycle(step: int, steps: int, rising: float) -> float:

@@ -88,12 +88,17 @@ class RunFolder:
         if not self.recipe.exists():
             raise UsageError(f"{self.path}: no run to resume; leave --resume out to start one")
         old = settings.load(self.recipe)
+        longer = recipe.train.schedule == "constant" and not recipe.train.warmup  # no rate depends on the last epoch
         for name, then, now in differences(old.model_dump(mode="json"), recipe.model_dump(mode="json")):
-            if not _may_change(name, recipe.train):
+            is_free = any(name == free or name.startswith(f"{free}.") for free in FREE)
+            if not (is_free or (longer and name == "train.epochs")):
                 raise UsageError(
                     f"{self.path}: began with {name} {then!r}, now {now!r}; set it back, or take another folder"
                 )
-        _check_features(self.path, self.read_environment().get("features", {}), features)
+        for name, then, now in differences(self.read_environment().get("features", {}), dict(features)):
+            raise UsageError(
+                f"{self.path}: began with features whose {name} was {then!r}, now {now!r}; take another folder"
+            )
 
     def begin(self, recipe: settings.Recipe, environment: Mapping[str, Any]) -> None:
         """Write down what was asked for and on what."""
@@ -136,16 +141,6 @@ def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, 
             yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
     elif old != new:
         yield name, old, new
-
-
-def _may_change(name: str, train: settings.TrainSettings) -> bool:
-    longer = name == "train.epochs" and train.schedule == "constant" and not train.warmup  # no rate depends on it
-    return longer or any(name == free or name.startswith(f"{free}.") for free in FREE)
-
-
-def _check_features(run: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    for name, then, now in differences(dict(old), dict(new)):
-        raise UsageError(f"{run}: began with features whose {name} was {then!r}, now {now!r}; take another folder")
 
 
 def describe_features(training: Selection, testing: Selection, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

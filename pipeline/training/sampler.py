@@ -68,17 +68,17 @@ def portions(
             weight = 1 / len(step) if len(picks) else 0.0
             picks = picks if len(picks) else np.zeros(1, int)
             micro_batch = MicroBatch(number, whole[picks], picks, len(whole), weight, begin + batch >= len(step))
-            yield _with_partners(micro_batch, whole, mixup, seed) if mixup else micro_batch
+            if mixup:
+                random = np.random.default_rng([*seed, number, 1])
+                share, chosen = float(random.beta(mixup, mixup)), random.permutation(len(whole))[picks]
+                others = np.setdiff1d(chosen, picks)
+                place = {int(pick): row for row, pick in enumerate([*picks.tolist(), *others.tolist()])}
+                partners = np.array([place[int(pick)] for pick in chosen], np.int64)
+                micro_batch = micro_batch._replace(
+                    partners=partners, others=whole[others], other_picks=others, share=share
+                )
+            yield micro_batch
             number += 1
-
-
-def _with_partners(micro_batch: MicroBatch, whole: np.ndarray, alpha: float, seed: tuple[int, int]) -> MicroBatch:
-    random = np.random.default_rng([*seed, micro_batch.number, 1])
-    share, chosen = float(random.beta(alpha, alpha)), random.permutation(micro_batch.size)[micro_batch.picks]
-    others = np.setdiff1d(chosen, micro_batch.picks)
-    place = {int(pick): number for number, pick in enumerate([*micro_batch.picks.tolist(), *others.tolist()])}
-    partners = np.array([place[int(pick)] for pick in chosen], np.int64)
-    return micro_batch._replace(partners=partners, others=whole[others], other_picks=others, share=share)
 
 
 def steps_of(clips: int, batch: int, accumulate: int) -> int:

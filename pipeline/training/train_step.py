@@ -56,7 +56,15 @@ class TrainStep:
         if head_alone:
             self.network.requires_grad_(False)
             self.network.head.requires_grad_(True)
-        self.model = ranks.wrap(_compiled(self.network, ranks) if self.asked.compile else self.network)
+        model: Any = self.network
+        if self.asked.compile:
+            if ranks.device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+                raise MachineError("train.compile: needs a C++ compiler on a CPU; install g++, or set it to false")
+            # On one GPU also recorded as CUDA graphs, since launching its kernels one by one takes the processor longer
+            # than they run. (DistributedDataParallel's hooks cannot be recorded.)
+            graphs = ranks.device.type == "cuda" and ranks.size == 1
+            model = torch.compile(self.network, mode="reduce-overhead" if graphs else None)
+        self.model = ranks.wrap(model)
         self.optimizer = make_optimizer(self.network, self.asked)
         self.average = WeightAverage(self.network, self.asked.ema) if self.asked.ema else None
         self.standardize = self.network.tokens.standardize
@@ -97,9 +105,18 @@ class TrainStep:
         torch.manual_seed(int(random.integers(2**62)) + self.ranks.rank)
         labels = batch["label"]
         batch, wanted = self._prepare(batch, micro_batch, random)
-        with contextlib.nullcontext() if micro_batch.steps else self._alone():
+        # an odd batch, as an epoch's last, is not worth a compilation of its own
+        odd = self.asked.compile and self.ranks.size == 1 and len(micro_batch.clips) != self.asked.batch
+        model: Any = self.network if odd else self.model
+        # without a step the gradients stay here: the pass before the step brings those of all processes together
+        apart = not micro_batch.steps
+        with (
+            self.model.no_sync()
+            if apart and isinstance(self.model, DistributedDataParallel)
+            else contextlib.nullcontext()
+        ):
             with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
-                logits = self._model_for(len(micro_batch.clips))(**inputs(batch)).float()
+                logits = model(**inputs(batch)).float()
             losses = cross_entropy(logits, wanted, self.weights, reduction="none")
             (losses.sum() * (micro_batch.weight * self.ranks.size)).backward()
         right = self._right(logits.argmax(1), labels, micro_batch)
@@ -112,11 +129,6 @@ class TrainStep:
             other = found == labels[to_device(micro_batch.partners, labels.device)]
             right = micro_batch.share * right + (1 - micro_batch.share) * other
         return right.sum()
-
-    def _model_for(self, clips: int) -> Any:
-        """The compiled network for whole batches; the last one of an epoch is not worth a compilation of its own."""
-        odd = self.asked.compile and self.ranks.size == 1 and clips != self.asked.batch
-        return self.network if odd else self.model
 
     def _prepare(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> tuple[Batch, Tensor]:
         """The batch, augmented, and its targets (b, k)."""
@@ -133,10 +145,6 @@ class TrainStep:
         if micro_batch.partners is not None:
             return mixup(batch, wanted, micro_batch.partners, micro_batch.share)
         return batch, wanted
-
-    def _alone(self) -> contextlib.AbstractContextManager[None]:
-        """Gradients of this pass stay here; the pass before the step brings all of them together."""
-        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else contextlib.nullcontext()
 
     def update(self, step: int) -> float:
         """Take optimizer step `step` (from 0) and return its learning rate."""
@@ -169,12 +177,3 @@ class TrainStep:
         checkpoint.put_optimizer(self.optimizer, checkpoint.under("optimizer", tensors))
         if self.average:
             checkpoint.put(self.average.model, checkpoint.under("average", tensors), where)
-
-
-def _compiled(network: nn.Module, ranks: ProcessGroup) -> Any:
-    """The network compiled; on one GPU also recorded as CUDA graphs, since launching its kernels one by one takes the
-    processor longer than they run. (DistributedDataParallel's hooks cannot be recorded.)"""
-    device = ranks.device
-    if device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
-        raise MachineError("train.compile: needs a C++ compiler on a CPU; install g++, or set it to false")
-    return torch.compile(network, mode="reduce-overhead" if device.type == "cuda" and ranks.size == 1 else None)

@@ -117,17 +117,20 @@ class Training:
         with ranks.together():
             check_augment(recipe)
             check_board(recipe)
-        self.recipe, self.asked, self.folder, self.ranks, self.quiet = (
-            recipe,
-            recipe.train,
-            RunFolder(run),
-            ranks,
-            quiet,
-        )
-        self.training, self.testing = _used(training, recipe.train), testing.first_views()
+        self.recipe, self.asked, self.folder = recipe, recipe.train, RunFolder(run)
+        self.ranks, self.quiet = ranks, quiet
+        if self.asked.fraction < 1:
+            kept = part_of(training, self.asked.fraction, self.asked.seed)
+            training = training.pick([clip for video in kept for clip in training.clips_of[video]])
+        self.training, self.testing = training, testing.first_views()
         self.names = arrays_for(recipe.model, recipe.tokens.form)
         with ranks.together():
-            self.stream, self.test_stream = (self._streamed(part) for part in (self.training, self.testing))
+            preload, checksums = self.asked.preload, self.asked.checksums
+            features = (
+                Features(part, self.names, preload=preload, device=ranks.device, checksums=checksums)
+                for part in (self.training, self.testing)
+            )
+            self.stream, self.test_stream = (FeatureLoader(part, workers=self.asked.workers) for part in features)
         self.videos = list(self.training.clips_of)
         self.shapes = self.stream.features.shapes
         self.arguments = arguments(recipe, self.shapes, len(training.classes))
@@ -142,26 +145,23 @@ class Training:
     def go(self, *, resume: bool) -> dict[str, Any]:
         """Train until the last epoch, or until nothing has got better for `train.patience` epochs."""
         with contextlib.closing(self.folder):
-            return self._go(resume)
-
-    def _streamed(self, part: Selection) -> FeatureLoader:
-        asked = self.asked
-        features = Features(
-            part, self.names, preload=asked.preload, device=self.ranks.device, checksums=asked.checksums
-        )
-        return FeatureLoader(features, workers=asked.workers)
-
-    def _go(self, resume: bool) -> dict[str, Any]:
-        self._open(resume)
-        board = MetricLogger(self.folder.path, self.recipe, self.now.epoch + 1) if self.ranks.first else None
-        with contextlib.closing(board) if board else contextlib.nullcontext(), StopSignal() as stop, self._bar() as bar:
-            while self.now.epoch < self.asked.epochs and not self._tired():
-                self._train_epoch(stop, bar)
-                row = self._finish_epoch()
-                bar.advance(0, _note(row, self.asked.epochs))
-                if board:
-                    board.show(row)
-        return self._summary()
+            self._open(resume)
+            board = MetricLogger(self.folder.path, self.recipe, self.now.epoch + 1) if self.ranks.first else None
+            left = (self.asked.epochs - self.now.epoch) * len(self.videos) - int(self.now.seen)
+            with (
+                contextlib.closing(board) if board else contextlib.nullcontext(),
+                StopSignal() as stop,
+                Progress("train", left, quiet=self.quiet) as bar,
+            ):
+                while self.now.epoch < self.asked.epochs and not self._tired():
+                    self._train_epoch(stop, bar)
+                    row = self._finish_epoch()
+                    shown = f"epoch {row['epoch']} of {self.asked.epochs}, {row['waiting']:.1%} waiting for data"
+                    shown += f", loss {row['train_loss']:.3f}"
+                    bar.advance(0, f"{shown}, top-1 {row['top1']:.1%}" if "top1" in row else shown)
+                    if board:
+                        board.show(row)
+            return self._summary()
 
     def _open(self, resume: bool) -> None:
         """Begin the folder, or go on where its last checkpoint stands."""
@@ -174,7 +174,11 @@ class Training:
                     self.start.check(self.folder.path, self.folder.read_environment().get("start", {}))
         with self.ranks.together():
             if resume and self.folder.state.exists():
-                self._restore()
+                tensors, note = checkpoint.read(self.folder.state)
+                self.learner.restore(tensors, self.folder.state)
+                self.now = Counters(**note["counters"])
+                if not self.ranks.first:
+                    self.now.loss = self.now.right = self.now.seen = 0.0
             else:
                 self.learner.standardize_by(self.training)
                 if self.start.run:
@@ -200,10 +204,6 @@ class Training:
             "left_out": [list(pair) for part in (self.training, self.testing) for pair in part.left_out],
         }
 
-    def _bar(self) -> Progress:
-        left = (self.asked.epochs - self.now.epoch) * len(self.videos) - int(self.now.seen)
-        return Progress("train", left, quiet=self.quiet)
-
     def _tired(self) -> bool:
         return bool(self.asked.patience) and self.now.since_best >= self.asked.patience
 
@@ -224,9 +224,15 @@ class Training:
             self._count(before)  # one batch late: reading a result makes the host wait for the device
             before = micro_batch, found
             bar.advance(micro_batch.size)
-            if micro_batch.steps and self._asked_to_stop(stop):
+            agree = micro_batch.steps and (self.ranks.size == 1 or self.now.step % AGREE_EVERY == 0)
+            if agree and self.ranks.any(stop.asked):
                 self._count(before)
-                self._interrupt()
+                self.ranks.agree(self.diverged or self._not_finite_weights())
+                self._add_up()
+                self._save_state()
+                where = f"epoch {self.now.epoch + 1} of {self.asked.epochs}, step {self.now.step}"
+                go_on = "the same command with --resume goes on from there"
+                raise Interrupted(f"{self.folder.path}: stopped in {where}; {go_on}")
         self._count(before)
         self.ranks.agree(self.diverged or self._not_finite_weights())
 
@@ -282,17 +288,6 @@ class Training:
     def _kept(self) -> str:
         """What a run that ends here leaves, as a part of a sentence."""
         return f"{self.folder.state.parent} is kept, " if self.folder.state.exists() else ""
-
-    def _asked_to_stop(self, stop: StopSignal) -> bool:
-        agree = self.ranks.size == 1 or self.now.step % AGREE_EVERY == 0
-        return agree and self.ranks.any(stop.asked)
-
-    def _interrupt(self) -> None:
-        self.ranks.agree(self.diverged or self._not_finite_weights())
-        self._add_up()
-        self._save_state()
-        where = f"epoch {self.now.epoch + 1} of {self.asked.epochs}, step {self.now.step}"
-        raise Interrupted(f"{self.folder.path}: stopped in {where}; the same command with --resume goes on from there")
 
     def _add_up(self) -> None:
         """What all ranks counted, on rank 0; the others begin again at nothing."""
@@ -361,24 +356,14 @@ class Training:
     def _save_weights(self, which: str, scores: dict[str, Any]) -> None:
         with self.ranks.together():
             if self.ranks.first:
-                self._write_weights(which, scores)
-
-    def _write_weights(self, which: str, scores: dict[str, Any]) -> None:
-        note = {"network": self.arguments, "classes": list(self.training.classes), "arrays": list(self.names)}
-        note |= {"keys": keys_of(self.training, self.names), "epoch": self.now.epoch, "scores": scores}
-        checkpoint.write(self.folder.weights(which), self.learner.judged.state_dict(), note)
+                note = {"network": self.arguments, "classes": list(self.training.classes), "arrays": list(self.names)}
+                note |= {"keys": keys_of(self.training, self.names), "epoch": self.now.epoch, "scores": scores}
+                checkpoint.write(self.folder.weights(which), self.learner.judged.state_dict(), note)
 
     def _save_state(self) -> None:
         with self.ranks.together():
             if self.ranks.first:
                 checkpoint.write(self.folder.state, self.learner.tensors(), {"counters": asdict(self.now)})
-
-    def _restore(self) -> None:
-        tensors, note = checkpoint.read(self.folder.state)
-        self.learner.restore(tensors, self.folder.state)
-        self.now = Counters(**note["counters"])
-        if not self.ranks.first:
-            self.now.loss = self.now.right = self.now.seen = 0.0
 
     def _summary(self) -> dict[str, Any]:
         now = self.now
@@ -394,16 +379,3 @@ class Training:
             "seconds": now.seconds,
             "best": now.best,
         }
-
-
-def _used(training: Selection, asked: settings.TrainSettings) -> Selection:
-    """The clips that are trained on: all, or those of `train.fraction` of the videos."""
-    if asked.fraction == 1:
-        return training
-    kept = part_of(training, asked.fraction, asked.seed)
-    return training.pick([clip for video in kept for clip in training.clips_of[video]])
-
-
-def _note(row: dict[str, Any], epochs: int) -> str:
-    shown = f"epoch {row['epoch']} of {epochs}, {row['waiting']:.1%} waiting for data, loss {row['train_loss']:.3f}"
-    return f"{shown}, top-1 {row['top1']:.1%}" if "top1" in row else shown

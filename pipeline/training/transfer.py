@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from ...errors import UsageError, WeightsError
 from ...stages.transformer import STARTransformer
 from ..recipe.schema import Recipe
@@ -35,7 +33,9 @@ class Start:
         path = self.run / recipe.test.checkpoint / "weights.safetensors"
         weights, _ = checkpoint.read(path)
         own = network.state_dict()
-        last = _last_layer(own)
+        heads = [name for name in own if name.startswith("head.")]
+        prefix = max(heads).rpartition(".")[0]  # of the layer that gives the classes' scores
+        last = {name for name in heads if name.rpartition(".")[0] == prefix}
         fitting = {name: weights.get(name, own[name]) if name in last else weights.get(name) for name in own}
         for name in last:
             if name in weights and weights[name].shape != own[name].shape:
@@ -59,10 +59,3 @@ class Start:
     def document(self) -> dict[str, Any]:
         """As environment.json has it."""
         return {"run": str(self.run.absolute()) if self.run else None, "freeze": self.freeze}
-
-
-def _last_layer(own: Mapping[str, Tensor]) -> set[str]:
-    """The names of the head's layer that gives the classes' scores."""
-    heads = [name for name in own if name.startswith("head.")]
-    prefix = max(heads).rpartition(".")[0]
-    return {name for name in heads if name.rpartition(".")[0] == prefix}

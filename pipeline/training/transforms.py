@@ -70,25 +70,12 @@ def augment(
     if asked.token_dropout:
         for name in ("global_grid", joint):
             if name in batch:
-                filled = blank if name == "global_grid" else None
-                changed[name] = _drop_tokens(changed[name], name, asked.token_dropout, random, size, picks, filled)
+                grid, shape = name == "global_grid", changed[name].shape
+                tokens = (shape[1], 1, *shape[3:]) if grid else tuple(shape[1:3])  # cells (t, 1, y, x) or joints (t, n)
+                keep = random.random((size, *tokens))[picks] >= asked.token_dropout
+                filled = blank[:, None, None] if grid and blank is not None else None
+                changed[name] = _masked(changed[name], keep, filled)
     return changed
-
-
-def _drop_tokens(
-    tensor: Tensor,
-    name: str,
-    share: float,
-    random: np.random.Generator,
-    size: int,
-    picks: np.ndarray,
-    blank: Tensor | None,
-) -> Tensor:
-    """Blank single tokens: cells (t, y, x) of the global grid (b, t, c, y, x), or joints (t, n) of a joint array."""
-    grid = name == "global_grid"
-    tokens = (tensor.shape[1], 1, *tensor.shape[3:]) if grid else tuple(tensor.shape[1:3])
-    keep = random.random((size, *tokens))[picks] >= share
-    return _masked(tensor, keep, None if blank is None else blank[:, None, None])
 
 
 def _masked(tensor: Tensor, keep: np.ndarray, blank: Tensor | None = None) -> Tensor:

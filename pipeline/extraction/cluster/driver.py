@@ -140,10 +140,18 @@ class Driver:
     def run(self, stopped: Callable[[], bool]) -> Iterator[tuple[Unit, WrittenUnit]]:
         """Everything, until it is done or somebody says stop; then only what was begun is finished."""
         while self.scheduler.busy:
-            if stopped():
-                self._only_begun()
+            if stopped():  # finish the units that are in the networks; forget the others
+                self.scheduler.fresh.clear()
+                self.scheduler.suspects.clear()
+                for key in [key for key, (job, _) in self.tasks.items() if not job.begun]:
+                    job, future = self.tasks.pop(key)
+                    self.scheduler.done(job)
+                    with self._unless_away():
+                        future.cancel()
             self._look()
-            self._give()
+            for worker in list(self.worker_slots):  # hand out what they have room for
+                while self.client.status == "running" and (job := self.scheduler.next(worker)):
+                    self._submit(worker, job)
             self._listen()
             while self.ready:
                 yield self.ready.popleft()
@@ -204,12 +212,6 @@ class Driver:
             self.worker_slots[worker] = WorkerSlot(host, slot, peers)
             self.scheduler.assigned[worker] = []
         self._tell(f"dask: {counted(len(self.worker_slots), 'worker')} at {self._address()}")
-
-    def _give(self) -> None:
-        """Hand out what the workers have room for."""
-        for worker in list(self.worker_slots):
-            while self.client.status == "running" and (job := self.scheduler.next(worker)):
-                self._submit(worker, job)
 
     def _submit(self, worker: str, job: Job) -> None:
         key = f"extract-{uuid.uuid4().hex}"
@@ -273,21 +275,22 @@ class Driver:
             self._taken(worker, job, answer)
 
     def _taken(self, worker: str, job: Job, answer: tuple[WrittenUnit, WorkerCounts] | Unfit | None) -> None:
-        """A worker's answer about a job."""
+        """A worker's answer about a job. Raises MachineError where the last worker cannot do the work."""
         if isinstance(answer, Unfit):
-            self._unfit(worker, answer)
+            self.useless.add(worker)
+            self._leave(worker)
+            if not self.worker_slots:
+                raise MachineError(f"worker {worker}: {answer.why}")
+            self._tell(f"warning: worker {worker} is left out: {answer.why}")
         elif answer is None:
             self.scheduler.back(job)
             self._unshow(job)
         else:
             done, self.found.counts_by_worker[worker] = answer
-            self._done(job, done)
-
-    def _done(self, job: Job, done: WrittenUnit) -> None:
-        self.scheduler.done(job)
-        self._find(done)
-        self.bar.advance(len(job.unit.clips) - job.shown)
-        self.ready.append((job.unit, done))
+            self.scheduler.done(job)
+            self._find(done)
+            self.bar.advance(len(job.unit.clips) - job.shown)
+            self.ready.append((job.unit, done))
 
     def _find(self, done: WrittenUnit) -> None:
         """What a worker wrote must be seen here, or the folder is not the same on both machines."""
@@ -311,14 +314,6 @@ class Driver:
         self._forget(worker, jobs)
         for job in self.scheduler.lost(worker):
             self._give_up(job)
-
-    def _unfit(self, worker: str, answer: Unfit) -> None:
-        """A worker cannot do the work; others may. Raises MachineError where it was the last."""
-        self.useless.add(worker)
-        self._leave(worker)
-        if not self.worker_slots:
-            raise MachineError(f"worker {worker}: {answer.why}")
-        self._tell(f"warning: worker {worker} is left out: {answer.why}")
 
     def _leave(self, worker: str) -> None:
         self._forget(worker, self.scheduler.assigned[worker])
@@ -356,17 +351,6 @@ class Driver:
             self.client.restart_workers([worker], timeout=PATIENCE_S, raise_for_error=False)
             self.banned.discard(worker)
 
-    def _only_begun(self) -> None:
-        """Finish the units that are in the networks; forget the others."""
-        self.scheduler.fresh.clear()
-        self.scheduler.suspects.clear()
-        for key, (job, future) in list(self.tasks.items()):
-            if not job.begun:
-                del self.tasks[key]
-                self.scheduler.done(job)
-                with self._unless_away():
-                    future.cancel()
-
     @contextmanager
     def _unless_away(self) -> Generator[None, None, None]:
         """Errors of a scheduler that is away, which the next look finds out; Dask has other classes in each version."""
@@ -393,7 +377,11 @@ def cluster(scheduler: str | None, devices: tuple[str, ...]) -> Generator[Any, N
     from dask.distributed import Client, LocalCluster
     from distributed.security import Security
 
-    level = _hushed()
+    # Dask's own log is silent, unless star's is asked for (-v): star says what happened
+    level = logging.WARNING if logging.getLogger().isEnabledFor(logging.DEBUG) else logging.CRITICAL
+    for name in list(logging.root.manager.loggerDict):  # Dask gives several of its parts levels of their own
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(level)
     if scheduler:
         try:
             client = Client(scheduler, timeout=PATIENCE_S)
@@ -445,15 +433,6 @@ def is_open(address: str) -> bool:
         return not ip_address(host).is_loopback
     except ValueError:
         return host != "localhost"
-
-
-def _hushed() -> int:
-    """Let Dask's own log be silent, unless star's is asked for (-v): star says what happened. Returns the level."""
-    level = logging.WARNING if logging.getLogger().isEnabledFor(logging.DEBUG) else logging.CRITICAL
-    for name in list(logging.root.manager.loggerDict):  # Dask gives several of its parts levels of their own
-        if name.partition(".")[0] == "distributed":
-            logging.getLogger(name).setLevel(level)
-    return level
 
 
 @contextmanager

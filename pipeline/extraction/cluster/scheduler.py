@@ -88,9 +88,13 @@ class UnitScheduler:
         assigned = self.assigned[worker]
         if any(job.deaths for job in assigned):
             return None
-        if self.suspects and worker in self._emptying():
+        # those with the least in hand get no more before they take a suspect
+        free = [other for other, jobs in self.assigned.items() if not any(job.deaths for job in jobs)]
+        if worker in sorted(free, key=lambda other: len(self.assigned[other]))[: len(self.suspects)]:
             return None if assigned else self._give(worker, self.suspects.popleft())
-        if not self.fresh or len(assigned) >= self._share():
+        left = len(self.fresh) + sum(map(len, self.assigned.values()))
+        share = max(1, min(AHEAD, -(-left // len(self.assigned))))  # fewer near the end: none waits behind another's
+        if not self.fresh or len(assigned) >= share:
             return None
         job = self.fresh.popleft()
         if len(self.fresh) + 1 < len(self.assigned) and len(job.unit.clips) >= 2 * SMALLEST:
@@ -103,16 +107,6 @@ class UnitScheduler:
         self.assigned[worker].append(job)
         job.begun = False
         return job
-
-    def _emptying(self) -> list[str]:
-        """The workers that get no more before they take a suspect: those with the least in hand."""
-        free = [worker for worker, jobs in self.assigned.items() if not any(job.deaths for job in jobs)]
-        return sorted(free, key=lambda worker: len(self.assigned[worker]))[: len(self.suspects)]
-
-    def _share(self) -> int:
-        """How many units one worker may hold: fewer near the end, so that none waits behind another's."""
-        left = len(self.fresh) + sum(map(len, self.assigned.values()))
-        return max(1, min(AHEAD, -(-left // len(self.assigned))))
 
     def holder(self, job: Job) -> str | None:
         """Who has a job in hand; None where it was taken away in the meantime."""

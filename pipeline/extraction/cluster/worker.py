@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Generic, NamedTuple
 
 from ....errors import MachineError
@@ -85,18 +84,16 @@ def worker_config(task: Task) -> WorkerConfig:
     """
     share = max(1, cores() // max(task.peers, 1))
     device = task.devices[task.slot % len(task.devices)]
-    count = _gpus() if device.startswith(("auto", "cuda")) else 0
+    count = 0
+    if device.startswith(("auto", "cuda")):
+        import torch
+
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
         device = f"cuda:{task.slot % count}" if count else best_device()
     elif device.startswith("cuda") and int(device.partition(":")[2] or 0) >= count:
         raise MachineError(f"--device {device}: there are {count} GPUs on this machine")
     return WorkerConfig(task.recipe, device, task.children or max(1, share - 1), share)
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 @dataclass(eq=False)
@@ -144,12 +141,9 @@ class PrefetchQueue(Generic[Job, Result]):
                 if entry.future is None:
                     self.waiting.remove(entry)
                 else:
-                    entry.future.add_done_callback(partial(self._dropped, entry.job))
+                    entry.future.add_done_callback(lambda _future, job=entry.job: self.gone(job))
                     self.under_way -= 1
             self._fill()
-
-    def _dropped(self, job: Job, future: Future[Result]) -> None:
-        self.gone(job)
 
     def _fill(self) -> None:
         while self.waiting and self.under_way < self.depth:
@@ -181,7 +175,11 @@ class ExtractionWorker:
     """The engine of one configuration. Units go through it in the order in which they are submitted."""
 
     def __init__(self, worker_config: WorkerConfig, skeleton: Any) -> None:
-        _keep_memory(worker_config)
+        # Dask tells its workers to give back all memory; a network on the CPU keeps it. Children keep what they hold.
+        for name in process_settings.MALLOC_ENVIRONMENT:
+            os.environ.pop(name, None)
+        if worker_config.device == "cpu":
+            process_settings.reuse_freed_memory()
         _settle(worker_config)
         recipe = recipes.parse(worker_config.recipe)
         self.graph = graph(recipe)
@@ -273,14 +271,6 @@ def _settle(worker_config: WorkerConfig) -> None:
         import torch
 
         torch.set_num_threads(worker_config.threads)
-
-
-def _keep_memory(worker_config: WorkerConfig) -> None:
-    """Dask tells its workers to give back all memory; a network on the CPU keeps it. Children keep what they hold."""
-    for name in process_settings.MALLOC_ENVIRONMENT:
-        os.environ.pop(name, None)
-    if worker_config.device == "cpu":
-        process_settings.reuse_freed_memory()
 
 
 class WorkerRegistry:
