@@ -129,23 +129,17 @@ def remove_leftovers(folder: Path, now: float) -> int:
 
 
 def _is_dead(match: re.Match[str], entry: os.DirEntry[str], now: float) -> bool:
-    if match[1] == _mark(os.getpid()) and not _is_alive(int(match[2])):
-        return True
+    pid = int(match[2])
+    if match[1] == _mark(os.getpid()) and pid != os.getpid() and os.name == "posix":  # else the question is a signal
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return True
+        except OSError:
+            pass
     with suppress(OSError):
         return now - entry.stat(follow_symlinks=False).st_mtime > DAY
     return False
-
-
-def _is_alive(pid: int) -> bool:
-    if pid == os.getpid() or os.name != "posix":  # elsewhere the question would be a signal
-        return True
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def size_of(path: Path) -> int:

@@ -54,7 +54,15 @@ def check_segment(
     except CacheError as error:
         return [Problem("corrupt" if isinstance(error, CorruptSegment) else "format", str(error))]
     everyone = _names(rows)
-    problems = _check_digest(segment, everyone)
+    try:
+        with path.open("rb", buffering=0) as file:
+            digest = segment_name(file, segment.head.version)
+    except OSError as error:
+        raise not_given(path, error) from None
+    problems: list[Problem] = []
+    if digest != path.stem:
+        text = f"{path}: its bytes are not those that were written (their digest is {digest})"
+        problems.append(Problem("digest", text, everyone))
     if (segment.stage, segment.key) != (stage or segment.stage, key or segment.key):
         problems.append(Problem("place", f"{path}: belongs to {segment.stage}/{segment.key}", everyone))
     if twice := [row for row in rows if rows.count(row) > 1]:
@@ -89,20 +97,6 @@ def check_description(stage_store: StageStore) -> list[Problem]:
     if key != stage_store.key:
         return [Problem("description", f"{path}: its settings are not those of this key; remove it")]
     return []
-
-
-def _check_digest(segment: Segment, everyone: tuple[str, ...]) -> list[Problem]:
-    path = segment.path
-    try:
-        with path.open("rb", buffering=0) as file:
-            digest = segment_name(file, segment.head.version)
-    except OSError as error:
-        raise not_given(path, error) from None
-    if digest == path.stem:
-        return []
-    return [
-        Problem("digest", f"{path}: its bytes are not those that were written (their digest is {digest})", everyone)
-    ]
 
 
 def _check_values(path: Path, rows: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> Iterable[Problem]:

@@ -114,26 +114,19 @@ def crop_frame(frame: np.ndarray, region: np.ndarray, size: int, *, flip: bool =
     the result is mirrored; the frame itself is given as it was decoded.
     """
     height, width = frame.shape[:2]
-    x0, y0, x1, y1 = box = tuple(int(edge) for edge in (mirror_region(region, width) if flip else region))
+    x0, y0, x1, y1 = (int(edge) for edge in (mirror_region(region, width) if flip else region))
     inside = frame[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
     if min(inside.strides) < 0:  # a mirrored view, which OpenCV does not take
         inside = np.ascontiguousarray(inside)
-    picture = _pad(inside, box, width, height)
-    small = _resize(picture, size)
-    return np.ascontiguousarray(small[:, ::-1]) if flip else small
-
-
-def _pad(picture: np.ndarray, box: tuple[int, ...], width: int, height: int) -> np.ndarray:
-    """The part of the box that lies in the frame, and the mean colour around it."""
-    x0, y0, x1, y1 = box
     edges = max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0)
-    if not any(edges):
-        return picture
-    if picture.size == 0:
-        return np.full((y1 - y0, x1 - x0, 3), PADDING_COLOUR, np.uint8)
-    import cv2
+    if any(edges) and inside.size == 0:
+        inside = np.full((y1 - y0, x1 - x0, 3), PADDING_COLOUR, np.uint8)
+    elif any(edges):
+        import cv2
 
-    return cv2.copyMakeBorder(picture, *edges, cv2.BORDER_CONSTANT, value=PADDING_COLOUR)
+        inside = cv2.copyMakeBorder(inside, *edges, cv2.BORDER_CONSTANT, value=PADDING_COLOUR)
+    small = _resize(inside, size)
+    return np.ascontiguousarray(small[:, ::-1]) if flip else small
 
 
 def _resize(picture: np.ndarray, size: int) -> np.ndarray:

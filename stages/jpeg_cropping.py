@@ -35,24 +35,16 @@ def crop_reduced_frame(
     if factor == 1 or frame.shape[1::-1] == frame_size:
         return crop_frame(frame, region, size, flip=flip)
     place = (mirror_region(region, frame_size[0]) if flip else region) / factor
-    frame, place = _halve(frame, place, size)
+    # average 2, 4 … pixels of a side while the place has twice the pixels that are wanted
+    x, y = (1 << max(int(side).bit_length() - 1, 0) for side in (place[2:] - place[:2]) / size)
+    if max(x, y) > 1:
+        height, width = frame.shape[:2]
+        frame = cv2.copyMakeBorder(frame, 0, -height % y, 0, -width % x, cv2.BORDER_REPLICATE)  # keeps places exact
+        frame = cv2.resize(frame, (-(-width // x), -(-height // y)), interpolation=cv2.INTER_AREA)
+        place = place / (x, y, x, y)
     (x, y), (width, height) = place[:2], (place[2:] - place[:2]) / size
     # OpenCV counts from the first pixel's centre: sample i lies at x + (i + 1/2) width in edge coordinates
     matrix = np.array([[width, 0, x + width / 2 - 0.5], [0, height, y + height / 2 - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     small = cv2.warpAffine(frame, matrix, (size, size), flags=flags, borderValue=PADDING_COLOUR)
     return np.ascontiguousarray(small[:, ::-1]) if flip else small
-
-
-def _halve(frame: np.ndarray, place: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Average 2, 4 … pixels of a side while the place has twice the pixels that are wanted; frame and place."""
-    import cv2
-
-    sides = (place[2:] - place[:2]) / size
-    x, y = (1 << max(int(side).bit_length() - 1, 0) for side in sides)
-    if x == y == 1:
-        return frame, place
-    height, width = frame.shape[:2]
-    frame = cv2.copyMakeBorder(frame, 0, -height % y, 0, -width % x, cv2.BORDER_REPLICATE)  # keeps places exact
-    halved = cv2.resize(frame, (-(-width // x), -(-height // y)), interpolation=cv2.INTER_AREA)
-    return halved, place / (x, y, x, y)

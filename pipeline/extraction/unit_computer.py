@@ -188,7 +188,10 @@ class UnitComputer:
         return region_of(self.graph["heatmaps"].stage.crop, state.arrays, state.arrays.get("keypoints"), video.id, view)
 
     def finish(self, computed: ComputedUnit) -> ComputedUnit:
-        """Wait for the networks, then make heat maps and tokens. For any thread, and harmless if done before."""
+        """Wait for the networks, then make heat maps and tokens. For any thread, and harmless if done before.
+
+        The videos of which a clip failed since they were read are taken out of the unit, and listed as failures.
+        """
         computed.wait()
         for stage, step in (("heatmaps", self._heatmap), ("tokens", self._token)):
             if stage in computed.unit.stages:
@@ -196,23 +199,18 @@ class UnitComputer:
                     for state in computed.states:
                         with charged_to(state, stage):
                             step(state.arrays, state)
-        self._leave_out_failed(computed)
+        failed = {state.clip.video.id: state for state in reversed(computed.states) if state.error}
+        computed.failures += [
+            (name, state.failed_in, state.error.kind, str(state.error)) for name, state in failed.items() if state.error
+        ]
+        if failed:
+            kept = [row for row, state in enumerate(computed.states) if state.clip.video.id not in failed]
+            computed.states = [computed.states[row] for row in kept]
+            computed.features = {name: rows[kept] for name, rows in computed.features.items()}
         if "backbone" not in computed.unit.computed:  # read from the cache for the tokens, 3 MB a clip
             for state in computed.states:
                 state.arrays.pop("local_map", None)
         return computed
-
-    def _leave_out_failed(self, computed: ComputedUnit) -> None:
-        """Take the videos of which a clip failed since they were read out of a unit, and list them as failures."""
-        failed = {state.clip.video.id: state for state in reversed(computed.states) if state.error}
-        if not failed:
-            return
-        computed.failures += [
-            (name, state.failed_in, state.error.kind, str(state.error)) for name, state in failed.items() if state.error
-        ]
-        kept = [row for row, state in enumerate(computed.states) if state.clip.video.id not in failed]
-        computed.states = [computed.states[row] for row in kept]
-        computed.features = {name: rows[kept] for name, rows in computed.features.items()}
 
     def _heatmap(self, arrays: Arrays, state: ClipState) -> None:
         if "joint_heatmap" not in arrays:

@@ -182,7 +182,13 @@ class Features(Dataset[Batch]):
 
     def _read(self, name: str, clips: Numbers, *, pin: bool = True) -> Tensor:
         rows = self.rows[name]
-        out = _empty((len(clips), *rows.shape), rows.dtype, pin=pin and self.device.type == "cuda")
+        shape, kind = (len(clips), *rows.shape), torch.from_numpy(np.empty(0, rows.dtype)).dtype
+        if get_worker_info() is None:
+            out = torch.empty(shape, dtype=kind, pin_memory=pin and self.device.type == "cuda")
+        else:  # a reading process: where its parent can see it, so that nothing is copied, as torch's own collate does
+            size = math.prod(shape) * rows.dtype.itemsize
+            shared = torch.UntypedStorage._new_shared(size)  # pyright: ignore[reportPrivateUsage]
+            out = torch.empty(0, dtype=kind).set_(shared, 0, shape)  # pyright: ignore[reportCallIssue]
         rows.gather(clips, out.numpy())
         return out
 
@@ -215,15 +221,6 @@ def to_device(values: np.ndarray, device: torch.device) -> Tensor:
     """A few numbers on the device, without waiting for what it is doing: a plain copy would."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-
-def _empty(shape: tuple[int, ...], dtype: np.dtype, *, pin: bool) -> Tensor:
-    """A tensor to be filled: pinned, or in a reading process where its parent can see it, so that nothing is copied."""
-    kind = torch.from_numpy(np.empty(0, dtype)).dtype
-    if get_worker_info() is None:
-        return torch.empty(shape, dtype=kind, pin_memory=pin)
-    shared = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # pyright: ignore[reportPrivateUsage] (as torch's own collate does)
-    return torch.empty(0, dtype=kind).set_(shared, 0, shape)  # pyright: ignore[reportCallIssue]
 
 
 def part_of(selection: Selection, fraction: float, seed: int) -> list[str]:

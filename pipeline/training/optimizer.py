@@ -45,24 +45,20 @@ def rate(step: int, steps: int, train: settings.TrainSettings) -> float:
     constant, cosine (to 0): after a linear warm-up over `train.warmup` of all steps. onecycle: Smith & Topin 2018 as
     torch's OneCycleLR has it (cosine up, cosine down, momentum left alone).
     """
-    rising = round(train.warmup * steps)
     if train.schedule == "onecycle":
-        factor = _onecycle(step, steps, train.warmup or ONECYCLE_WARMUP)
-    elif step < rising:
+        first, last = 1 / ONECYCLE_START, 1 / (ONECYCLE_START * ONECYCLE_END)
+        peak = (train.warmup or ONECYCLE_WARMUP) * steps - 1
+        if step <= peak:  # where the way up is one step, that is the peak
+            return train.learning_rate * _between(first, 1.0, step / peak if peak else 1.0)
+        return train.learning_rate * _between(1.0, last, (step - peak) / (steps - 1 - peak))
+    rising = round(train.warmup * steps)
+    if step < rising:
         factor = (step + 1) / rising
     elif train.schedule == "constant":
         factor = 1.0
     else:
         factor = 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
     return train.learning_rate * factor
-
-
-def _onecycle(step: int, steps: int, rising: float) -> float:
-    first, last = 1 / ONECYCLE_START, 1 / (ONECYCLE_START * ONECYCLE_END)
-    peak = rising * steps - 1
-    if step <= peak:
-        return _between(first, 1.0, step / peak if peak else 1.0)  # where the way up is one step, that is the peak
-    return _between(1.0, last, (step - peak) / (steps - 1 - peak))
 
 
 def _between(start: float, end: float, share: float) -> float:

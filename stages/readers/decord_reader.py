@@ -56,24 +56,20 @@ class DecordReader(VideoReader):
         wanted = self.checked_indices(indices)
         if not wanted:
             return
-        reader, chosen = self._open(), set(wanted)
-        for index in range(wanted[-1] + 1):
-            try:
-                picture = reader.next()
-            except (_decord().DECORDError, StopIteration) as error:
-                raise self._failure(error, f" at frame {index}") from None
-            if index in chosen:
-                yield index, picture.asnumpy()
-
-    def _open(self) -> Any:
-        decord = _decord()
+        decord, chosen = _decord(), set(wanted)
         try:
             reader = decord.VideoReader(str(self._path), num_threads=1)
         except (decord.DECORDError, RuntimeError) as error:
             raise self._failure(error) from None
         if len(reader) != self.frame_count:
             raise self._failure(ValueError(f"it sees {len(reader)} frames of {self.frame_count}"))
-        return reader
+        for index in range(wanted[-1] + 1):
+            try:
+                picture = reader.next()
+            except (decord.DECORDError, StopIteration) as error:
+                raise self._failure(error, f" at frame {index}") from None
+            if index in chosen:
+                yield index, picture.asnumpy()
 
     def _failure(self, error: Exception, where: str = "") -> UnreadableVideo:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]

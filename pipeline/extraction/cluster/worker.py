@@ -186,7 +186,9 @@ class ExtractionWorker:
         pool = open_decode_pool(recipe, worker_config.children, worker_config.device)
         self.engine = Engine(recipe, self.graph, worker_config.device, pool, skeleton)
         self.feed = PrefetchQueue[VideoTask, VideoResult](
-            self._start, self._gone, VIDEOS_AHEAD * worker_config.children
+            self._start,
+            lambda reading: self.engine.pool.slots.give_back(reading.slots.values()),
+            VIDEOS_AHEAD * worker_config.children,
         )
         self.network = ThreadPoolExecutor(1, "star-network", _settle, (worker_config,))
         self.writers = ThreadPoolExecutor(writer_threads(worker_config.threads), "star-writer", use_single_torch_thread)
@@ -201,9 +203,6 @@ class ExtractionWorker:
     def _start(self, reading: VideoTask) -> tuple[VideoTask, Future[VideoResult]]:
         lent = lend_slots(self.engine.pool.slots, reading)
         return lent, self.engine.pool.submit(read_video, lent)
-
-    def _gone(self, reading: VideoTask) -> None:
-        self.engine.pool.slots.give_back(reading.slots.values())
 
     def check(self, task: Task) -> None:
         """Whether a task can be done here at all. Raises MachineError."""

@@ -23,8 +23,18 @@ class H264Parser:
         self._known: set[bytes] = set()
         self._begun = False
         self._length_size = 0
-        if extradata[:1] == b"\1":
-            self._length_size, units = _split_box(extradata)
+        if extradata[:1] == b"\1":  # an avcC box: the size of the lengths before NAL units, and parameter sets
+            units: list[bytes] = []
+            place = 5
+            for mask in (31, 255):
+                count, place = int.from_bytes(extradata[place : place + 1], "big") & mask, place + 1
+                for _unit in range(count):
+                    start = place + 2
+                    place = start + int.from_bytes(extradata[place:start], "big")
+                    units.append(extradata[start:place])
+            if place > len(extradata) or not all(units):
+                raise UnprovableOrder("the avcC box is cut off")
+            self._length_size = (extradata[4] & 3) + 1
         else:
             units = _split_at_codes(extradata)
         for unit in units:
@@ -105,21 +115,6 @@ def begins_anew(packet: bytes, size: int) -> bool:
     except UnprovableOrder:
         return False
     return any(unit[0] & 31 == IDR for unit in units)
-
-
-def _split_box(box: bytes) -> tuple[int, list[bytes]]:
-    """The size of the lengths before NAL units, and the parameter sets of an avcC box."""
-    units: list[bytes] = []
-    place = 5
-    for mask in (31, 255):
-        count, place = int.from_bytes(box[place : place + 1], "big") & mask, place + 1
-        for _unit in range(count):
-            start = place + 2
-            place = start + int.from_bytes(box[place:start], "big")
-            units.append(box[start:place])
-    if place > len(box) or not all(units):
-        raise UnprovableOrder("the avcC box is cut off")
-    return (box[4] & 3) + 1, units
 
 
 def _split_by_length(packet: bytes, size: int) -> list[bytes]:

@@ -104,7 +104,16 @@ class VopParser:
             raise UnprovableOrder("no video object layer")
         bits = BitReader(unit[1:_HEADER_BYTES])
         kind = bits.u(2)
-        self._check_kind(kind, layer)
+        if kind > _B:
+            raise UnprovableOrder("a sprite")
+        if not self._kinds and kind != _I:
+            raise UnprovableOrder("the video does not begin with an I-picture")
+        # a B-picture needs two before it and a decoder that holds one back
+        if kind == _B and (layer.interlaced or not layer.delays or self._references < 2):
+            raise UnprovableOrder(
+                "a B-picture that decoders may leave out, or that depends on more than its references"
+            )
+        self._references += kind != _B
         seconds = 0
         while bits.flag():
             seconds += 1
@@ -119,18 +128,6 @@ class VopParser:
         if not bits.u(5) or any(not bits.u(3) for _direction in range(kind)):
             raise UnprovableOrder("a header holds a number out of range")
         return kind
-
-    def _check_kind(self, kind: int, layer: VideoObjectLayer) -> None:
-        """The first picture is an I-picture; a B-picture needs two before it and a decoder that holds one back."""
-        if kind > _B:
-            raise UnprovableOrder("a sprite")
-        if not self._kinds and kind != _I:
-            raise UnprovableOrder("the video does not begin with an I-picture")
-        if kind == _B and (layer.interlaced or not layer.delays or self._references < 2):
-            raise UnprovableOrder(
-                "a B-picture that decoders may leave out, or that depends on more than its references"
-            )
-        self._references += kind != _B
 
 
 class _Clock:
