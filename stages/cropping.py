@@ -63,7 +63,12 @@ class Crop:
         width, height = (int(side) for side in frame_size)
         if self.crop == "frame":
             return np.array([0, 0, width, height], np.float64)
-        x, y, side = self._square(keypoints, width, height)
+        x, y, side = width / 2, height / 2, float(max(width, height))
+        joints = keypoints[visible(keypoints, (width, height))][:, :2].astype(np.float64) + 0.5
+        if len(joints):
+            low, high = joints.min(axis=0), joints.max(axis=0)
+            x, y = (low + high) / 2
+            side = max((high - low).max() * (1 + 2 * self.margin), MIN_SIDE_SHARE * min(width, height))
         if view > 0 and self._jitters:
             name = f"crop\0{self.seed}\0{video_id}\0{view}".encode(errors="surrogateescape")
             seed = int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "little")
@@ -81,16 +86,6 @@ class Crop:
     @property
     def _jitters(self) -> bool:
         return self.jitter_scale > 0 or self.jitter_shift > 0
-
-    def _square(self, keypoints: np.ndarray, width: int, height: int) -> tuple[float, float, float]:
-        """Centre x, centre y and side of the square around the joints, margin included."""
-        joints = keypoints[visible(keypoints, (width, height))][:, :2].astype(np.float64) + 0.5
-        if not len(joints):
-            return width / 2, height / 2, max(width, height)
-        low, high = joints.min(axis=0), joints.max(axis=0)
-        side = (high - low).max() * (1 + 2 * self.margin)
-        x, y = (low + high) / 2
-        return x, y, max(side, MIN_SIDE_SHARE * min(width, height))
 
 
 def visible(keypoints: np.ndarray, frame_size: tuple[int, int], floor: float = 0.0) -> np.ndarray:

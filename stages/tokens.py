@@ -54,21 +54,15 @@ class TokensStage:
         local, heat = (to_float32(maps.reshape(*maps.shape[:-2], -1)) for maps in (local_map, joint_heatmap))
         if self.form == "map":  # the mean channel of F h_n, which is h_n times the mean channel of F
             return to_float16(heat * local.mean(axis=-2, keepdims=True))
-        pooled = _pool(local, heat)
+        total = heat.sum(axis=-1, keepdims=True)
+        weights = heat / np.where(total > 0, total, 1)
+        pooled = np.empty((*heat.shape[:-1], local.shape[-2]), np.float32)
+        some = max(1, SMALL_PRODUCT // (heat.shape[-2] * heat.shape[-1]))
+        for first in range(0, local.shape[-2], some):  # the mean of the local map under each joint's heat map
+            pooled[..., first : first + some] = weights @ local[..., first : first + some, :].swapaxes(-1, -2)
         return to_float16(np.concatenate([pooled, heat], axis=-1) if self.form == "pool_map" else pooled)
 
 
 def token_channels(form: str, local_channels: int, cells: int) -> int:
     """The numbers C in one cached token, for a local map of so many channels and cells (y x)."""
     return {"pool": local_channels, "pool_map": local_channels + cells, "map": cells}[form]
-
-
-def _pool(local: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """(..., c, p), (..., n, p) -> (..., n, c): the mean of the local map under each joint's heat map."""
-    total = heat.sum(axis=-1, keepdims=True)
-    weights = heat / np.where(total > 0, total, 1)
-    pooled = np.empty((*heat.shape[:-1], local.shape[-2]), np.float32)
-    some = max(1, SMALL_PRODUCT // (heat.shape[-2] * heat.shape[-1]))
-    for first in range(0, local.shape[-2], some):
-        pooled[..., first : first + some] = weights @ local[..., first : first + some, :].swapaxes(-1, -2)
-    return pooled

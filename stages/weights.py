@@ -75,23 +75,22 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file; correct the path in the recipe")
-    content = _safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            content: Any = load_file(path)
+        except SafetensorError:
+            raise _broken(path) from None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+    else:
+        content = _checkpoint(path)
     for name in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             return _plain(content[name], path)
     return _plain(content, path)
-
-
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError:
-        raise _broken(path) from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
 
 
 def _checkpoint(path: Path) -> Any:

@@ -80,18 +80,16 @@ class Profile:
         }
         if self.limit == "unknown":
             return "the run was too short to tell what its limit is"
-        return f"{said[self.limit]}; {self._remedy()} would help"
-
-    def _remedy(self) -> str:
         counts = self.counts
         gpu = "" if counts.device != "cpu" else " or a GPU"
+        remedy = "a GPU" if gpu else "a second GPU (--device cuda:0,cuda:1)"
         if self.busy >= BUSY and (gpu or self.limit != "network"):
-            return f"all {counted(counts.cores, 'core')} were busy, more cores{gpu}"
-        if self.limit == "decode":
-            return f"more cores (--workers, now {counts.children})"
-        if self.limit == "write":
-            return "a faster disk for cache.root"
-        return "a GPU" if gpu else "a second GPU (--device cuda:0,cuda:1)"
+            remedy = f"all {counted(counts.cores, 'core')} were busy, more cores{gpu}"
+        elif self.limit == "decode":
+            remedy = f"more cores (--workers, now {counts.children})"
+        elif self.limit == "write":
+            remedy = "a faster disk for cache.root"
+        return f"{said[self.limit]}; {remedy} would help"
 
     def rows(self) -> list[tuple[str, ...]]:
         """A table for a person: what, how many worked at it, and how busy they were."""

@@ -10,6 +10,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from multiprocessing.heap import BufferWrapper
 from typing import Any
 
@@ -23,7 +24,17 @@ class SharedFrames:
 
     def __init__(self, count: int, shape: tuple[int, ...]) -> None:
         self.shape = shape
-        self.memory = _shared(count * math.prod(shape))
+        self.memory: Any = None
+        if size := count * math.prod(shape):
+            with suppress(OSError):  # neither /dev/shm nor any other folder has room
+                memory: Any = BufferWrapper(size)
+                # Taken now: /dev/shm of a container has 64 MB, and who writes where there is no room dies (SIGBUS). The
+                # free space that multiprocessing looks at before may be another process's a moment later.
+                arena = memory._state[0][0]  # no public name leads to the file; tried on Python 3.11
+                handle = getattr(arena, "fd", -1)
+                if handle >= 0 and hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(handle, 0, arena.size)
+                self.memory = memory
         self._free = deque(range(count if self.memory is not None else 0))
 
     def __len__(self) -> int:
@@ -45,25 +56,6 @@ class SharedFrames:
         assert self.memory is not None
         size = math.prod(self.shape)
         return np.frombuffer(self.memory.create_memoryview(), np.uint8, size, slot * size).reshape(self.shape)
-
-
-def _shared(size: int) -> Any:
-    """So many bytes that spawned children will share; None where neither /dev/shm nor any other folder has room.
-
-    They are taken now: /dev/shm of a container has 64 MB, and who writes where there is no room dies (SIGBUS). The free
-    space that multiprocessing looks at before may be another process's a moment later.
-    """
-    if not size:
-        return None
-    try:
-        memory: Any = BufferWrapper(size)
-        arena = memory._state[0][0]  # no public name leads to the file; tried on Python 3.11
-        handle = getattr(arena, "fd", -1)
-        if handle >= 0 and hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(handle, 0, arena.size)
-    except OSError:
-        return None
-    return memory
 
 
 def attach(slots: SharedFrames | None) -> None:

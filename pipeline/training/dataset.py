@@ -84,7 +84,7 @@ class Rows:
         return layout.dtype, layout.shape[1:], layout.offset is None
 
     def gather(self, clips: Numbers, out: np.ndarray) -> None:
-        """Copy the rows of `clips`, in their order, into out (len(clips), *shape)."""
+        """Copy the rows of `clips`, in their order, into out (len(clips), *shape). Raises CorruptSegment."""
         for slot, clip in enumerate(clips):
             segment, row = int(self.segment[clip]), int(self.row[clip])
             rows = self.maps.get(segment)
@@ -95,15 +95,12 @@ class Rows:
             else:
                 out[slot] = self.stage_store.segment(self.segments[segment]).read(self.name, [row])[0]
             if self.unread[clip]:
-                self._check(clip, out[slot])
-
-    def _check(self, clip: int, content: np.ndarray) -> None:
-        """Prove that what was read of a clip is its own, and what was written. Raises CorruptSegment."""
-        segment, row = self.stage_store.segment(self.segments[int(self.segment[clip])]), int(self.row[clip])
-        segment.check_row(row, self.clips.row(clip, segment.rows[row].source))
-        if self.checksums:
-            segment.check_content(self.name, row, content)
-        self.unread[clip] = False
+                # what was read of a clip is its own, and what was written
+                stored = self.stage_store.segment(self.segments[segment])
+                stored.check_row(row, self.clips.row(clip, stored.rows[row].source))
+                if self.checksums:
+                    stored.check_content(self.name, row, out[slot])
+                self.unread[clip] = False
 
     def _map(self, number: int) -> np.ndarray | None:
         """All rows of a segment as a view of its bytes, None where they are compressed."""

@@ -35,30 +35,27 @@ class SequentialReader(VideoReader):
         self._kept: dict[int, VideoFrame] | None = {}
         self._file = VideoFile(path)
         try:
-            self._count(selector)
+            self.claimed = self._file.stream.frames
+            packets = _PacketQueue(self._file)
+            keep = selector(packets.expect()) if selector else None
+            stamps: list[int | None] = []
+            size, room = 0, KEPT_BYTES
+            for index, frame in enumerate(decode(self._file, packets)):
+                if not stamps:
+                    self._turn = self._file.orientation_of(frame)
+                    self._size = self._file.shown_size(frame, self._turn)
+                    size = sum(plane.buffer_size for plane in frame.planes)
+                stamps.append(frame.pts)
+                if self._kept is not None and (keep is None or index in keep):
+                    self._kept[index] = frame
+                    room -= size
+                    self._kept = self._kept if room >= 0 else None
+            self._kept = None if self._file.concealed else self._kept
+            self.frame_count = len(stamps)
+            self.times = self._file.times(stamps)
         except BaseException:
             self.close()
             raise
-
-    def _count(self, selector: FrameSelector | None) -> None:
-        self.claimed = self._file.stream.frames
-        packets = _PacketQueue(self._file)
-        keep = selector(packets.expect()) if selector else None
-        stamps: list[int | None] = []
-        size, room = 0, KEPT_BYTES
-        for index, frame in enumerate(decode(self._file, packets)):
-            if not stamps:
-                self._turn = self._file.orientation_of(frame)
-                self._size = self._file.shown_size(frame, self._turn)
-                size = sum(plane.buffer_size for plane in frame.planes)
-            stamps.append(frame.pts)
-            if self._kept is not None and (keep is None or index in keep):
-                self._kept[index] = frame
-                room -= size
-                self._kept = self._kept if room >= 0 else None
-        self._kept = None if self._file.concealed else self._kept
-        self.frame_count = len(stamps)
-        self.times = self._file.times(stamps)
 
     @property
     def frame_size(self) -> tuple[int, int]:

@@ -7,14 +7,10 @@ class UnprovableOrder(Exception):
     """The display order of a video cannot be proved; says why."""
 
 
-def _short(window: int) -> tuple[int, int]:
-    """Length and value of the Exp-Golomb number that a window of 9 bits begins with; length 0 where it is longer."""
-    zeros = 9 - window.bit_length()
-    length = 2 * zeros + 1
-    return (length, (window >> 9 - length) - 1) if length <= 9 else (0, 0)
-
-
-_SHORT = tuple(_short(window) for window in range(512))  # nearly all numbers of a header are that short
+# Length and value of the Exp-Golomb number that a window of 9 bits begins with, as nearly all of a header are; length 0
+# where it is longer.
+_LENGTHS = tuple(2 * (9 - window.bit_length()) + 1 for window in range(512))
+_SHORT = tuple((n, (window >> 9 - n) - 1) if n <= 9 else (0, 0) for window, n in enumerate(_LENGTHS))
 
 
 class BitReader:
