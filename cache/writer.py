@@ -52,8 +52,7 @@ def write_segment(
     made from, see `Segment.digests`. Raises StorageError when the disk refuses, DatasetError for a video
     id that cannot be stored, ValueError for rows and arrays that make no segment.
     """
-    arrays = {name: _plain(name, array) for name, array in sorted(arrays.items())}
-    _check(rows, arrays)
+    arrays = _checked(rows, arrays)
     about = {"format": FORMAT, "format_version": FORMAT_VERSION, "stage": stage, "key": key}
     text = json.dumps(dict(provenance), sort_keys=True, allow_nan=False)
     if len(text) > MAX_PROVENANCE_BYTES:
@@ -138,16 +137,8 @@ def _texts(texts: Sequence[str]) -> np.ndarray:
     return np.array(contents, h5py.string_dtype("utf-8", max(1, *map(len, contents))))
 
 
-def _plain(name: str, array: np.ndarray) -> np.ndarray:
-    """The array in memory order and little-endian; truth values as bytes."""
-    array = np.asarray(array)
-    array = array.astype(np.uint8) if array.dtype == bool else array
-    if array.dtype.newbyteorder("<") not in TYPES:
-        raise ValueError(f"{name}: arrays of type {array.dtype} cannot be stored")
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-
-
-def _check(rows: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> None:
+def _checked(rows: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays by name, in memory order and little-endian, truth values as bytes. Raises as `write_segment` does."""
     if not 1 <= len(rows) <= MAX_ROWS or len(set(rows)) != len(rows):
         raise ValueError(f"a segment has 1 to {MAX_ROWS} rows, no two alike; got {len(rows)}")
     for row in rows:
@@ -155,8 +146,16 @@ def _check(rows: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> None:
             raise DatasetError(f"video id {row.video_id!r} {problem}; rename the video")
         if "\0" in row.source or row.view < 0:
             raise ValueError(f"{row}: a source is a digest, a view is 0 or more")
-    for name, array in arrays.items():
+    plain: dict[str, np.ndarray] = {}
+    for name, given in sorted(arrays.items()):
+        array = np.asarray(given)
+        array = array.astype(np.uint8) if array.dtype == bool else array
+        dtype = array.dtype.newbyteorder("<")
+        if dtype not in TYPES:
+            raise ValueError(f"{name}: arrays of type {array.dtype} cannot be stored")
         if not NAME.fullmatch(name) or name in COLUMNS:
             raise ValueError(f"{name!r} cannot be the name of an array")
         if array.shape[:1] != (len(rows),) or 0 in array.shape:
             raise ValueError(f"{name}: shape {array.shape} beside {len(rows)} rows")
+        plain[name] = np.ascontiguousarray(array, dtype)
+    return plain

@@ -108,6 +108,8 @@ def crop_frame(frame: np.ndarray, region: np.ndarray, size: int, *, flip: bool =
     colour of Kinetics. region: whole numbers, from `Crop.region`. flip: the region is one of the mirrored frame, and
     the result is mirrored; the frame itself is given as it was decoded.
     """
+    import cv2
+
     height, width = frame.shape[:2]
     x0, y0, x1, y1 = (int(edge) for edge in (mirror_region(region, width) if flip else region))
     inside = frame[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
@@ -117,26 +119,15 @@ def crop_frame(frame: np.ndarray, region: np.ndarray, size: int, *, flip: bool =
     if any(edges) and inside.size == 0:
         inside = np.full((y1 - y0, x1 - x0, 3), PADDING_COLOUR, np.uint8)
     elif any(edges):
-        import cv2
-
         inside = cv2.copyMakeBorder(inside, *edges, cv2.BORDER_CONSTANT, value=PADDING_COLOUR)
-    small = _resize(inside, size)
-    return np.ascontiguousarray(small[:, ::-1]) if flip else small
-
-
-def _resize(picture: np.ndarray, size: int) -> np.ndarray:
-    """Each side by itself: averaged where it shrinks, then interpolated where it grows.
-
-    Large pictures are halved first: OpenCV averages 2 x 2 pixels ten times faster than areas with fractions.
-    """
-    import cv2
-
-    height, width = picture.shape[:2]
+    # Each side by itself: averaged where it shrinks, then interpolated where it grows. Large pictures are halved first:
+    # OpenCV averages 2 x 2 pixels ten times faster than areas with fractions.
+    height, width = inside.shape[:2]
     while min(height, width) >= 4 * size and height % 2 == width % 2 == 0:
         height, width = height // 2, width // 2
-        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        inside = cv2.resize(inside, (width, height), interpolation=cv2.INTER_AREA)
     if max(height, width) > size:
-        picture = cv2.resize(picture, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
+        inside = cv2.resize(inside, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
     if min(height, width) < size:
-        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(picture)
+        inside = cv2.resize(inside, (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(inside[:, ::-1] if flip else inside)

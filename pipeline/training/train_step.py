@@ -109,12 +109,8 @@ class TrainStep:
         odd = self.asked.compile and self.ranks.size == 1 and len(micro_batch.clips) != self.asked.batch
         model: Any = self.network if odd else self.model
         # without a step the gradients stay here: the pass before the step brings those of all processes together
-        apart = not micro_batch.steps
-        with (
-            self.model.no_sync()
-            if apart and isinstance(self.model, DistributedDataParallel)
-            else contextlib.nullcontext()
-        ):
+        parallel = self.model if isinstance(self.model, DistributedDataParallel) and not micro_batch.steps else None
+        with parallel.no_sync() if parallel else contextlib.nullcontext():
             with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
                 logits = model(**inputs(batch)).float()
             losses = cross_entropy(logits, wanted, self.weights, reduction="none")

@@ -256,25 +256,19 @@ class Training:
         micro_batch, found = done
         loss, right = found.tolist()
         if not math.isfinite(loss):
-            self.diverged = self.diverged or StarError(self._not_finite(micro_batch, loss))
+            clips, when = micro_batch.clips, f"epoch {self.now.epoch + 1}, batch {micro_batch.number + 1}"
+            named = [f"{self.training.videos[clip].id} (view {self.training.views[clip]})" for clip in clips[:SHOWN]]
+            more = f" and {len(clips) - SHOWN} more" if len(clips) > SHOWN else ""
+            self.diverged = self.diverged or StarError(
+                f"train: the loss is {loss} in {when}: {', '.join(named)}{more}; {self._kept()}lower "
+                "train.learning_rate, set train.clip_norm, or check these clips with `star verify`"
+            )
             if self.ranks.size == 1:
                 raise self.diverged
         if micro_batch.weight:
             self.now.loss += loss
             self.now.right += right
             self.now.seen += len(micro_batch.clips)
-
-    def _not_finite(self, micro_batch: MicroBatch, loss: float) -> str:
-        named = [
-            f"{self.training.videos[clip].id} (view {self.training.views[clip]})" for clip in micro_batch.clips[:SHOWN]
-        ]
-        more = f" and {len(micro_batch.clips) - SHOWN} more" if len(micro_batch.clips) > SHOWN else ""
-        return (
-            f"train: the loss is {loss} in epoch {self.now.epoch + 1}, batch {micro_batch.number + 1}: "
-            f"{', '.join(named)}"
-            f"{more}; {self._kept()}lower train.learning_rate, set train.clip_norm, or check these clips with "
-            "`star verify`"
-        )
 
     def _not_finite_weights(self) -> StarError | None:
         """The error of a network that an infinite gradient went into: its weights stay so for good."""

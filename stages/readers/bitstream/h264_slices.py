@@ -69,15 +69,9 @@ def _read(
     delta = bits.se(-(1 << 30), 1 << 30) if pictures.bottom_order and sequence.order_type == 0 else 0
     if pictures.redundant and bits.ue(127):
         raise UnprovableOrder("redundant pictures")
-    if first:
-        _check_rest(bits, kind, idr, reference, pictures, sequence)
-    return SliceHeader(first, reference, idr, frame_num, lsb, delta)
-
-
-def _check_rest(
-    bits: BitReader, kind: int, idr: bool, reference: bool, pictures: PictureParameters, sequence: SequenceParameters
-) -> None:
-    """The header after what tells pictures apart. Damage to it in a later slice costs no picture: that is mended."""
+    header = SliceHeader(first, reference, idr, frame_num, lsb, delta)
+    if not first:  # damage to what follows costs no picture in a later slice: that is mended
+        return header
     if kind != _I:
         _read_references(bits, kind, pictures, sequence.has_chroma)
     if reference:
@@ -88,6 +82,7 @@ def _check_rest(
     bits.se(-base, 51 + sequence.extra_qp - base)
     if pictures.deblocking and bits.ue(2) != 1:
         bits.skip_se(2, -6, 6)
+    return header
 
 
 def _read_references(bits: BitReader, kind: int, pictures: PictureParameters, has_chroma: bool) -> None:
