@@ -153,9 +153,10 @@ def _checked(rows: Sequence[Row], arrays: Mapping[str, np.ndarray]) -> dict[str,
         dtype = array.dtype.newbyteorder("<")
         if dtype not in TYPES:
             raise ValueError(f"{name}: arrays of type {array.dtype} cannot be stored")
+        array = np.ascontiguousarray(array, dtype)
         if not NAME.fullmatch(name) or name in COLUMNS:
             raise ValueError(f"{name!r} cannot be the name of an array")
         if array.shape[:1] != (len(rows),) or 0 in array.shape:
             raise ValueError(f"{name}: shape {array.shape} beside {len(rows)} rows")
-        plain[name] = np.ascontiguousarray(array, dtype)
+        plain[name] = array
     return plain
