@@ -76,7 +76,7 @@ class DecodePool:
             )
         except ProcessExpired as error:
             code = error.exitcode
-            death = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+            death = signal.Signals(-code).name if (code or 0) < 0 else f"exit code {code}"
             return VideoCrash(f"{name}: the decoder died ({death}); the file is broken or too large")
         except MemoryError:
             return VideoCrash(f"{name}: the decoder ran out of memory; the file claims sizes that it cannot have")
