@@ -141,14 +141,7 @@ class SelectiveReader(VideoReader):
                 yield wanted[done], self._file.rgb(frame, self._turn)
                 done += 1
         except (UnprovableOrder, FFmpegError):
-            with SequentialReader(self._path, lambda _count: wanted[done:]) as video:
-                if video.frame_count != self.frame_count:
-                    raise TruncatedVideo(
-                        f"{self._path}: only {video.frame_count} of {self.frame_count} frames can be decoded; "
-                        "fetch the file again"
-                    ) from None
-                self._size = video.frame_size
-                yield from video.frames(wanted[done:])
+            yield from self._in_sequence(wanted[done:])
 
     def _decode(self, wanted: list[int]) -> Iterator[VideoFrame]:
         """The requested frames in order. Raises UnprovableOrder where others come out."""
@@ -179,6 +172,16 @@ class SelectiveReader(VideoReader):
         finally:
             if file is not self._file:
                 file.close()
+
+    def _in_sequence(self, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        with SequentialReader(self._path, lambda _count: wanted) as video:
+            if video.frame_count != self.frame_count:
+                raise TruncatedVideo(
+                    f"{self._path}: only {video.frame_count} of {self.frame_count} frames can be decoded; "
+                    "fetch the file again"
+                )
+            self._size = video.frame_size
+            yield from video.frames(wanted)
 
     def close(self) -> None:
         """Close the file and drop its packets."""
