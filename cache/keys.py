@@ -43,8 +43,7 @@ def file_digest(path: str | Path) -> str:
     does not give it out.
     """
     try:
-        without_waiting = getattr(os, "O_NONBLOCK", 0)
-        with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | without_waiting)) as file:
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise NoVideoStream(f"{path}: not a regular file; name a video file or a folder of frames")
             digest = blake2b(digest_size=DIGEST_BYTES)
@@ -52,6 +51,10 @@ def file_digest(path: str | Path) -> str:
             return digest.hexdigest()
     except OSError as error:
         raise UnreadableVideo(f"{path}: {error.strerror}; check the path and its permissions") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def folder_digest(path: str | Path) -> str:
