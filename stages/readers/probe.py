@@ -98,7 +98,7 @@ class _PacketCounter:
             raise cut_short(self.file.path, count, why)
         size = self.size or (self.file.decoder.width, self.file.decoder.height)
         known = sorted(stamp for stamp in self.stamps if stamp is not None)
-        times = self.file.times([*known] if len(known) == count else [None] * count)
+        times = self.file.times([*known] if len(known) == len(self.stamps) else [None] * len(self.stamps))
         step = times[-1] / (len(times) - 1) if len(times) > 1 else 1 / float(self.file.stream.average_rate or 25)
         return VideoInfo(count, claimed, size, float(times[-1] + step), self.notes)
 
