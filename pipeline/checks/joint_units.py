@@ -72,7 +72,8 @@ def doubtful_values(keypoints: np.ndarray) -> Iterator[tuple[str, str]]:
     most = float(keypoints[..., 2][seen].max())
     if most > MOST_SCORE:
         yield "score", f"its scores reach to {most:g}, not to 1; heatmaps.score_floor and pose.choose count in them"
-    if len(keypoints) >= STILL and seen.any((1, 2)).all() and (keypoints == keypoints[:1])[finite & finite[:1]].all():
+    same = np.equal(keypoints, keypoints[:1]).all(-1) | ~finite
+    if len(keypoints) >= STILL and seen.any((1, 2)).all() and same.all():
         yield "still", f"its joints are the same in all {len(keypoints):,} frames: are they those of one frame?"
 
 

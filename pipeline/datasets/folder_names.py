@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...stages.readers.base import IMAGE_SUFFIXES, VIDEO_SUFFIXES
@@ -13,6 +15,14 @@ SPLITS = {
     "val": "val", "valid": "val", "validate": "val", "validation": "val", "eval": "val", "evaluation": "val",
     "dev": "val", "development": "val",
 }  # fmt: skip
+# What says a part of the split only where all folders beside it do: too short, or words of other languages.
+ALONE = {
+    "tr": "train", "trn": "train", "te": "test", "ts": "test", "tst": "test", "va": "val", "vl": "val",
+    "训练": "train", "训练集": "train", "测试": "test", "测试集": "test", "验证": "val", "验证集": "val",
+    "entrenamiento": "train", "prueba": "test", "pruebas": "test", "validacion": "val", "validación": "val",
+    "entrainement": "train", "entraînement": "train", "apprentissage": "train", "treino": "train", "teste": "test",
+}  # fmt: skip
+FOLD = re.compile(r"(?:fold|split|part|batch|set|subset|cv)[ _-]?\d+", re.IGNORECASE)
 _MEDIA = (
     "video videos clip clips film films movie movies media raw rawvideo rawvideos avi mp4 frame frames rawframe "
     "rawframes image images img imgs picture pictures jpg jpgs jpeg jpegs png pngs rgb"
@@ -46,6 +56,20 @@ def split_of_name(name: str) -> str:
     words = [found[1] if (found := _GLUED.match(word)) else word for word in words]
     parts = {SPLITS[word] for word in words if word in SPLITS}
     return parts.pop() if len(parts) == 1 and all(word in SPLITS or word in _PLAIN for word in words) else ""
+
+
+def parts_of(names: Sequence[str]) -> dict[str, str]:
+    """The folders among some beside each other that are parts of a split, each with its part."""
+    parts = {name: part for name in names if (part := split_of_name(name))}
+    plain = {name: unicodedata.normalize("NFC", name).lower() for name in names}
+    if not parts and all(one in ALONE for one in plain.values()) and len({ALONE[one] for one in plain.values()}) > 1:
+        return {name: ALONE[one] for name, one in plain.items()}
+    return parts
+
+
+def are_folds(names: Sequence[str]) -> bool:
+    """Whether folders are numbered parts of a data set, by their names: nothing says which is for training."""
+    return len(names) > 1 and all(FOLD.fullmatch(name) for name in names)
 
 
 def is_shadow(name: str) -> bool:

@@ -14,11 +14,13 @@ from ....stages.readers.base import IMAGE_SUFFIXES
 from ..folder_names import (
     MEDIA,
     VIDEO_SUFFIXES,
+    are_folds,
     ending,
     is_beside,
     is_film,
     is_shadow,
     is_thumbnails,
+    parts_of,
     split_of_name,
 )  # fmt: skip
 from .csv_list import Entry
@@ -68,7 +70,15 @@ class _Walk:
         names = [name for name in names if not is_thumbnails(name)]
         self.seen = {self._identity(name) for name in ("", *names)}
         self._loose(inside, "")
-        parts = {name: part for name in names if (part := split_of_name(name))}
+        parts = parts_of(names)
+        below = {name: [entry.name for entry in self._listed(name, quiet=True) if _is_folder(entry)] for name in names}
+        if are_folds(names) and all(
+            any(not self._has_pictures(f"{name}/{one}") for one in inside) for name, inside in below.items()
+        ):
+            raise DatasetError(
+                f"dataset.root: {self.root} holds {_named(names)}, which are parts of a data set and no classes: put "
+                "the classes below train/ and test/, or list the videos in a CSV (video,label,split)"
+            )
         if parts:
             self._parts(names, parts)
         else:

@@ -10,7 +10,7 @@ from ....errors import DatasetError
 from .. import keypoint_files, penn_action
 from ..base import files_below
 from ..custom.csv_list import Entry, read_csv, the_list
-from ..folder_names import split_of_name
+from ..folder_names import parts_of
 from ..keypoint_files import nw_ucla
 from ..ntu.classes import CLASSES as NTU_CLASSES
 from ..ntu.dataset import PROTOCOLS, groups_of, split_of
@@ -66,7 +66,7 @@ def _class_folders(root: Path, names: list[str]) -> tuple[list[Entry], list[Reas
     found: dict[str, Entry] = {}
     left_out: dict[str, str] = {}
     tops = sorted({name.partition("/")[0] for name in names if "/" in name})
-    parts = {top: part for top in tops if (part := split_of_name(top))}
+    parts = parts_of(tops)
     others = [top for top in tops if top not in parts]
     if others and len(set(parts.values())) == 1:
         raise DatasetError(

@@ -103,6 +103,33 @@ def test_parts_of_a_split_in_every_usual_spelling(tmp_path: Path, train: str, te
     assert [name for name, _ in class_folders(tmp_path).left_out] == ["more"]
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("tr", "te"),
+        ("TRN", "TST"),
+        ("训练", "测试"),
+        ("训练集", "验证集"),
+        ("entrenamiento", "prueba"),
+        ("treino", "teste"),
+    ],
+)
+def test_short_and_foreign_words_are_parts_where_all_folders_are(tmp_path: Path, train: str, test: str) -> None:
+    """Beside others they may be classes."""
+    touch(tmp_path, f"{train}/wave/a.mp4", f"{test}/wave/c.mp4")
+    assert videos(tmp_path) == {f"{train}/wave/a.mp4": ("wave", "train"), f"{test}/wave/c.mp4": ("wave", "test")}
+    touch(tmp_path, "bow/x/d.mp4")
+    assert {label for label, _ in videos(tmp_path).values()} == {train, test, "bow"}
+
+
+def test_numbered_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
+    """Folds, batches: which of them is for training nobody says. Classes may be called so where videos lie in them."""
+    touch(tmp_path / "a", "fold1/wave/a.mp4", "fold2/wave/b.mp4", "fold_3/bow/c.mp4")
+    assert "holds fold1/, fold2/, fold_3/, which are parts of a data set and no classes" in refusal(tmp_path / "a")
+    touch(tmp_path / "b", "part1/a.mp4", "part2/b.mp4")
+    assert set(videos(tmp_path / "b")) == {"part1/a.mp4", "part2/b.mp4"}
+
+
 def test_a_third_part_is_left_out_and_said(tmp_path: Path) -> None:
     """Of train, val and test the middle one has no use here."""
     touch(tmp_path, "train/wave/a.mp4", "val/wave/b.mp4", "test/wave/c.mp4")
