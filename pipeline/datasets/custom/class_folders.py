@@ -71,14 +71,7 @@ class _Walk:
         self.seen = {self._identity(name) for name in ("", *names)}
         self._loose(inside, "")
         parts = parts_of(names)
-        below = {name: [entry.name for entry in self._listed(name, quiet=True) if _is_folder(entry)] for name in names}
-        if are_folds(names) and all(
-            any(not self._has_pictures(f"{name}/{one}") for one in inside) for name, inside in below.items()
-        ):
-            raise DatasetError(
-                f"dataset.root: {self.root} holds {_named(names)}, which are parts of a data set and no classes: put "
-                "the classes below train/ and test/, or list the videos in a CSV (video,label,split)"
-            )
+        self._refuse_folds(names)
         if parts:
             self._parts(names, parts)
         else:
@@ -86,6 +79,17 @@ class _Walk:
             for name in names:
                 self._class(name, name, "")
         return self.found
+
+    def _refuse_folds(self, names: list[str]) -> None:
+        """Numbered folders in which folders of videos lie, not videos, are parts of a data set."""
+        if not are_folds(names):
+            return
+        below = {name: [entry.name for entry in self._listed(name, quiet=True) if _is_folder(entry)] for name in names}
+        if all(any(not self._has_pictures(f"{name}/{one}") for one in inside) for name, inside in below.items()):
+            raise DatasetError(
+                f"dataset.root: {self.root} holds {_named(names)}, which are parts of a data set and no classes: put "
+                "the classes below train/ and test/, or list the videos in a CSV (video,label,split)"
+            )
 
     def _parts(self, names: list[str], parts: dict[str, str]) -> None:
         """ROOT's folders are those of a split, maybe with others beside."""
