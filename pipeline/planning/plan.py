@@ -258,7 +258,9 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
         raise DatasetError(f"{message}; {remedy}")
     have = [plan.stages[name].places for name in stages]
     complete = [clip for clip in wanted if all((clip.video.id, clip.view) in places for places in have)]
-    complete = [clip for clip in complete if not _lost_its_joints(plan, clip.video)]
+    # A video whose annotation has gone bad has older rows that need none; a fresh cache would have none of it.
+    lost = {video for video, failure in plan.failures.items() if failure.kind == "annotation"}
+    complete = [clip for clip in complete if clip.video.id not in lost]
     if not complete and all(clip.video.id in plan.failures for clip in wanted):
         raise MissingFeatures(
             f"cache.root: all {len({clip.video.id for clip in wanted}):,} {split} videos failed in extraction, "
@@ -285,10 +287,3 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
             name: [plan.sources.get(clip.video).row(plan.graph[name].annotated) for clip in complete] for name in stages
         },
     )
-
-
-def _lost_its_joints(plan: Plan, video: Video) -> bool:
-    """Whether a video's annotation cannot be used any more, although rows from before that need none are cached: with
-    a fresh cache it would have none of them."""
-    failure = plan.failures.get(video.id)
-    return failure is not None and failure.kind == "annotation"

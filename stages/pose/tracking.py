@@ -76,7 +76,10 @@ def match_boxes(alive: Sequence[Track], frame: int, boxes: np.ndarray, reach: fl
     from scipy.optimize import linear_sum_assignment
 
     last = np.stack([track[next(reversed(track))].box for track in alive]).astype(np.float64)
-    distances = _distances(last, np.stack([_expected(track, frame) for track in alive]), boxes)
+    expected = np.stack([_expected(track, frame) for track in alive])
+    a, b = _sides(last)[:, None], _sides(boxes)[None]
+    away = np.linalg.norm(expected[:, None] - _centres(boxes)[None], axis=-1)
+    distances = away / ((a + b) / 2) + np.abs(np.log(a / b))  # (tracks, boxes), in sides of the two boxes
     rows, columns = linear_sum_assignment(np.minimum(distances, reach))  # no link costs as much as the longest one
     pairs = zip(rows, columns, strict=True)
     return {int(box): int(track) for track, box in pairs if distances[track, box] < reach}
@@ -91,13 +94,6 @@ def _expected(track: Track, frame: int) -> np.ndarray:
     if before is None:
         return here
     return here + STEP * (here - _centres(track[before].box)) * (frame - last) / (last - before)
-
-
-def _distances(last: np.ndarray, expected: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(tracks, boxes): from the expected centres, in sides of the two boxes, and the logarithm of the sides' ratio."""
-    a, b = _sides(last)[:, None], _sides(boxes)[None]
-    away = np.linalg.norm(expected[:, None] - _centres(boxes)[None], axis=-1)
-    return away / ((a + b) / 2) + np.abs(np.log(a / b))
 
 
 def _centres(boxes: np.ndarray) -> np.ndarray:

@@ -122,7 +122,8 @@ class STARTransformer(nn.Module):
         layout = self.tokens.layout()
         self.carry = ClipClassTokens(layout) if class_tokens == "clip" else nn.Identity()
         self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.head = _head(head, width, classes, dropout)
+        hidden = [] if head == "linear" else [linear(width, width), nn.GELU(), nn.Dropout(dropout)]
+        self.head = nn.Sequential(*hidden, linear(width, classes)) if hidden else linear(width, classes)
         wanted = [place for place, name in enumerate(layout) if name in READOUTS[readout]]
         self.register_buffer("only", torch.tensor(wanted) if len(wanted) < len(layout) else None, persistent=False)
 
@@ -245,12 +246,6 @@ def _stack(count: int, letters: Sequence[str], mixer: dict[str, Any], block: dic
         raise UsageError("a layer without attention modules; name at least one of F, Z, B, A, or set its layers to 0")
     modules = [[attention(letter, width=block["width"], **mixer) for letter in letters] for _ in range(count)]
     return nn.ModuleList(TransformerLayer(mixers, **block) for mixers in modules)
-
-
-def _head(kind: str, width: int, classes: int, dropout: float) -> nn.Module:
-    if kind == "linear":
-        return linear(width, classes)
-    return nn.Sequential(linear(width, width), nn.GELU(), nn.Dropout(dropout), linear(width, classes))
 
 
 def _rows_and_columns(cells: int) -> tuple[int, int]:
