@@ -192,8 +192,7 @@ def _against_frames(job: ScanTask, seen: Look, annotation: Annotation) -> tuple[
     units += joint_units.changed_places(linked_keypoints(keypoints) if job.link else keypoints, linked=job.link)
     doubts: list[tuple[Level, str, str]] = [("problem", kind, message) for kind, message in units]
     if job.kind in datasets.OF_OWN_LAYOUT:
-        notes: list[tuple[Level, str, str]] = [("note", *found) for found in joint_units.doubtful_values(keypoints)]
-        doubts += notes
+        doubts.extend(("note", kind, message) for kind, message in joint_units.doubtful_values(keypoints))
     doubts += _doubts(seen, len(keypoints), cause_known=any(kind == "unit" for kind, _ in units))
     return seen, [Finding(level, kind, job.video.id, message) for level, kind, message in doubts]
 
