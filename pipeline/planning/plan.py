@@ -257,10 +257,9 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
         remedy = f"give some the split {split!r} in the list, or {share} or change dataset.split_seed"
         raise DatasetError(f"{message}; {remedy}")
     have = [plan.stages[name].places for name in stages]
-    complete = [clip for clip in wanted if all((clip.video.id, clip.view) in places for places in have)]
     # A video whose annotation has gone bad has older rows that need none; a fresh cache would have none of it.
-    lost = {video for video, failure in plan.failures.items() if failure.kind == "annotation"}
-    complete = [clip for clip in complete if clip.video.id not in lost]
+    bad = {video for video, failure in plan.failures.items() if failure.kind == "annotation"}
+    complete = [c for c in wanted if c.video.id not in bad and all((c.video.id, c.view) in places for places in have)]
     if not complete and all(clip.video.id in plan.failures for clip in wanted):
         raise MissingFeatures(
             f"cache.root: all {len({clip.video.id for clip in wanted}):,} {split} videos failed in extraction, "
