@@ -43,16 +43,24 @@ def main() -> None:
     """
     from .pipeline.utils import process_settings
 
+    process_settings.for_command()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names of files that are not UTF-8 leave as the bytes that they are
             stream.reconfigure(errors="surrogateescape")
-    process_settings.for_command()
 
 
 @main.command()
 @click.argument("folder", type=FILE, default=Path("demo"), metavar="[DIR]")
-@click.option("--clips", type=click.IntRange(4), default=40, show_default=True, help="Clips to draw per action.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the drawing and of the training.")
+@click.option(
+    "--clips", type=click.IntRange(4, 100_000), default=40, show_default=True, help="Clips to draw per action."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of the drawing and of the training.",
+)
 @output
 def demo(folder: Path, clips: int, seed: int, as_json: bool, quiet: bool) -> None:
     """Draw a small data set, extract, train and test on it. Everything stays in DIR.
@@ -89,7 +97,9 @@ def init(name: str, root: Path, cache: Path, preset: str | None, as_json: bool, 
 @main.command()
 @RECIPE
 @click.option("-o", "--out", type=FILE, help="The CSV to write: video,label,split and groups.")
-@click.option("--folds", type=click.IntRange(2), metavar="K", help="K splits; -o FILE.csv: FILE-1.csv to FILE-K.csv.")
+@click.option(
+    "--folds", type=click.IntRange(2, 1000), metavar="K", help="K splits; -o FILE.csv: FILE-1.csv to FILE-K.csv."
+)
 @common
 def split(
     recipe: Path, out: Path | None, folds: int | None, overrides: tuple[str, ...], as_json: bool, quiet: bool
@@ -117,12 +127,12 @@ def split(
 )
 @click.option("--max-failures", metavar="N|N%", help="Give up when more videos than this fail.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or several: cuda:0,cuda:1.")
-@click.option("--workers", type=click.IntRange(0), default=0, help="Processes that decode; 0 for one per core.")
+@click.option("--workers", type=click.IntRange(0, 1024), default=0, help="Processes that decode; 0 for one per core.")
 @click.option("--shard", metavar="I/N", help="Only the I-th of N equal shares of the videos, for job arrays.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler whose workers share the cache's folder.")
 @click.option(
     "--lease",
-    type=click.FloatRange(1),
+    type=click.FloatRange(1, 1e6),
     default=600,
     show_default=True,
     metavar="S",
@@ -157,7 +167,7 @@ def extract(
 
 @main.command()
 @RECIPE
-@click.option("--workers", type=click.IntRange(0), default=0, help="Processes that read; 0 for one per core.")
+@click.option("--workers", type=click.IntRange(0, 1024), default=0, help="Processes that read; 0 for one per core.")
 @common
 def scan(recipe: Path, workers: int, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Look for what is wrong with the videos and their annotations, before extracting. Decodes nothing.
@@ -187,8 +197,9 @@ def status(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool)
 @main.command()
 @RECIPE
 @click.option("--repair", is_flag=True, help="Move bad segments aside; the next extraction makes their clips again.")
+@click.option("--sources", is_flag=True, help="Also read all bytes of the videos and joints: which have changed?")
 @common
-def verify(recipe: Path, repair: bool, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+def verify(recipe: Path, repair: bool, sources: bool, overrides: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Read every byte of the cache again: digests, checksums, shapes, NaN, alignment.
 
     Exit code 4 if something is wrong.
@@ -197,7 +208,7 @@ def verify(recipe: Path, repair: bool, overrides: tuple[str, ...], as_json: bool
     """
     from .pipeline.commands.verify import run_verify
 
-    answer(run_verify(load_recipe(recipe, overrides), repair=repair, quiet=quiet), as_json)
+    answer(run_verify(load_recipe(recipe, overrides), repair=repair, sources=sources, quiet=quiet), as_json)
 
 
 @main.command()
@@ -286,7 +297,7 @@ def predict(
     "--vary", multiple=True, metavar="A.B=C,D", help="A table of your own: all combinations of these settings' values."
 )
 @click.option("--runs", "runs", type=FILE, required=True, help="Folder of its runs and tables.")
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of every variant.")
+@click.option("--seeds", type=click.IntRange(1, 10_000), default=3, show_default=True, help="Runs of every variant.")
 @click.option("--classes", default="", metavar="A,B", help="Classes whose accuracy together gets a column of its own.")
 @DEVICE
 @common

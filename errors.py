@@ -4,6 +4,7 @@ StarError                   exit code 1: a bug, unless a branch below says bette
 ├── UsageError              2: the command line asks for what cannot be done
 │   ├── RecipeError         2: a value in the recipe
 │   ├── DatasetError        2: a root, list, label or split of the data set
+│   │   └── MissingData            its files are not there: not mounted, or deleted after extraction
 │   └── WeightsError        2: a weights file that is refused or belongs to another network
 ├── VideoError              3: one video; it goes to the ledger and the run goes on (itself: an error unforeseen)
 │   ├── UnreadableVideo        no decoder makes sense of it
@@ -53,6 +54,10 @@ class RecipeError(UsageError):
 
 class DatasetError(UsageError):
     """A data set that is not where, or not what, the recipe says."""
+
+
+class MissingData(DatasetError):
+    """A data set whose files are not where the recipe says; what the cache remembers of it may do."""
 
 
 class WeightsError(UsageError):

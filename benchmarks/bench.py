@@ -55,6 +55,7 @@ BENCHES = {
     "train_step": Bench("training", "--batch 4 --rounds 4", "--batch 1 --rounds 1 --width 64 --clips 8"),
     "train_gpu": Bench("training", "--steps 40", "--steps 2 --batches 4 --compile no --clips 16"),
     "process_settings": Bench("extraction", "--rounds 3", "--rounds 1 --batch 1 --videos 100"),
+    "checksums": Bench("training", "--clips 256 --rounds 5", "--clips 16 --rounds 1 --width 64"),
     "growth": Bench("growth", "--most 10000", "--most 1000"),
     "memory": Bench("growth", "--clips 60", "--clips 2"),
     "worst_memory": Bench("growth", "--clips 200 2000", "--clips 8 16 --count 2"),

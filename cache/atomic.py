@@ -20,6 +20,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from ..errors import FormatError, StorageError
+from ..side_files import UntrustedFile, read_bytes
 
 DAY = 86400.0
 _PARTIAL = re.compile(r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.partial")
@@ -162,7 +163,8 @@ def listing(folder: Path) -> list[str]:
 
 def read_whole(path: Path, limit: int) -> bytes:
     """All bytes of a regular file. Raises FormatError when it is none or larger than `limit`, OSError if absent."""
-    size = size_of(path)
-    if size > limit:
-        raise FormatError(f"{path}: {size} bytes where star writes at most {limit}; remove it")
-    return path.read_bytes()
+    size_of(path)  # refuses links, which `read_bytes` follows
+    try:
+        return read_bytes(path, limit)
+    except UntrustedFile as error:
+        raise FormatError(f"{path}: {error}; remove it") from None

@@ -6,12 +6,12 @@ all that is lost is that a video is tried once more.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..side_files import UntrustedFile, json_text, number, parse_json, record, text, whole
 from . import atomic
 
 _MAX_BYTES = 1 << 30
@@ -51,11 +51,11 @@ class Ledger:
             raise atomic.read_error(error, self.path) from None
         found: dict[tuple[str, str], Failure] = {}
         for line in content.splitlines():
-            with suppress(ValueError, TypeError, KeyError, RecursionError):  # cut short, or none of ours
-                fields = json.loads(line)
-                if all(isinstance(fields[name], kind) for name, kind in _FIELDS.items()):
-                    failure = Failure(**{name: fields[name] for name in _FIELDS})
-                    found[failure.video, failure.stage] = failure
+            with suppress(UntrustedFile):  # cut short, or none of ours
+                fields = parse_json(line)
+                _LINE(fields, "")
+                failure = Failure(**{name: fields[name] for name in _FIELDS})
+                found[failure.video, failure.stage] = failure
         return _sorted(found.values())
 
     def record(self, failures: Iterable[Failure]) -> list[Failure]:
@@ -74,7 +74,7 @@ class Ledger:
 
     def _save(self, failures: Iterable[Failure]) -> list[Failure]:
         rows = _sorted(failures)
-        lines = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
+        lines = "".join(json_text(asdict(row)) + "\n" for row in rows)
         with atomic.reporting(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             atomic.replace(self.path, lines.encode())
@@ -86,11 +86,12 @@ def _sorted(failures: Iterable[Failure]) -> list[Failure]:
 
 
 _FIELDS = {
-    "video": str,
-    "stage": str,
-    "kind": str,
-    "message": str,
-    "attempts": int,
-    "source": str,
-    "time": (int, float),
+    "video": text(),
+    "stage": text(),
+    "kind": text(),
+    "message": text(1 << 16),
+    "attempts": whole(),
+    "source": text(),
+    "time": number,
 }
+_LINE = record(_FIELDS)

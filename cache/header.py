@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from h5py import h5f, h5g
 
 from ..errors import CorruptSegment, FormatError, MissingFeatures, OtherVersion, StorageError
+from ..side_files import UntrustedFile, each, number, parse_json, record, text, whole
 from .atomic import read_error, size_of
 from .checksum import shape_text
 from .digest import CHECKSUM_BYTES, READABLE
@@ -23,6 +23,9 @@ from .hdf5_guard import COLUMNS, INPUTS, REQUIRED, VERIFY, Layout, attribute, at
 FORMAT = "star segment"
 _TEXTS = ("stage", "key", "star_version", "provenance")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_PAIRS = each(each(whole(0, 1 << 16), 2, 2), 1 << 16)
+_SKELETON = record({}, {"name": text(), "joints": each(text(), 1 << 16), "flip_pairs": _PAIRS, "limbs": _PAIRS})
+_PROVENANCE = record({}, {"seconds_per_clip": number, "precision": text(), "skeleton": _SKELETON})
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 
 
@@ -98,11 +101,9 @@ def _head(path: Path, file: h5f.FileID, size: int) -> Header:
     inputs = tuple(texts.get(INPUTS, "").split())
     _check_schema(path, version, layouts, said, inputs)
     try:
-        is_object = isinstance(json.loads(texts["provenance"]), dict)
-    except (ValueError, RecursionError):
-        is_object = False
-    if not is_object:
-        raise FormatError(f"{path}: its provenance is not a JSON object; {VERIFY}")
+        _PROVENANCE(parse_json(texts["provenance"]), "")
+    except UntrustedFile as error:
+        raise FormatError(f"{path}: its provenance {error}; {VERIFY}") from None
     stage, key, star = texts["stage"], texts["key"], texts["star_version"]
     return Header(size, version, stage, key, star, texts["provenance"], layouts, said, inputs)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import stat
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from ..errors import NoVideoStream, UnreadableVideo
+from ..side_files import UntrustedFile, open_file
 from .digest import read_through
 
 DIGEST_BYTES = 16
@@ -43,18 +43,14 @@ def file_digest(path: str | Path) -> str:
     does not give it out.
     """
     try:
-        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise NoVideoStream(f"{path}: not a regular file; name a video file or a folder of frames")
+        with open_file(path) as file:
             digest = blake2b(digest_size=DIGEST_BYTES)
             read_through(file, digest)
             return digest.hexdigest()
+    except UntrustedFile:
+        raise NoVideoStream(f"{path}: not a regular file; name a video file or a folder of frames") from None
     except OSError as error:
         raise UnreadableVideo(f"{path}: {error.strerror}; check the path and its permissions") from None
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def folder_digest(path: str | Path) -> str:
@@ -89,19 +85,20 @@ def frames_digest(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def folder_stamp(path: str | Path) -> tuple[int, int]:
-    """What changes with a folder of frames, at the cost of listing it: (a number below 0, a time in ns since 1970).
+def folder_stamp(path: str | Path) -> tuple[int, int, int, int]:
+    """What changes with a folder of frames, at the cost of listing it.
 
-    The number is a hash of its files' names, sizes and modification times, the time is the latest of these. Raises
-    OSError.
+    A number below 0, a hash of its files' names, sizes and modification times; the latest of these, ns since 1970; a
+    hash of what the system alone sets, inodes and times of the last change; the latest of these, ns. Raises OSError.
     """
     with os.scandir(path) as entries:
         found = [(e.name, e.stat()) for e in entries if e.is_file() and not e.name.startswith(".")]
-    digest, latest = blake2b(digest_size=7), 0
+    digest, inodes, latest, changed = blake2b(digest_size=7), blake2b(digest_size=7), 0, 0
     for name, status in sorted(found):
         digest.update(f"{status.st_size} {status.st_mtime_ns} {name}\0".encode(errors="surrogateescape"))
-        latest = max(latest, status.st_mtime_ns)
-    return -1 - int.from_bytes(digest.digest(), "big"), latest
+        inodes.update(f"{status.st_ino} {status.st_ctime_ns} ".encode())
+        latest, changed = max(latest, status.st_mtime_ns), max(changed, status.st_ctime_ns)
+    return -1 - int.from_bytes(digest.digest(), "big"), latest, int.from_bytes(inodes.digest(), "big"), changed
 
 
 def _plain(value: Any) -> Any:

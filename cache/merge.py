@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorruptSegment, StorageError
+from ..side_files import LARGE, SMALL
 from . import atomic
 from .checksum import Row
 from .digest import segment_name
@@ -79,7 +80,7 @@ def copy_stage(source: StageStore, segments: Sequence[str], into: StageStore) ->
         if (source.path / DESCRIPTION).exists() and not (into.path / DESCRIPTION).exists():
             for problem in check_description(source):
                 raise CorruptSegment(f"{problem.message}; `star verify RECIPE --repair` mends that")
-            atomic.replace(into.path / DESCRIPTION, (source.path / DESCRIPTION).read_bytes())
+            atomic.replace(into.path / DESCRIPTION, atomic.read_whole(source.path / DESCRIPTION, SMALL))
     for name in wanted:
         problems = check_segment(source.file(name), source.stage, source.key, into.schema)
         if wrong := next((problem for problem in problems if not problem.is_warning), None):
@@ -98,7 +99,7 @@ def copy_lists(source: Store, into: Store) -> int:
         if name.endswith(".json") and path.is_file() and not (folder / name).exists():
             with atomic.reporting(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-                atomic.replace(folder / name, path.read_bytes())
+                atomic.replace(folder / name, atomic.read_whole(path, LARGE))
             copied += 1
     return copied
 

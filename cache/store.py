@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError, StorageError
+from ..side_files import UntrustedFile, named, one_of, parse_json, plain, record, text, whole
 from .atomic import listing, partial, read_error, read_whole, remove_leftovers, replace, reporting
 from .checksum import Row
 from .hdf5_guard import NAME
@@ -29,6 +30,10 @@ DESCRIPTION = "stage.json"
 BAD = "bad"
 _MAX_DESCRIPTION = 1 << 20
 _DESCRIPTION_VERSION = 1
+_STAGE = record({"format": one_of("star stage"), "format_version": whole()})
+_ABOUT = record(
+    {"stage": text(), "key": text()}, {"version": whole(), "settings": named(plain), "upstream": named(text())}
+)
 _MAX_MAPS = 1 << 14  # a process may have 65,530 maps on Linux; three stage stores are mapped at once
 
 
@@ -69,17 +74,19 @@ class StageStore:
         """What the key stands for; empty where nobody wrote it down. Raises FormatError for a file that is none."""
         path = self.path / DESCRIPTION
         try:
-            about = json.loads(read_whole(path, _MAX_DESCRIPTION))
+            about = parse_json(read_whole(path, _MAX_DESCRIPTION))
+            _STAGE(about, "")
+            if about["format_version"] != _DESCRIPTION_VERSION:
+                raise FormatError(f"{path}: {other_version(about['format_version'], [_DESCRIPTION_VERSION])}")
+            _ABOUT(about, "")
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
             raise read_error(error, path) from None
-        except (ValueError, RecursionError):
-            about = None
-        if not isinstance(about, dict) or about.get("format") != "star stage":
-            raise FormatError(f"{path}: does not describe a stage; remove it, `star extract` writes it anew")
-        if about.get("format_version") != _DESCRIPTION_VERSION:
-            raise FormatError(f"{path}: {other_version(about.get('format_version'), [_DESCRIPTION_VERSION])}")
+        except UntrustedFile as error:
+            raise FormatError(
+                f"{path}: {error}, so it does not describe a stage; remove it, `star extract` writes it anew"
+            ) from None
         return about
 
     def index(self) -> Index:

@@ -60,7 +60,7 @@ class Figures:
     def features_reason(self) -> str:
         """Why the features deserve a look."""
         if not np.isfinite(self.energy):
-            return "features: not finite; `star verify` says where"
+            return "features: not finite; `star verify RECIPE` says where"
         if not np.isfinite(self.strange):
             return "features: the same everywhere in the picture"
         return f"features: energy {self.energy:.3g}, contrast {self.contrast:.2g}, {self.strange:.1f} deviations off"

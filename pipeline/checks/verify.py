@@ -20,7 +20,9 @@ from ..planning.graph import graph
 from ..planning.plan import Plan, StagePlan, plan, worthwhile
 from ..recipe.schema import Recipe
 from ..utils.progress import Progress
+from ..utils.text import counted
 from .repair import Repair
+from .sources import learn_sources
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Verification:
 
     segments, rows: how many were read. problems; warnings: findings that spoil nothing. moved: where bad segments lie
     now. precisions: rows of the backbone by what they were computed in. is_repaired: whether repair was asked for.
+    sources: videos whose bytes were read.
     """
 
     segments: int
@@ -58,6 +61,7 @@ class Verification:
     moved: tuple[Path, ...]
     precisions: Mapping[str, int]
     is_repaired: bool = False
+    sources: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -71,6 +75,7 @@ class Verification:
             "rows": self.rows,
             "problems": [finding.to_document() for finding in self.problems],
             "warnings": [finding.to_document() for finding in self.warnings],
+            "sources": self.sources,
             "moved": [str(path) for path in self.moved],
             "backbone_precision": dict(self.precisions),
         }
@@ -84,26 +89,30 @@ class Verification:
         if self.warnings:
             count = len(self.warnings)
             said.append(f"{count} warnings: all-zero maps, as frames without a person give; --json lists them")
+        kinds = {finding.problem.kind for finding in self.problems}
+        if "source" in kinds:
+            said.append("`star extract` makes the clips of videos whose bytes have changed anew")
         if self.moved:
             said.append(f"{len(self.moved)} segments moved aside; `star extract` makes exactly their clips again")
-        elif self.problems:
+        elif kinds - {"source"}:
             said.append("--repair moves the bad segments aside, then `star extract` makes exactly their clips again")
         if len(self.precisions) > 1:
             rows = " and ".join(f"{count:,} in {name}" for name, count in sorted(self.precisions.items()))
             said.append(f"backbone: {rows}, by the machines that computed them; both are as exact as the recipe asks")
         if not self.problems:
-            said.append(f"all is well: {self.rows:,} rows in {self.segments:,} segments are what was written")
+            read = f", and {counted(self.sources, 'video')} what was read" if self.sources else ""
+            said.append(f"all is well: {self.rows:,} rows in {self.segments:,} segments are what was written{read}")
         return said
 
 
-def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> Verification:
+def verify(recipe: Recipe, *, repair: bool = False, sources: bool = False, quiet: bool = False) -> Verification:
     """Check all segments of the recipe's stages, and that their rows belong together.
 
     Format version, schema, shapes, the digest of every file, the checksum of every row, NaN and infinity, all-zero maps
     (a warning: a frame without a person gives one), the index against the segments, and row alignment: every stage has
     the frames that the decode settings choose, from the same bytes, and was made from the rows that are there. repair:
     move bad segments and all that was made from their clips aside, so that the next `star extract` makes exactly these
-    clips again.
+    clips again. sources: also read all bytes of the videos.
     """
     nodes, store = graph(recipe), Store(recipe.cache.root)
     names = nodes.below(worthwhile(recipe, nodes))
@@ -123,12 +132,13 @@ def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> Veri
     if repairing or not any(finding.problem.kind == "index" for finding in findings):
         with suppress(CacheError):  # where the cache allows no plan, the reason is among the findings
             planned = plan(recipe)
-    if planned is not None:  # rows of one clip that do not belong together, in segments that are sound by themselves
-        bad = {stage_store.path: names for stage_store, names in bad_segments(findings).items()}
-        if decode := planned.stages.get("decode"):
-            findings += _other_frames(planned, decode, bad.get(decode.stage_store.path, set()))
-        for stage in planned.stages.values():
-            findings += _other_inputs(planned, stage, bad)
+    read = 0
+    if sources and planned is not None:
+        read, changed = learn_sources(planned, quiet)
+        planned = plan(recipe) if changed else planned
+        findings += _of_other_bytes(planned, changed)
+    if planned is not None:
+        findings += list(_misaligned(planned, bad_segments(findings)))
     if repairing:
         repairing.move(bad_segments(findings))
         repairing.move_derived()
@@ -140,6 +150,7 @@ def verify(recipe: Recipe, *, repair: bool = False, quiet: bool = False) -> Veri
         tuple(repairing.moved) if repairing else (),
         _precisions(planned, bad_segments(findings)) if planned else {},
         repair,
+        read,
     )
 
 
@@ -199,6 +210,15 @@ def check_store(stage_store: StageStore) -> list[Problem]:
     return problems
 
 
+def _misaligned(planned: Plan, spoilt: Mapping[StageStore, set[str]]) -> Iterator[CacheFinding]:
+    """Rows of one clip that do not belong together, in segments that are sound by themselves."""
+    bad = {stage_store.path: names for stage_store, names in spoilt.items()}
+    if decode := planned.stages.get("decode"):
+        yield from _other_frames(planned, decode, bad.get(decode.stage_store.path, set()))
+    for stage in planned.stages.values():
+        yield from _other_inputs(planned, stage, bad)
+
+
 def _other_frames(planned: Plan, decode: StagePlan, bad: set[str]) -> Iterator[CacheFinding]:
     settings = planned.graph["decode"].stage
     spans = {video.id for video in planned.manifest.videos if video.span}
@@ -253,6 +273,15 @@ def _made_from(source: StagePlan, place: RowLocation, digest: np.ndarray) -> boo
                 if row in other.rows and np.array_equal(other.digests[other.rows.index(row)], digest):
                     return True
     return False
+
+
+def _of_other_bytes(planned: Plan, changed: dict[str, str]) -> Iterator[CacheFinding]:
+    """Videos whose features were made from other bytes than are there; changed: those that nobody had noticed."""
+    files = {video.id: str(video.media) for video in planned.manifest.videos} | changed
+    for stage in planned.stages.values():
+        for name in sorted(stage.stale):
+            message = f"{files[name]}: its bytes are not those that {stage.name} was made from"
+            yield CacheFinding(stage.stage_store, "", Problem("source", message, (name,)))
 
 
 def _precisions(planned: Plan, bad: dict[StageStore, set[str]]) -> Counter[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from ...cache.atomic import reporting
 from ...errors import MissingFeatures, UsageError
+from ...side_files import json_text
 from ..planning.inputs import STAGE_OF, arrays_for
 from ..planning.plan import Clip, Plan, clips_of, plan
 from ..recipe.schema import Recipe
@@ -68,7 +68,10 @@ def run_export(
     wanted = list(clips_of(recipe, planned.manifest))
     clips = [clip for clip in wanted if all((clip.video.id, clip.view) in planned.stages[s].places for s in stages)]
     if not clips:
-        raise MissingFeatures(f"cache.root: {recipe.cache.root} has no clip with all of {', '.join(stages)}; extract")
+        lacking = ", ".join(stages)
+        raise MissingFeatures(
+            f"cache.root: {recipe.cache.root} has no clip with all of {lacking}; run `star extract` first"
+        )
     clips.sort(key=lambda clip: clip.video.split)  # the shards of one split follow each other
     with reporting(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -84,7 +87,7 @@ def run_export(
         array = stage.read([(clips[0].video.id, clips[0].view)], name)[0]
         of_array = {"dtype": str(array.dtype), "shape": list(array.shape), "stage": stage.name}
         about["arrays"][name] = of_array | {"key": stage.stage_store.key}
-    replace_bytes(out / MANIFEST, json.dumps(about, indent=1).encode())
+    replace_bytes(out / MANIFEST, json_text(about, 1).encode())
     return FeatureExport(out, kind, names, len(clips), len(wanted) - len(clips))
 
 
@@ -123,7 +126,7 @@ def _write_tars(out: Path, planned: Plan, clips: Sequence[Clip], names: Sequence
 
 def _add_sample(tar: tarfile.TarFile, planned: Plan, clip: Clip, entry: dict[str, Any], names: Sequence[str]) -> None:
     """The members of one sample: SAMPLE.ARRAY.npy, SAMPLE.json, and SAMPLE.cls where it has a label."""
-    members = {"json": json.dumps(entry).encode()} | (
+    members = {"json": json_text(entry).encode()} | (
         {"cls": str(entry["class"]).encode()} if entry["class"] >= 0 else {}
     )
     for name in names:

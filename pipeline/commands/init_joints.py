@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -115,11 +114,14 @@ def _look(manifest: Manifest, skeleton: Skeleton) -> Seen:
     videos = manifest.videos
     step = max(1, len(videos) // LOOKED_AT)
     found: list[Annotation] = []
+    problem = ""
     for video in videos[::step]:
-        with contextlib.suppress(AnnotationError):
+        try:
             found.append(datasets.read_annotation("joints", video.media, video.part))
+        except AnnotationError as error:
+            problem = problem or str(error)
     if not found:
-        raise DatasetError("init joints: none of the sequences looked into can be read; `star scan` says why")
+        raise DatasetError(f"init joints: none of the sequences looked into can be read; the first: {problem}")
     people = max(annotation.keypoints.shape[1] for annotation in found)
     spatial = [annotation.keypoints for annotation in found if annotation.is_spatial]
     name = datasets.joints_format(videos[0].media, videos[0].part)

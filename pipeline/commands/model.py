@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from math import ceil, prod
 from typing import Any
 
+import torch
+
 from ...stages.transformer import STARTransformer
 from ...stages.transformer.flops import ModuleCost, activation_bytes, cost_table, module_costs
 from ..planning.array_shapes import shapes
@@ -17,9 +19,8 @@ from ..planning.joint_layout import held
 from ..planning.manifest import open_manifest
 from ..recipe.schema import Recipe
 from ..training.model_factory import arguments
+from ..training.optimizer import copies_of_weights
 from ..utils.text import amount, clock
-
-STATE = {"sgd": 1, "adamw": 2}  # numbers that an optimizer keeps of each parameter
 
 
 @dataclass(frozen=True)
@@ -77,19 +78,20 @@ def run_model(recipe: Recipe) -> Model:
     listed, _, _ = open_manifest(recipe.dataset, recipe.cache.root)
     known = shapes(recipe, graph(recipe), len(held(recipe, listed.skeleton).joints))
     taken = {name: known[name] for name in arrays_for(recipe.model, recipe.tokens.form)}
-    network = STARTransformer(**arguments(recipe, taken, len(listed.classes)))
+    with torch.device("meta"):  # takes no memory, however large it is
+        network = STARTransformer(**arguments(recipe, taken, len(listed.classes)))
     modules, settings = module_costs(network), recipe.train
     videos = sum(video.split == "train" for video in listed.videos)  # each once an epoch
     clip = 2 * sum(map(prod, taken.values()))  # bytes
     steps = settings.epochs * ceil(videos / settings.batch)
     flops = 3 * settings.batch * modules[-1].flops
-    copies = 2 + STATE[settings.optimizer] + (settings.ema > 0)  # weights, gradients, …, float32
+    weights = 4 * copies_of_weights(settings) * modules[-1].parameters
     seconds = training_seconds(recipe.model, steps=steps, flops=flops, compiled=settings.compile)
     training = TrainingCost(
         videos=videos,
         steps=steps,
         flops_per_step=flops,
-        memory_bytes=4 * copies * modules[-1].parameters + settings.batch * (activation_bytes(network) + clip),
+        memory_bytes=weights + settings.batch * (activation_bytes(network) + clip),
         feature_bytes=videos * recipe.decode.views.train * clip,
         gpu=CARD,
         gpu_seconds=round(seconds, 1),

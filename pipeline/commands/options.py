@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ...errors import MachineError, StarError, machine_fault
+from ...side_files import json_text
+from ..utils.text import printable
 
 if TYPE_CHECKING:
     from ..recipe.schema import Recipe
@@ -37,7 +38,7 @@ STUDIES = (
     "data",
 )
 
-NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of file names that are no text (PEP 383)
+ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")  # what a terminal obeys, and bytes that are no text (PEP 383)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -68,7 +69,7 @@ def _end(context: click.Context, error: StarError) -> None:
     if "--json" in sys.argv and not error.said:
         _print_json({"error": str(error), "exit_code": error.exit_code})
     if not error.said:
-        click.echo(f"star: {error}", err=True)
+        click.echo(printable(f"star: {error}").replace("\n", " "), err=True)
     context.exit(error.exit_code)
 
 
@@ -106,8 +107,8 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 
 def _print_json(document: Any) -> None:
-    text = json.dumps(document, ensure_ascii=False, indent=2)
-    click.echo(NOT_UTF8.sub(lambda byte: f"\\u{ord(byte[0]):04x}", text))
+    text = json_text(document, 2, ascii_only=False)
+    click.echo(ESCAPED.sub(lambda byte: f"\\u{ord(byte[0]):04x}", text))
 
 
 def answer(result: CommandResult, as_json: bool) -> None:
@@ -116,6 +117,6 @@ def answer(result: CommandResult, as_json: bool) -> None:
         if as_json:
             _print_json(result.to_document())
         else:
-            click.echo("\n".join(result.to_lines()))
+            click.echo(printable("\n".join(result.to_lines())))
     if result.exit_code:
         sys.exit(result.exit_code)

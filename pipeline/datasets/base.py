@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...errors import AnnotationError, DatasetError, UnreadableVideo
+from ...errors import AnnotationError, DatasetError, MissingData, UnreadableVideo
 from ...stages.skeletons import Skeleton
 from .folder_names import is_shadow
 
@@ -204,7 +204,7 @@ def extent(annotation: Annotation) -> tuple[int, int]:
 def open_root(root: Path) -> Path:
     """The data set's folder; raises DatasetError where it is none."""
     if not root.exists():
-        raise DatasetError(f"dataset.root: {root} does not exist; give the folder that holds the data set")
+        raise MissingData(f"dataset.root: {root} does not exist; give the folder that holds the data set")
     if not root.is_dir():
         raise DatasetError(f"dataset.root: {root} is not a folder; give the folder that holds the data set")
     return root

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...side_files import UntrustedFile, open_file
 from ...stages.readers.base import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 SPLITS = {
@@ -94,9 +95,9 @@ def is_film(path: Path) -> bool:
     if is_beside(path.name):
         return False
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(577)
-    except OSError:
+    except (OSError, UntrustedFile):
         return False
     return (  # the first bytes of a container that holds pictures
         head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free", b"pnot")  # MP4, MOV, 3GP

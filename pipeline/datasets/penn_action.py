@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ...errors import AnnotationError, DatasetError
+from ...errors import AnnotationError, MissingData
+from ...side_files import open_file
 from ...stages.skeletons import PENN_ACTION
 from .base import Annotation, Manifest, Video, official_only, open_root
 
@@ -65,7 +66,7 @@ def _names(root: Path, folder: str) -> list[str]:
     try:
         return [path.name for path in (root / folder).iterdir() if not path.name.startswith(".")]
     except OSError:
-        raise DatasetError(
+        raise MissingData(
             f"dataset.root: {root} has no folder {folder!r}; Penn Action has frames/ and labels/"
         ) from None
 
@@ -109,7 +110,8 @@ def _fields(path: Path, names: list[str]) -> dict[str, Any]:
     if path.exists() and not path.is_file():
         raise AnnotationError(f"{path}: not a regular file; copy it anew")
     try:
-        return loadmat(path, variable_names=names)
+        with open_file(path) as file:
+            return loadmat(file, variable_names=names)
     except Exception as error:  # scipy raises whatever its parser trips over
         raise AnnotationError(f"{path}: not a MATLAB file ({type(error).__name__}); copy it anew") from None
 

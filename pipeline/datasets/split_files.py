@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...errors import DatasetError
+from ...errors import DatasetError, MissingData
 from ...stages.readers.base import IMAGE_SUFFIXES
 from .base import files_below, folders_below, open_root
 from .folder_names import VIDEO_SUFFIXES, is_thumbnails
@@ -38,7 +38,7 @@ class Files:
         self.root = open_root(settings.root)
         self.place = settings.lists or self.root
         if not self.place.is_dir():
-            raise DatasetError(f"dataset.lists: {self.place} is not a folder; give that of the split lists")
+            raise MissingData(f"dataset.lists: {self.place} is not a folder; give that of the split lists")
         self.films: list[str] = []
         self.folders: list[str] = []
         self.texts: list[str] = []
@@ -79,12 +79,12 @@ class Files:
 
     def lacking(self, name: str) -> DatasetError:
         """The error for lists that are not there."""
-        return DatasetError(f"dataset.root: no {name} below {self.place}; say where the split lists lie: dataset.lists")
+        return MissingData(f"dataset.root: no {name} below {self.place}; say where the split lists lie: dataset.lists")
 
     def require(self, found: Sequence[object], listed: int, example: str) -> None:
         """Refuse a data set of which nothing is there. example: one film's path."""
         if not found:
-            raise DatasetError(
+            raise MissingData(
                 f"dataset.root: none of the {listed:,} listed videos lies below {self.root}; "
                 f"they are named like {example}, or are folders of frames of that name without {example[-4:]}"
             )

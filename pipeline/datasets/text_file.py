@@ -6,6 +6,7 @@ import codecs
 from pathlib import Path
 
 from ...errors import DatasetError
+from ...side_files import LARGE, UntrustedFile, read_bytes
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -13,9 +14,11 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def read_list(path: Path, remedy: str) -> str:
     """The text of a list. remedy: what to do about one that is no text. Raises DatasetError, naming the encoding."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, LARGE)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from None
+    except UntrustedFile as error:
+        raise DatasetError(f"{path}: {error}; {remedy}") from None
     if content.startswith(_UTF_16):
         return _decoded(path, content, "utf-16", remedy)
     if b"\0" in content[:2]:  # as a spreadsheet's "Unicode text" without its mark

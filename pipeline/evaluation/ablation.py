@@ -6,7 +6,6 @@ RUNS/STUDY.md holds the table, RUNS/STUDY.json the same as figures.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from ...errors import UsageError
+from ...side_files import json_text
 from ..extraction.execution import ExecutionConfig
 from ..extraction.runner import extract
 from ..planning.inputs import stages_for_training
@@ -110,7 +110,7 @@ def ablate(
     recipes = {name: [load((*over, f"train.seed={seed}")) for seed in range(seeds)] for name, over in variants.items()}
     rows = [_variant(name, loaded, folder, classes, device, quiet) for name, loaded in recipes.items()]
     found = Ablation(study, seeds, tuple(classes), tuple(rows))
-    replace_bytes(runs / f"{folder.name}.json", json.dumps(found.to_document(), indent=1).encode())
+    replace_bytes(runs / f"{folder.name}.json", json_text(found.to_document(), 1).encode())
     replace_bytes(runs / f"{folder.name}.md", ("\n".join(found.to_lines()) + "\n").encode())
     return found
 

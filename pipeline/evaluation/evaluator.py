@@ -32,7 +32,8 @@ def test_selection(recipe: settings.Recipe, run: Path, which: str | None, quiet:
 
     Raises UsageError where the recipe names no such features, and what `select` raises.
     """
-    _, note = checkpoint.read_note(run / (which or recipe.test.checkpoint) / "weights.safetensors")
+    path = run / (which or recipe.test.checkpoint) / "weights.safetensors"
+    _, note = checkpoint.read_note(path, checkpoint.NETWORK)
     stages = tuple(dict.fromkeys(STAGE_OF[name] for name in note["arrays"]))
     missing = [stage for stage in stages if stage not in graph(recipe).names]
     if missing:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from ...errors import UsageError
+from ...side_files import UntrustedFile, parse_yaml, read_bytes, read_json, read_text
 from ..training.run_dir import RunFolder, differences
 from ..utils.atomic import replace_bytes
 from ..utils.text import clock
@@ -27,6 +27,8 @@ CURVES = (
     ("Top-1 accuracy", (("top1", "test"), ("train_top1", "training"))),
     ("Learning rate", (("lr", "learning rate"),)),
 )
+MOST_BYTES = 1 << 26  # of a picture, or of the scores of a test
+MODULES, FRAMES = 64, 200  # of a picture of what is looked at
 FIGURES = (("top1", "Top-1"), ("top5", "Top-5"), ("mean_class", "Mean over classes"))
 
 
@@ -47,9 +49,16 @@ class Run:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The row of the epoch with the highest top-1, the last one where none was judged."""
+        """The row of the epoch that is best by `train.best_by`, as training chose it; {} where none was judged."""
+        by = _setting(self.recipe, "train.best_by")
+        by = by if by in ("top1", "mean_class", "loss") else "top1"
         judged = [row for row in self.rows if "top1" in row] or [{}]
-        return max(judged, key=lambda row: (row.get("top1", 0), -row.get("test_loss", 0)))
+
+        def merit(row: Mapping[str, Any]) -> tuple[float, float]:
+            loss = -_float(row.get("test_loss"), math.inf)
+            return (loss if by == "loss" else _float(row.get(by), -math.inf)), loss
+
+        return max(judged, key=merit)
 
     @property
     def seconds(self) -> float | None:
@@ -79,21 +88,19 @@ def read_run(path: Path, name: str, pictures: Pictures | None = None) -> Run:
     folder = RunFolder(path)
     environment = folder.read_environment()
     try:
-        text = folder.recipe.read_text(encoding="utf-8")
-        recipe = yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError):
+        text = read_text(folder.recipe)
+        recipe = parse_yaml(text)
+    except (OSError, UntrustedFile):
         raise UsageError(f"{path}: no run of star's (recipe.yaml cannot be read)") from None
     test = path / "test"
-    scores: Any = {}
-    with suppress(OSError, ValueError):
-        scores = json.loads((test / "metrics.json").read_text(encoding="utf-8"))
-    scores = scores if isinstance(scores, dict) else {}
+    scores: dict[str, Any] = {}
+    with suppress(OSError, UntrustedFile):
+        scores = read_json(test / "metrics.json", results.SCORES, MOST_BYTES)
     clips: list[dict[str, Any]] = []  # the surest right and wrong answers, with frames looked at and pictures
     for kind, group in (("wrong", "worst"), ("right", "surest")):
         for clip in scores.get(group, [])[: results.SHOWN]:
             picture = pictures(clip["video"]) if pictures else None
-            attention = {module: np.asarray(share) for module, share in clip.get("frames", {}).items()}
-            looked = _data_uri(frames_picture(attention)) if attention else ""
+            looked = _looked_at(clip.get("frames", {}))
             clips.append({**clip, "kind": kind, "picture": _data_uri(picture) if picture else "", "looked": looked})
     return Run(
         name=name,
@@ -107,6 +114,13 @@ def read_run(path: Path, name: str, pictures: Pictures | None = None) -> Run:
         reliability=_image(test / "reliability.png"),
         clips=clips,
     )
+
+
+def _looked_at(frames: Mapping[str, Sequence[float]]) -> str:
+    """The picture of how much is looked at each frame, as a data URI; "" where there is none to draw."""
+    attention = {module: np.asarray(share) for module, share in list(frames.items())[:MODULES]}
+    lengths = {len(share) for share in attention.values()}
+    return _data_uri(frames_picture(attention)) if len(lengths) == 1 and 0 < min(lengths) <= FRAMES else ""
 
 
 def render(runs: Sequence[Run]) -> str:
@@ -142,7 +156,14 @@ def _setting(recipe: Any, name: str) -> Any:
 
 
 def _image(path: Path) -> str:
-    return _data_uri(path.read_bytes()) if path.is_file() else ""
+    try:
+        return _data_uri(read_bytes(path, MOST_BYTES))
+    except (OSError, UntrustedFile):
+        return ""
+
+
+def _float(value: Any, otherwise: float) -> float:
+    return float(value) if isinstance(value, (int, float)) else otherwise
 
 
 def _data_uri(content: bytes) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ...side_files import each, json_text, named, number, optional, plain, record, text, whole
 from ..planning.selection import Selection
 from ..recipe import schema as settings
 from ..training import metrics
@@ -26,6 +26,28 @@ from ..visualization.plots import confusion_picture, reliability_picture
 
 WORST = 20  # wrong answers named in metrics.json
 SHOWN = 6  # clips of each kind that a report shows
+_FIGURES = dict.fromkeys(("top1", "top5", "mean_class", "loss"), optional(number))
+_CLIP = record(
+    {"video": text(), "label": text(), "predicted": text(), "probability": number}, {"frames": named(each(number))}
+)
+_CLASS = record(
+    {"class": text()},
+    {"videos": whole(), "taken_for": text(), **dict.fromkeys(("accuracy", "precision", "top5"), optional(number))},
+)
+SCORES = record(
+    {},
+    {
+        **_FIGURES,
+        **dict.fromkeys(("videos", "clips", "left_out"), whole()),
+        "intervals": named(each(number, 2, 2)),
+        "groups": named(named(record({}, {"videos": whole(), **_FIGURES}))),
+        "per_class": each(_CLASS, 1 << 20),
+        "worst": each(_CLIP, WORST),
+        "surest": each(_CLIP, WORST),
+        "calibration": plain,
+    },
+)
+"""metrics.json as `star report` reads it; any number of other entries may stand beside."""
 PREDICTION = ("video", "label", "predicted", "right", "probability", "label_probability", "place")
 
 
@@ -133,7 +155,7 @@ def write(folder: Path, evaluation: EvaluationResult) -> None:
     """Write RUN/test/; each file is replaced as a whole. Raises StorageError."""
     classes = evaluation.classes
     table = metrics.confusion(evaluation.predicted, evaluation.labels, len(classes))
-    replace_bytes(folder / "metrics.json", json.dumps(evaluation.summary, indent=1, allow_nan=False).encode())
+    replace_bytes(folder / "metrics.json", json_text(evaluation.summary, 1).encode())
     rows = evaluation.summary["per_class"]
     _write_csv(folder / "per_class.csv", list(rows[0]), [list(row.values()) for row in rows])
     _write_csv(

@@ -10,9 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-import yaml
-
 from ...errors import UsageError
+from ...side_files import UntrustedFile, parse_yaml
 from ..recipe.presets import train_settings
 
 Variants = Mapping[str, tuple[str, ...]]
@@ -47,15 +46,15 @@ def grid(vary: Sequence[str]) -> tuple[str, Variants]:
     for words in vary:
         key, equals, values = words.partition("=")
         try:
-            found = yaml.safe_load(f"[{values}]") if equals else []
-        except yaml.YAMLError:
+            found = parse_yaml(f"[{values}]") if equals else []
+        except UntrustedFile:
             found = []
         if not found:
             raise UsageError(f"--vary {words}: expected section.key=value,value")
         if key in axes or key == "train.seed":
             why = "seeds are varied by --seeds" if key == "train.seed" else "is varied twice; name all values at once"
             raise UsageError(f"--vary {words}: {why}")
-        axes[key] = [json.dumps(value) for value in found]
+        axes[key] = [json.dumps(value, default=str) for value in found]
     name = f"grid {' '.join(axes)}"
     rows = [[f"{key}={value}" for key, value in zip(axes, values, strict=True)] for values in product(*axes.values())]
     return name, {", ".join(row).replace('"', ""): tuple(row) for row in rows}

@@ -94,7 +94,10 @@ class Audit:
             cached = " and ".join(f"{clips} in {name}" for name, clips in sorted(self.cached_in.items()))
             lines.append(f"backbone: cached {cached}, computed again in {self.computed_in}")
         if not self.is_good and not self.failed:
-            lines.append("beyond the tolerance: not what this recipe computes; `star verify` says what changed")
+            lines.append(
+                "beyond the tolerance: not what this recipe computes; `star verify RECIPE` finds what changed later, "
+                "`star extract RECIPE --force` computes all anew"
+            )
         return lines
 
 

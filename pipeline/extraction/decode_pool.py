@@ -20,6 +20,7 @@ from typing import TypeVar
 from ...errors import StarError, VideoCrash, VideoError, VideoTimeout, unexpected
 from ..recipe.schema import Recipe
 from ..utils import process_settings
+from .child_process import ChildContext
 from .inference_threads import thread_shares
 from .shared_frames import SharedFrames, attach
 
@@ -52,7 +53,7 @@ class DecodePool:
             max_tasks=tasks,
             initializer=_in_child,
             initargs=(slots,),
-            context=multiprocessing.get_context("spawn"),
+            context=ChildContext(),
         )
 
     def submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
@@ -112,10 +113,7 @@ def _in_child(slots: SharedFrames | None) -> None:
 
 
 def _end_with_parent() -> None:
-    """No child outlives its parent, whatever that dies of.
-
-    Linux's own way, PR_SET_PDEATHSIG, would kill children at the end of the thread that happened to start them.
-    """
+    """No child outlives its parent, also where the kernel does not see to it (`ChildProcess`)."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -10,7 +10,7 @@ from itertools import islice
 
 import numpy as np
 
-from ...errors import VideoError
+from ...errors import MachineError, VideoError
 from ...stages.cropping import crop_frame
 from ..planning.graph import Graph
 from ..planning.plan import Clip
@@ -66,7 +66,20 @@ class UnitComputer:
             self._send(batch, result, count)
             if stopped():
                 break
+        self._refuse_vanished(result)
         return result
+
+    def _refuse_vanished(self, result: ComputedUnit) -> None:
+        """Raises MachineError where all videos of a unit were there and none is: a disk went away, no video is bad."""
+        unit = result.unit
+        if len(unit.there) < 2 or len(result.failures) < len(unit.videos):
+            return
+        media = [video.media for name, (video, _) in unit.videos.items() if name in unit.there]
+        if not any(path.exists() for path in media):
+            raise MachineError(
+                f"dataset.root: {media[0]} and {len(media) - 1} more are gone since the run began; bring them back (is "
+                "the disk mounted?), and the same command goes on"
+            )
 
     def _states(
         self,

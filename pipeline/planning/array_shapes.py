@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...cache.schema import ArraySchema
 from ...stages.backbone.network import CHANNELS, STRIDES
+from ...stages.skeletons import SKELETONS
 from ...stages.tokens import token_channels
 from ..recipe.schema import Recipe
 from .graph import Graph
@@ -34,11 +35,17 @@ def shapes(recipe: Recipe, nodes: Graph, joints: int) -> Shapes:
 
 
 def schema(recipe: Recipe, nodes: Graph, stage: str) -> dict[str, ArraySchema]:
-    """What the arrays of a stage must be in every segment of its key: all but the number of joints follows from it."""
+    """What the arrays of a stage must be in every segment of its key.
+
+    All follows from the settings but the number of joints, and that too where these name a layout.
+    """
     layers = {"global_grid": recipe.backbone.global_layer, "local_map": recipe.backbone.local_layer}
     found = {}
     for name, array in nodes[stage].arrays.items():
         lengths = {"t": recipe.decode.frames, "wh": 2, "people": recipe.pose.people, "xyscore": 3}
+        if layout := SKELETONS.get(recipe.pose.layout):
+            lengths["joint"] = len(layout.joints)
+            lengths["n"] = len(layout.joints) * (recipe.pose.people if recipe.heatmaps.people == "separate" else 1)
         if name in layers:
             lengths["c"] = CHANNELS[layers[name]]
             lengths["y"] = lengths["x"] = nodes["backbone"].stage.grid(layers[name])

@@ -15,7 +15,7 @@ from .array_shapes import local_side, shapes
 from .plan import Plan, StagePlan
 
 COCO_JOINTS = 17  # what a pose model gives, where the data set has no skeleton of its own
-ROOM_LEFT = 64 << 20  # a disk is never filled to its last byte
+ROOM_LEFT = 64 << 20  # bytes that stay free for everybody else: a disk is never filled to its last byte
 
 
 def clip_bytes(planned: Plan, stage: str) -> int:
@@ -66,6 +66,6 @@ def check_space(planned: Plan) -> None:
     free = planned.store.free_bytes()
     if needed + ROOM_LEFT > free:
         raise StorageError(
-            f"cache.root: {planned.recipe.cache.root} has {amount(free)} free, and {amount(needed)} would be written; "
-            "free space, choose another cache, or extract less"
+            f"cache.root: {planned.recipe.cache.root} has {amount(free)} free, of which {amount(ROOM_LEFT)} stay free, "
+            f"and {amount(needed)} would be written; free space, choose another cache, or extract less"
         )

@@ -1,15 +1,16 @@
 """The data set's videos with the digests of their bytes, remembered in the cache.
 
 CACHE/catalogues/NAME.json keeps, per video, its label, split, groups and the digests of its bytes and of its
-annotation, with the size and modification time at which they were read. So no byte is read twice, and where the
-data set is not mounted (a laptop that has only the cache) the list itself serves: training and the stages that need
-no video go on.
+annotation, with what the system said of the files when they were read: size, modification time, inode and the time
+of its last change. Where any of these is another, the bytes are read again and their digest decides, so that a copy of
+the data set is the same data set. No byte is read twice otherwise, and where the data set's files are not there (a
+laptop that has only the cache, videos deleted after extraction) the list itself serves: training and the stages that
+need no video go on.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import stat
@@ -22,8 +23,24 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ...cache import atomic
+from ...cache.checksum import id_problem
 from ...cache.keys import canonical, file_digest, folder_digest, folder_stamp, frames_digest
-from ...errors import DatasetError, VideoError
+from ...errors import MissingData, VideoError
+from ...side_files import (
+    LARGE,
+    LARGEST,
+    LONG,
+    UntrustedFile,
+    each,
+    json_text,
+    one_of,
+    optional,
+    plain,
+    read_json,
+    record,
+    text,
+    whole,
+)
 from ...stages.skeletons import Skeleton
 from .. import datasets
 from ..datasets.base import Manifest, Span, Video
@@ -49,22 +66,37 @@ class Digests(NamedTuple):
         return hashlib.blake2b("".join(self).encode(), digest_size=16).hexdigest()
 
 
-@dataclass(slots=True)
-class Source:
-    """The bytes behind one video: their digests, and the sizes and modification times at which those were read.
+class Stamp(NamedTuple):
+    """What the system says of a file without reading it, or of all files of a folder, see `folder_stamp`.
 
-    video_stamp: (bytes, ns since 1970) of a file, `folder_stamp` of a folder of frames.
+    size: in bytes, below 0 for a folder. modified: in ns since 1970. inode, changed: its number, and when the system
+    last saw it change, ns; 0 and 0 where nobody noted them. They tell a file from another of the same size and
+    modification time.
     """
 
+    size: int = 0
+    modified: int = 0
+    inode: int = 0
+    changed: int = 0
+
+    def fits(self, other: Stamp) -> bool:
+        """Whether nothing has changed since `other`, which may lack the last two."""
+        return self == other or (self[:2] == other[:2] and other[2:] == (0, 0))
+
+
+@dataclass(slots=True)
+class Source:
+    """The bytes behind one video: their digests, and the stamps of the files when those were read."""
+
     digests: Digests = Digests()
-    video_stamp: tuple[int, int] = (0, 0)
-    annotation_stamp: tuple[int, int] = (0, 0)
+    video_stamp: Stamp = Stamp()
+    annotation_stamp: Stamp = Stamp()
     present: bool = True
 
     @property
     def age(self) -> tuple[bool, int, int]:
         """Which of two memories of one video is of later bytes: the larger one."""
-        return bool(self.digests.video), self.video_stamp[1], self.annotation_stamp[1]
+        return bool(self.digests.video), self.video_stamp.modified, self.annotation_stamp.modified
 
 
 class Sources:
@@ -84,7 +116,7 @@ class Sources:
     ) -> None:
         self.manifest = manifest
         self.memory = memory
-        self.adopted = False  # whether a folder's digest is of the older kind, and its stamp has yet to be remembered
+        self.adopted = False  # whether a digest holds under a stamp that has yet to be remembered
         self.known = {video.id: self._look(video) for video in manifest.videos}
         for name, source in self.known.items() if layout else ():
             self.known[name] = replace(source, digests=source.digests._replace(layout=layout))
@@ -93,7 +125,7 @@ class Sources:
         self.changed = self.removed != sorted(removed) or bool(parts) or self.adopted
 
     def _look(self, video: Video) -> Source:
-        """The remembered digests that still hold, by size and modification time."""
+        """The remembered digests that still hold, by the stamps of the files."""
         old = self.memory.get(video.id, Source())
         if video.digest:
             return Source(Digests(video.digest, video.digest), old.video_stamp, old.annotation_stamp)
@@ -103,19 +135,18 @@ class Sources:
         folder, stamp = stat.S_ISDIR(found.st_mode), _stamp(found)
         if folder:
             with suppress(OSError):  # where it cannot be listed, its own stamp must do
-                stamp = folder_stamp(video.media)
+                stamp = Stamp(*folder_stamp(video.media))
         beside = _status(video.annotation) if video.annotation else None
-        note = _stamp(beside) if beside else None
-        same_video = stamp == old.video_stamp and (stat.S_ISREG(found.st_mode) or stamp[0] < 0)
-        if folder and not same_video and old.digests.video and old.video_stamp[0] >= 0:
+        note = _stamp(beside) if beside else old.annotation_stamp
+        same_video = stamp.fits(old.video_stamp) and (stat.S_ISREG(found.st_mode) or stamp.size < 0)
+        if folder and not same_video and old.digests.video and old.video_stamp.size >= 0:
             with suppress(VideoError):  # an older memory, of names and sizes, holds as far as that can be told
-                if folder_digest(video.media) == old.digests.video:
-                    same_video = self.adopted = True
-        same_note = note in (None, old.annotation_stamp)
-        if same_video and same_note and old.present and stamp == old.video_stamp:
-            return old
+                same_video = folder_digest(video.media) == old.digests.video
+        same_note = note.fits(old.annotation_stamp)
+        if (same_video and stamp != old.video_stamp) or (same_note and note != old.annotation_stamp):
+            self.adopted = True
         known = Digests(old.digests.video if same_video else "", old.digests.annotation if same_note else "")
-        return Source(known, stamp, note or old.annotation_stamp)
+        return Source(known, stamp, note)
 
     def get(self, video: Video) -> Digests:
         """The digests of a video, reading its bytes where they are not remembered.
@@ -155,8 +186,8 @@ def _digest(path: Path) -> str:
 
 
 @lru_cache(maxsize=64)
-def _file_digest_at(path: Path, stamp: tuple[int, int]) -> str:
-    """A file's digest, until its size or time changes."""
+def _file_digest_at(path: Path, stamp: Stamp) -> str:
+    """A file's digest, until its stamp changes."""
     return file_digest(path)
 
 
@@ -167,29 +198,32 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
-def _stamp(found: os.stat_result) -> tuple[int, int]:
-    return found.st_size, found.st_mtime_ns
+def _stamp(found: os.stat_result) -> Stamp:
+    return Stamp(found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
 
 
 def open_manifest(settings: DatasetSettings, cache: Path) -> tuple[Manifest, Sources, str]:
     """The data set's catalogue, its digests, and a warning ("" if all is well).
 
-    Falls back on the remembered list where the data set's root is not there. Raises DatasetError where there is
-    neither, or where the data set is empty.
+    Falls back on the remembered list where the data set's files are not there: no root, an empty one (where nothing is
+    mounted), or one that lacks the videos. Raises DatasetError where there is neither, or where the data set is not as
+    it should be.
     """
     name = settings.name or settings.root.name or settings.kind
     path = _path(settings, cache, name)
     remembered = _read(path)
     warning = ""
-    if settings.root.exists() or remembered is None:
+    try:
         manifest = replace(datasets.load(settings, cache), name=name)
-    else:
+        if not manifest.videos:
+            raise MissingData(
+                f"dataset.root: {settings.root} has no videos of kind {settings.kind!r}; see docs/datasets.md"
+            )
+    except MissingData:
+        if remembered is None:
+            raise
         manifest = _restore(remembered, settings.root, name)
-        warning = f"dataset.root: {settings.root} is not there; going on with the list of videos kept in {path}"
-    if not manifest.videos:
-        raise DatasetError(
-            f"dataset.root: {settings.root} has no videos of kind {settings.kind!r}; see docs/datasets.md"
-        )
+        warning = f"dataset.root: {_absence(settings.root)}; going on with the list of videos kept in {path}"
     removed = remembered.get("removed", ()) if remembered else ()
     parts = _parts(path)
     memory = _memory(remembered)
@@ -203,6 +237,17 @@ def open_manifest(settings: DatasetSettings, cache: Path) -> tuple[Manifest, Sou
     return manifest, Sources(manifest, memory, removed, parts, layout), warning
 
 
+def _absence(root: Path) -> str:
+    """What is the matter with a data set's folder in which no videos are."""
+    try:
+        empty = next(root.iterdir(), None) is None
+    except NotADirectoryError:
+        empty = False
+    except OSError:
+        return f"{root} is not there"
+    return f"{root} is empty, as where nothing is mounted" if empty else f"{root} lacks the videos"
+
+
 def remember(settings: DatasetSettings, cache: Path, sources: Sources, shard: Shard | None = None) -> None:
     """Write the list and its digests beside the features; whole or absent, like everything in a cache.
 
@@ -214,7 +259,7 @@ def remember(settings: DatasetSettings, cache: Path, sources: Sources, shard: Sh
     with atomic.reporting(cache):
         path.parent.mkdir(parents=True, exist_ok=True)
         if shard is None or not path.exists():
-            atomic.replace(path, json.dumps(_describe(manifest, sources, settings.root)).encode())
+            atomic.replace(path, json_text(_describe(manifest, sources, settings.root)).encode())
         if shard is None:
             for part in [part for part, time in _parts(path).items() if sources.parts.get(part) == time]:
                 part.unlink(missing_ok=True)  # it is in the list now
@@ -222,7 +267,7 @@ def remember(settings: DatasetSettings, cache: Path, sources: Sources, shard: Sh
             names = shard.share(video.id for video in manifest.videos)
             own = replace(manifest, videos=[video for video in manifest.videos if video.id in names])
             part = path.with_suffix(f".{shard.number}-of-{shard.of}.json")
-            atomic.replace(part, json.dumps(_describe(own, sources, settings.root)).encode())
+            atomic.replace(part, json_text(_describe(own, sources, settings.root)).encode())
 
 
 def _path(settings: DatasetSettings, cache: Path, name: str) -> Path:
@@ -245,13 +290,14 @@ def _parts(path: Path) -> dict[Path, int]:
 
 
 def _describe(manifest: Manifest, sources: Sources, root: Path) -> dict[str, Any]:
-    skeleton, rows = manifest.skeleton, list[list[Any]]()
+    skeleton, rows, inodes = manifest.skeleton, list[list[Any]](), list[list[int]]()
     for video in manifest.videos:
         source = sources.known[video.id]
         beside = os.path.relpath(video.annotation, root) if video.annotation else None
         row = [video.id, video.label, video.split, os.path.relpath(video.media, root), beside, list(video.groups)]
-        row += [source.digests.video, source.digests.annotation, *source.video_stamp, *source.annotation_stamp]
+        row += [source.digests.video, source.digests.annotation, *source.video_stamp[:2], *source.annotation_stamp[:2]]
         rows.append([*row, video.part, video.span] if video.part or video.span else row)
+        inodes.append([*source.video_stamp[2:], *source.annotation_stamp[2:]])
     return {
         "format": "star-catalogue",
         "format_version": 1,
@@ -260,21 +306,90 @@ def _describe(manifest: Manifest, sources: Sources, root: Path) -> dict[str, Any
         "left_out": [list(pair) for pair in manifest.left_out],
         "removed": sources.removed,
         "videos": rows,
+        "inodes": inodes,
     }
+
+
+def _is_row(row: Any, classes: int) -> bool:
+    """Whether an entry of the remembered list is one that `_describe` made."""
+    if type(row) is not list or not 12 <= len(row) <= 14 or type(row[0]) is not str or id_problem(row[0]):
+        return False
+    texts, numbers, groups = (row[2], row[3], row[6], row[7]), (row[1], *row[8:12]), row[5]
+    return (
+        all(type(value) is str and len(value) <= LONG for value in texts)
+        and all(type(value) is int and abs(value) <= LARGEST for value in numbers)
+        and (row[4] is None or type(row[4]) is str)
+        and -1 <= row[1] < classes
+        and row[2] in ("train", "val", "test")
+        and type(groups) is list
+        and all(map(_is_pair, groups))
+        and (len(row) < 13 or type(row[12]) is str)
+        and (len(row) < 14 or row[13] is None or _is_span(row[13]))
+    )
+
+
+def _is_pair(value: Any) -> bool:
+    return type(value) is list and [type(part) for part in value] == [str, str]
+
+
+def _is_span(value: Any) -> bool:
+    fits = type(value) is list and len(value) == 3 and value[2] in ("s", "frame")
+    return fits and {type(end) for end in value[:2]} <= {int, float}
+
+
+def _is_inodes(value: Any) -> bool:
+    return type(value) is list and [type(part) for part in value] == [int] * 4
+
+
+_LIST = record(
+    {
+        "format": one_of("star-catalogue"),
+        "format_version": whole(1, 1),
+        "classes": each(text()),
+        "skeleton": optional(plain),
+        "left_out": each(plain),
+        "removed": each(text()),
+        "videos": each(plain),
+    },
+    {"inodes": each(plain)},
+)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     """The remembered list; a broken or strange one is only a lost memory."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if found["format"] == "star-catalogue" and found["format_version"] == 1 else None
-    except (OSError, ValueError, KeyError, TypeError):
+        found = read_json(path, _LIST, LARGE)
+        _restored_skeleton(found)
+    except (OSError, UntrustedFile, TypeError, ValueError):
         return None
+    rows, inodes, classes = found["videos"], found.setdefault("inodes", []), len(found["classes"])
+    sound = all(_is_row(row, classes) for row in rows) and all(map(_is_pair, found["left_out"]))
+    return found if sound and all(map(_is_inodes, inodes)) and len(inodes) in (0, len(rows)) else None
 
 
 def _memory(remembered: dict[str, Any] | None) -> dict[str, Source]:
-    rows: Iterable[Any] = remembered["videos"] if remembered else ()
-    return {row[0]: Source(Digests(row[6], row[7]), (row[8], row[9]), (row[10], row[11])) for row in rows}
+    rows: list[Any] = remembered["videos"] if remembered else []
+    inodes: list[Any] = (remembered["inodes"] if remembered else []) or [(0, 0, 0, 0)] * len(rows)
+    return {
+        row[0]: Source(Digests(row[6], row[7]), Stamp(row[8], row[9], *more[:2]), Stamp(row[10], row[11], *more[2:]))
+        for row, more in zip(rows, inodes, strict=True)
+    }
+
+
+def _restored_skeleton(remembered: dict[str, Any]) -> Skeleton | None:
+    if not remembered["skeleton"]:
+        return None
+    name, joints, pairs, limbs = remembered["skeleton"]
+    flips, drawn = (tuple(_two(pair, len(joints)) for pair in part) for part in (pairs, limbs))
+    return Skeleton(str(name), tuple(map(str, joints)), flips, drawn)
+
+
+def _two(pair: Any, joints: int) -> tuple[int, int]:
+    """Two numbers of joints. Raises ValueError."""
+    first, second = map(int, pair)
+    if not (0 <= first < joints and 0 <= second < joints):
+        raise ValueError(pair)
+    return first, second
 
 
 def _restore(remembered: dict[str, Any], root: Path, name: str) -> Manifest:
@@ -292,9 +407,5 @@ def _restore(remembered: dict[str, Any], root: Path, name: str) -> Manifest:
         )
         for row in remembered["videos"]
     ]
-    skeleton = remembered["skeleton"]
-    if skeleton:
-        joints, pairs, limbs = skeleton[1:]
-        skeleton = Skeleton(skeleton[0], tuple(joints), tuple(map(tuple, pairs)), tuple(map(tuple, limbs)))
     left_out = tuple((video, reason) for video, reason in remembered["left_out"])
-    return Manifest(name, tuple(remembered["classes"]), videos, skeleton, left_out)
+    return Manifest(name, tuple(remembered["classes"]), videos, _restored_skeleton(remembered), left_out)

@@ -137,7 +137,7 @@ def warnings(plan: Plan) -> list[str]:
     """What a person should know before the cache is used: broken segments, videos that are gone, lone sides."""
     found = [line for stage in plan.stages.values() for line in stage.broken]
     if found:
-        found.append("broken segments count as missing; `star verify --repair` moves them aside")
+        found.append("broken segments count as missing; `star verify RECIPE --repair` moves them aside")
     removed = plan.sources.removed
     if removed:
         named = ", ".join(removed[:3]) + (", …" if len(removed) > 3 else "")

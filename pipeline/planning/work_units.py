@@ -19,7 +19,8 @@ class Unit:
 
     stages: whose rows it writes. inputs: per cached stage that these take, the place of every clip's row. known: the
     digests of each video's bytes and of its annotation, "" where they were never read. again: stages that are computed
-    anew, since others take of them what is not stored; their rows stay.
+    anew, since others take of them what is not stored; their rows stay. there: videos whose files were there when this
+    was planned.
     """
 
     stages: tuple[str, ...]
@@ -27,6 +28,7 @@ class Unit:
     inputs: Mapping[str, tuple[RowLocation, ...]]
     known: Mapping[str, Digests]
     again: tuple[str, ...] = ()
+    there: frozenset[str] = frozenset()
 
     @property
     def computed(self) -> tuple[str, ...]:
@@ -70,8 +72,10 @@ def cut(plan: Plan, stages: tuple[str, ...], clips: list[Clip]) -> list[Unit]:
             for name in plan.graph.names
             if name in taken
         }
-        known = {clip.video.id: plan.sources.known[clip.video.id].digests for clip in chunk}
-        found.append(Unit(stages, chunk, inputs, known, again))
+        sources = {clip.video.id: plan.sources.known[clip.video.id] for clip in chunk}
+        known = {name: source.digests for name, source in sources.items()}
+        there = frozenset(name for name, source in sources.items() if source.present)
+        found.append(Unit(stages, chunk, inputs, known, again, there))
     return found
 
 
@@ -86,5 +90,6 @@ def split(unit: Unit, parts: int) -> list[Unit]:
     for part in (slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)):
         known = {clip.video.id: unit.known[clip.video.id] for clip in unit.clips[part]}
         inputs = {name: places[part] for name, places in unit.inputs.items()}
-        found.append(replace(unit, clips=unit.clips[part], inputs=inputs, known=known))
+        there = unit.there & known.keys()
+        found.append(replace(unit, clips=unit.clips[part], inputs=inputs, known=known, there=there))
     return found

@@ -7,7 +7,6 @@ Relative paths in a recipe count from the recipe's own folder.
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,10 +24,17 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ...errors import RecipeError
+from ...side_files import UntrustedFile, parse_yaml, read_text, shown
+from .problems import first_problem
 
 WORDS = {"official", "random", "kinetics400"}  # weights by name; anything else is a file
 LARGEST = 2**31  # of whole numbers: more is a slip of the keyboard, and nothing that a machine could do
+LONGEST = 1 << 18  # bytes of a recipe: ten thousand classes
 Positive = Annotated[int, Field(gt=0, lt=LARGEST)]
+Batch = Annotated[int, Field(gt=0, le=1 << 16)]
+Layers = Annotated[int, Field(ge=0, le=256)]
+Width = Annotated[int, Field(gt=0, le=1 << 16)]
+Views = Annotated[int, Field(gt=0, le=1000)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 AnySeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -110,14 +116,14 @@ class CacheSettings(Settings):
 class ViewsSettings(Settings):
     """How many choices of frames are cached of each video: view 0 is the centre frames, unflipped."""
 
-    train: Positive = 1
-    test: Positive = 1
+    train: Views = 1
+    test: Views = 1
 
 
 class DecodeSettings(Settings):
     """Which frames of a video."""
 
-    frames: Annotated[int, Field(ge=2, lt=LARGEST)] = 16
+    frames: Annotated[int, Field(ge=2, le=1 << 12)] = 16
     sampling: Literal["segments", "linspace", "window"] = "segments"
     seed: AnySeed = 0
     views: ViewsSettings = ViewsSettings()
@@ -127,7 +133,9 @@ class DecodeSettings(Settings):
         default="exact",
         description="folders of JPEG frames; scaled: decoded no larger than the crop needs, faster, not bit for bit",
     )
-    timeout: Annotated[Real, Field(gt=0)] = Field(default=60.0, description="seconds that one video may take to decode")
+    timeout: Annotated[Real, Field(gt=0, le=1e6)] = Field(
+        default=60.0, description="seconds that one video may take to decode"
+    )
 
 
 class PoseSettings(Settings):
@@ -152,7 +160,7 @@ class PoseSettings(Settings):
     up: Literal["x", "-x", "y", "-y", "z", "-z"] = Field(
         default="y", description="joints in three dimensions: the axis that points upwards"
     )
-    scale: Annotated[Real, Field(gt=0)] = Field(
+    scale: Annotated[Real, Field(ge=1e-6, le=1e6)] = Field(
         default=250.0, description="joints in three dimensions: pixels per unit, for a picture of 1000 x 1000"
     )
     occluded: bool = Field(
@@ -179,7 +187,7 @@ class PoseSettings(Settings):
         description="annotations: people who change places along P are linked over time, as detected ones are",
     )
     seed: AnySeed = 0
-    batch: Positive = 32
+    batch: Batch = 32
 
     @model_validator(mode="after")
     def _both_sources(self) -> PoseSettings:
@@ -203,9 +211,9 @@ class BackboneSettings(Settings):
     weights: str = Field(default="kinetics400", description="kinetics400, random, or a file")
     weights_sha256: str | None = None
     seed: AnySeed = Field(default=0, description="of random weights")
-    size: Annotated[int, Field(ge=32, multiple_of=16)] = 112
+    size: Annotated[int, Field(ge=32, le=2048, multiple_of=16)] = 112
     crop: Literal["frame", "person"] = "frame"
-    margin: Annotated[Real, Field(ge=0)] = Field(
+    margin: Annotated[Real, Field(ge=0, le=100)] = Field(
         default=0.15, description="person: added on each side, as a share of the box"
     )
     jitter_scale: Fraction = Field(
@@ -221,13 +229,13 @@ class BackboneSettings(Settings):
         default="all",
         description="grid: the local map, most of the disk, is not stored; other tokens then need the videos again",
     )
-    batch: Positive = 8
+    batch: Batch = 8
 
 
 class HeatmapsSettings(Settings):
     """Gaussians at the joints."""
 
-    sigma: Annotated[Real, Field(gt=0)] = 1.0
+    sigma: Annotated[Real, Field(ge=0.01, le=1000)] = 1.0
     score_floor: Annotated[Real, Field(ge=0, lt=1)] = Field(
         default=0.0, description="joints with this score or less are absent"
     )
@@ -243,15 +251,15 @@ class TokensSettings(Settings):
 class ModelSettings(Settings):
     """The STAR-Transformer."""
 
-    width: Positive = 512
-    heads: Positive = 8
-    encoder_layers: Annotated[int, Field(ge=0, lt=LARGEST)] = 3
-    decoder_layers: Annotated[int, Field(ge=0, lt=LARGEST)] = 3
+    width: Width = 512
+    heads: Width = 8
+    encoder_layers: Layers = 3
+    decoder_layers: Layers = 3
     encoder: tuple[Literal["F", "Z", "B", "A"], ...] = Field(
         default=("F", "Z"), description="attention modules of a layer"
     )
     decoder: tuple[Literal["F", "Z", "B", "A"], ...] = ("F", "B")
-    mlp_ratio: Annotated[Real, Field(gt=0)] = 4.0
+    mlp_ratio: Annotated[Real, Field(gt=0, le=256)] = 4.0
     dropout: Fraction = 0.1
     attention_dropout: Fraction = Field(
         default=0.0, description="on attention weights; more than 0 is slow on CPUs: it leaves the fused kernel"
@@ -269,7 +277,7 @@ class ModelSettings(Settings):
     position: Literal["joint", "all", "none"] = "joint"
     readout: Literal["class_tokens", "total", "mean"] = "class_tokens"
     head: Literal["mlp", "linear"] = "mlp"
-    conv_channels: Positive = Field(default=128, description="concat_conv: channels of its 1x1 convolution")
+    conv_channels: Width = Field(default=128, description="concat_conv: channels of its 1x1 convolution")
 
 
 class AugmentSettings(Settings):
@@ -283,25 +291,27 @@ class AugmentSettings(Settings):
     )
     joint_dropout: Fraction = 0.0
     token_dropout: Fraction = 0.0
-    joint_jitter: Annotated[Real, Field(ge=0)] = Field(
+    joint_jitter: Annotated[Real, Field(ge=0, le=1000)] = Field(
         default=0.0, description="cells; each joint's map is moved by itself"
     )
-    mixup: Annotated[Real, Field(ge=0)] = 0.0
+    mixup: Annotated[Real, Field(ge=0, le=1000)] = 0.0
 
 
 class TrainSettings(Settings):
     """How the network is trained; the defaults are the paper's."""
 
     epochs: Positive = 300
-    batch: Positive = 4
+    batch: Batch = 4
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: Annotated[Real, Field(gt=0)] = 2e-4
+    learning_rate: Annotated[Real, Field(gt=0, le=1e6)] = 2e-4
     momentum: Fraction = 0.9
-    weight_decay: Annotated[Real, Field(ge=0)] = 0.0
+    weight_decay: Annotated[Real, Field(ge=0, le=1e6)] = 0.0
     schedule: Literal["constant", "cosine", "onecycle"] = "constant"
     warmup: Share = Field(default=0.0, description="share of all steps")
     label_smoothing: Fraction = 0.0
-    clip_norm: Annotated[Real, Field(ge=0)] = Field(default=0.0, description="largest gradient norm; 0 for no limit")
+    clip_norm: Annotated[Real, Field(ge=0, le=1e12)] = Field(
+        default=0.0, description="largest gradient norm; 0 for no limit"
+    )
     accumulate: Positive = 1
     ema: Fraction = Field(default=0.0, description="decay of the averaged weights; 0 for none")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -317,7 +327,7 @@ class TrainSettings(Settings):
     checksums: bool = Field(
         default=True, description="each cached row is proved to be what was written when it is first read"
     )
-    workers: Annotated[int, Field(ge=0, lt=LARGEST)] = 0
+    workers: Annotated[int, Field(ge=0, le=1024)] = 0
     evaluate_every: Positive = 1
     checkpoint_every: Positive = 1
     patience: Annotated[int, Field(ge=0, lt=LARGEST)] = Field(
@@ -334,12 +344,12 @@ class TestSettings(Settings):
 
     __test__ = False  # not a test case of pytest's
 
-    batch: Positive = 32
+    batch: Batch = 32
     views: Literal["first", "all"] = Field(default="all", description="probabilities are averaged over these views")
     checkpoint: Literal["last", "best"] = Field(
         default="last", description="best is chosen on the test videos, so its accuracy flatters; last is not"
     )
-    bootstrap: Annotated[int, Field(ge=0, lt=LARGEST)] = 1000
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
 
 
 class Recipe(Settings):
@@ -402,9 +412,9 @@ def parse(text: str, *, where: str = "recipe", overrides: tuple[str, ...] = (), 
     line.
     """
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+        tree = parse_yaml(text)
+    except UntrustedFile as error:
+        raise RecipeError(f"{where}: {error}") from None
     if not isinstance(tree, dict):
         raise RecipeError(f"{where}: a recipe is a list of sections, like 'dataset:'; `star init` prints one")
     for override in overrides:
@@ -412,25 +422,25 @@ def parse(text: str, *, where: str = "recipe", overrides: tuple[str, ...] = (), 
     try:
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {_first(error)}") from None
+        raise RecipeError(f"{where}: {first_problem(error, Recipe)}") from None
     if base is None:
         return recipe
     tree = recipe.model_dump()
     for section, key in _PATHS:
         if tree[section][key] is not None:
-            tree[section][key] = base / Path(tree[section][key]).expanduser()
+            tree[section][key] = _absolute(f"{section}.{key}", tree[section][key], base)
     for (section, key), words in _FILES.items():
         if tree[section][key] not in words:
-            tree[section][key] = str(base / Path(tree[section][key]).expanduser())
+            tree[section][key] = str(_absolute(f"{section}.{key}", tree[section][key], base))
     return Recipe.model_validate(tree)
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """Read the recipe in a file, see `parse`."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        text = read_text(path, LONGEST)
+    except (OSError, ValueError) as error:  # ValueError: also of a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
         raise RecipeError(f"{path}: {reason}; `star init NAME --root DIR > {path.name}` makes a recipe") from None
     return parse(text, where=str(path), overrides=overrides, base=path.absolute().parent)
 
@@ -453,34 +463,17 @@ def _lay_over(tree: dict[str, Any], override: str) -> None:
             raise RecipeError(f"--set {override}: {section} is a value, not a section")
         tree = below
     try:
-        tree[key] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise RecipeError(f"--set {override}: the value is not YAML; quote it") from None
+        tree[key] = parse_yaml(value)
+    except UntrustedFile as error:
+        wrong = "is not YAML; quote it" if str(error).startswith("not YAML") else error
+        raise RecipeError(f"--set {override[:80]}: the value {wrong}") from None
 
 
-def _first(error: ValidationError) -> str:
-    """One line for the first thing wrong: the setting, its value, what is allowed."""
-    problem = error.errors()[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"{place}: unknown key{_suggestion(problem['loc'])}"
-    if problem["type"] == "missing":
-        return f"{place}: missing; it has no default"
-    if problem["type"] == "value_error":
-        return str(problem.get("ctx", {}).get("error"))
-    if problem["type"] in ("model_type", "dict_type"):
-        return f"{place}: expected a section of settings, got {problem['input']!r}"
-    message = problem["msg"]
-    return f"{place}: {problem['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-def _suggestion(place: tuple[Any, ...]) -> str:
-    section: Any = Recipe
-    for part in place[:-1]:
-        field = section.model_fields.get(part)
-        section = field.annotation if field else None
-        if section is None or not hasattr(section, "model_fields"):
-            return ""
-    known = list(section.model_fields)
-    close = difflib.get_close_matches(str(place[-1]), known, 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+def _absolute(name: str, path: str | Path, base: Path) -> Path:
+    """A path of a recipe, from `base`. Raises RecipeError for one that no file can have."""
+    if "\0" in str(path):
+        raise RecipeError(f"{name}: {shown(str(path))}: no path has a NUL byte in it")
+    try:
+        return base / Path(path).expanduser()
+    except RuntimeError:
+        raise RecipeError(f"{name}: {shown(str(path))}: no user of that name has a home folder; write it out") from None

@@ -9,6 +9,7 @@ Each file is whole by itself and is replaced in one rename.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,64 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...errors import UsageError, WeightsError
+from ...side_files import (
+    Shape,
+    UntrustedFile,
+    each,
+    named,
+    number,
+    one_of,
+    optional,
+    parse_json,
+    plain,
+    record,
+    text,
+    whole,
+)
+from ..planning.inputs import STAGE_OF
 from ..utils.atomic import replace_bytes
 
 FORMAT = "star-checkpoint 1"
+MOST = 1 << 20  # of anything that a network can be told to have
+
+
+def _argument(value: Any, place: str) -> None:
+    """A keyword argument of STARTransformer."""
+    if isinstance(value, (bool, str)) or value is None:
+        return
+    if isinstance(value, list):
+        each(text(1), 64)(value, place)
+    elif isinstance(value, float):
+        number(value, place)
+    else:
+        whole(0, MOST)(value, place)
+
+
+NETWORK = record(
+    {
+        "network": named(_argument),
+        "classes": each(text(), MOST),
+        "arrays": each(one_of(*STAGE_OF)),
+        "keys": record({}, dict.fromkeys(STAGE_OF, text())),
+    },
+    {"epoch": whole(), "scores": named(optional(number))},
+)
+"""The note of a network's weights: how to build it, the classes and arrays that it knows, keys of these, its scores."""
+
+STATE = record(
+    {
+        "counters": record(
+            {},
+            {
+                **dict.fromkeys(("epoch", "batch", "step", "since_best"), whole()),
+                **dict.fromkeys(("rate", "loss", "right", "seen", "busy", "waited", "seconds"), number),
+                "best": named(optional(number)),
+            },
+            closed=True,
+        )
+    }
+)
+"""The note of a training's state, see `trainer.Counters`."""
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
@@ -36,39 +92,60 @@ def write(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) ->
     replace_bytes(path, content)
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, in memory, and the note. Raises UsageError where there is no such file or it is not star's."""
-    with _opened(path) as (file, note):
+def read(path: Path, shape: Shape = plain) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, in memory, and the note. shape: of the note.
+
+    Raises UsageError where there is no such file or it is not star's.
+    """
+    with _opened(path, shape) as (file, note):
         return {name: file.get_tensor(name) for name in file.keys()}, note  # noqa: SIM118
 
 
 @contextmanager
-def _opened(path: Path) -> Generator[tuple[Any, dict[str, Any]], None, None]:
+def _opened(path: Path, shape: Shape) -> Generator[tuple[Any, dict[str, Any]], None, None]:
     """The file and its note; what it raises inside is said in one line."""
     if not path.is_file():
-        raise UsageError(f"{path}: no checkpoint there; `star train RECIPE --run {path.parent.parent}` makes it")
+        raise UsageError(f"{path}: no checkpoint there; {_remedy(path)}")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
                 raise UsageError(f"{path}: format {header.get('format')!r}; this star reads {FORMAT!r}")
-            note = json.loads(header["note"])
+            note = parse_json(header["note"])
             if not isinstance(note, dict):
                 raise UsageError(f"{path}: its note is no JSON object; delete it, or train again")
+            shape(note, "")
             yield file, note
+    except UntrustedFile as error:
+        raise UsageError(f"{path}: its note {error}; delete it, or train again") from None
     except (SafetensorError, ValueError, KeyError, OSError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path}: not a whole checkpoint ({reason}); delete it, or train again") from None
 
 
-def read_note(path: Path) -> tuple[list[str], dict[str, Any]]:
+def _remedy(path: Path) -> str:
+    """What makes a checkpoint that is not there."""
+    run = path.parent.parent
+    if path.parent.name == "best" and (run / "last" / path.name).is_file():
+        return "another one is: --set test.checkpoint=last"
+    begun = " --resume" if (run / "recipe.yaml").is_file() else ""
+    return f"`star train RECIPE --run {shlex.quote(str(run))}{begun}` makes it"
+
+
+def read_note(path: Path, shape: Shape = plain) -> tuple[list[str], dict[str, Any]]:
     """The names of the tensors, and the note, without the tensors. Raises what `read` raises."""
-    with _opened(path) as (file, note):
+    with _opened(path, shape) as (file, note):
         return list(file.keys()), note
 
 
 def put(model: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
     """Load weights into a network of exactly their names and shapes. Raises WeightsError with the first misfit."""
+    check(model, weights, where)
+    model.load_state_dict(dict(weights))
+
+
+def check(model: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
+    """Compare names and shapes of weights with a network's. Raises WeightsError with the first misfit."""
     own = model.state_dict()
     for name in [*own, *weights]:
         if name not in weights:
@@ -78,7 +155,6 @@ def put(model: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
         if own[name].shape != weights[name].shape:
             found, wanted = tuple(weights[name].shape), tuple(own[name].shape)
             raise WeightsError(f"{where}: {name} is {found}, this network's is {wanted}; it belongs to another network")
-    model.load_state_dict(dict(weights))
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -98,10 +174,17 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
     return {f"{number}/{name}": torch.as_tensor(value) for number, name, value in rows if value is not None}
 
 
-def put_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Give the optimizer its memory back; the settings of its groups stay those of the recipe."""
+def put_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], where: Any = "state") -> None:
+    """Give the optimizer its memory back; the settings of its groups stay those of the recipe.
+
+    Raises WeightsError where it is not of these parameters.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for place, tensor in tensors.items():
-        number, name = place.split("/")
-        state.setdefault(int(number), {})[name] = tensor
+        index, _, name = place.partition("/")
+        fits = index.isdecimal() and int(index) < len(parameters)
+        if not fits or tensor.shape not in (parameters[int(index)].shape, torch.Size()):
+            raise WeightsError(f"{where}: has optimizer/{place[:80]}, which this network's optimizer lacks")
+        state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

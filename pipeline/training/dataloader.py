@@ -33,7 +33,7 @@ class FeatureLoader:
             self.loader = DataLoader(
                 features,
                 batch_sampler=plan,
-                num_workers=workers,
+                num_workers=min(workers, len(features)),  # more would have nothing to read
                 collate_fn=_as_it_is,
                 pin_memory=features.device.type == "cuda",
                 persistent_workers=True,

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from ...cache.checksum import Row
+from ...cache.hdf5_guard import corrupt
 from ...cache.store import RowLocation, StageStore
-from ...errors import CorruptSegment, DatasetError, MissingFeatures
+from ...errors import DatasetError, MissingFeatures
 from ..planning.inputs import STAGE_OF
 from ..planning.selection import Selection
 from .preload import choose_preload
@@ -80,7 +81,7 @@ class Rows:
         """Type and shape of a row in a segment, and whether it is compressed."""
         layout = self.stage_store.segment(segment).head.datasets.get(self.name)
         if layout is None:
-            raise MissingFeatures(f"{self.stage_store.file(segment)}: has no {self.name}; run `star extract` again")
+            raise corrupt(self.stage_store.file(segment), f"has no {self.name}")
         return layout.dtype, layout.shape[1:], layout.offset is None
 
     def gather(self, clips: Numbers, out: np.ndarray) -> None:
@@ -107,10 +108,8 @@ class Rows:
         segment = self.segments[number]
         dtype, shape, compressed = self._layout(segment)
         if (dtype, shape) != (self.dtype, self.shape):
-            raise CorruptSegment(
-                f"{self.stage_store.file(segment)}: {self.name} is {dtype} {shape}, elsewhere {self.dtype} "
-                f"{self.shape}; `star verify RECIPE --repair` moves it aside"
-            )
+            told = f"{self.name} is {dtype} {shape}, elsewhere {self.dtype} {self.shape}"
+            raise corrupt(self.stage_store.file(segment), told)
         if compressed:
             return None
         if len(self.maps) >= MAPS:

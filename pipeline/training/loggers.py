@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import MissingPackage
+from ...side_files import LARGE, UntrustedFile, read_bytes
 from ..recipe import schema as settings
 from ..utils.progress import tell
 
@@ -126,10 +127,10 @@ class _Wandb:
 
 def wandb_id(run: Path) -> str:
     """What Weights & Biases knows a run's folder by: its name, and a digest of where it is and when it began."""
-    began = ""
-    environment = run / "environment.json"
-    if environment.exists():
-        found = re.search(r'"began": "([^"]*)"', environment.read_text(encoding="utf-8", errors="replace"))
-        began = found[1] if found else ""
+    try:
+        found = re.search(rb'"began": "([^"]*)"', read_bytes(run / "environment.json", LARGE))
+    except (OSError, UntrustedFile):
+        found = None
+    began = found[1].decode(errors="replace") if found else ""
     digest = hashlib.blake2b(f"{run.resolve()}\0{began}".encode(errors="surrogateescape"), digest_size=6).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9_-]', '-', run.name)[:60]}-{digest}"

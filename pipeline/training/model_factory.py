@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from ...cache import atomic
-from ...errors import UsageError
+from ...errors import MachineError, UsageError
 from ...stages.transformer import STARTransformer
 from ..planning.array_shapes import local_side
 from ..planning.inputs import STAGE_OF
 from ..recipe import schema as settings
+from ..utils.text import amount
 from . import checkpoint
 from .dataset import Batch
+from .optimizer import copies_of_weights
+from .preload import free_memory
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -44,6 +47,25 @@ def arguments(recipe: settings.Recipe, shapes: Shapes, classes: int) -> dict[str
     return found
 
 
+def require_memory(arguments: Mapping[str, Any], train: settings.TrainSettings, device: torch.device) -> None:
+    """Refuse a network that this machine cannot train, before it is built: weights, gradients and optimizer alone.
+
+    Raises MachineError, and UsageError for arguments that do not go together.
+    """
+    try:
+        with torch.device("meta"):  # takes no memory
+            count = sum(parameter.numel() for parameter in STARTransformer(**arguments).parameters())
+    except RuntimeError:  # more bytes than a whole number holds
+        count = 1 << 62
+    needed = 4 * count * copies_of_weights(train)
+    free = free_memory(device)
+    if needed > free:
+        raise MachineError(
+            f"model: {count:,} parameters take {amount(needed)} to train, and {device.type} has {amount(free)} free; "
+            "lower model.width or its layers"
+        )
+
+
 def inputs(batch: Batch) -> dict[str, Tensor]:
     """What the network takes of a batch: its cached arrays, by name."""
     return {name: batch[name] for name in STAGE_OF if name in batch}
@@ -56,10 +78,17 @@ def load(run: Path, which: str, device: torch.device | str = "cpu") -> tuple[STA
     Raises UsageError where there is no such checkpoint, WeightsError where it is not of the network it names.
     """
     path = run / which / "weights.safetensors"
-    weights, note = checkpoint.read(path)
+    weights, note = checkpoint.read(path, checkpoint.NETWORK)
+    if lacking := [name for name in note["arrays"] if name not in note["keys"]]:
+        raise UsageError(f"{path}: its note names no key for {lacking[0]}; delete it, or train again")
+    layers = [note["network"].get(name, 0) for name in ("encoder_layers", "decoder_layers")]
     try:
+        if sum(layers) > len(weights):
+            raise ValueError(f"{sum(layers):,} layers in {len(weights):,} tensors")
+        with torch.device("meta"):  # takes no memory: a note may ask for more than the file holds
+            checkpoint.check(STARTransformer(**note["network"]), weights, path)
         network = STARTransformer(**note["network"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise UsageError(f"{path}: names no network that this star can build ({error})") from None
     checkpoint.put(network, weights, path)
     return network.to(device).eval(), note
@@ -77,6 +106,6 @@ def export(run: Path, path: Path) -> dict[str, Any]:
     network, note = load(run, recipe.test.checkpoint)
     side = local_side(recipe)
     with atomic.reporting(path):
-        export_onnx(network, path, map_size=side)
+        export_onnx(network, path, map_size=side, classes=note["classes"])
     shapes = {name: list(array.shape[1:]) for name, array in network.example(1, side).items()}
     return {"onnx": str(path), "classes": note["classes"], "inputs": shapes}

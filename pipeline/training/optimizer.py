@@ -19,6 +19,11 @@ ONECYCLE_END = 1e4  # the first rate over the last
 FREE_OF_DECAY = ("bias", "position", "cls")
 
 
+def copies_of_weights(train: settings.TrainSettings) -> int:
+    """How many numbers training keeps of each parameter: weight, gradient, the optimizer's, the average's."""
+    return 2 + {"sgd": 1, "adamw": 2}[train.optimizer] + (train.ema > 0)
+
+
 def decayed(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
     """(name, parameter, whether weight decay applies): matrices decay; biases, norms, tokens and embeddings do not."""
     for name, parameter in model.named_parameters():

@@ -25,6 +25,11 @@ def choose_preload(mode: str, size: int, device: torch.device) -> str:
     return "memory" if size < SHARE * available() else "none"
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free where a device computes."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available()
+
+
 def available() -> int:
     """Bytes of memory that this process may still take: the machine's, or less where a control group says so."""
     return min(_machine(), _control_group())

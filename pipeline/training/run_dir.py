@@ -8,10 +8,11 @@ last/, best/        checkpoints, see checkpoint.py      test/           see eval
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from importlib import metadata
@@ -20,8 +21,24 @@ from typing import Any, BinaryIO
 
 import torch
 
-from ...cache.atomic import reporting
+from ...cache.atomic import remove_leftovers, reporting
 from ...errors import UsageError
+from ...side_files import (
+    UntrustedFile,
+    each,
+    json_text,
+    named,
+    number,
+    optional,
+    parse_json,
+    plain,
+    read_bytes,
+    read_json,
+    record,
+    text,
+    truth,
+    whole,
+)
 from ...version import __version__
 from ..planning.selection import Selection
 from ..recipe import schema as settings
@@ -34,6 +51,28 @@ FREE = (
     "train.preload", "train.workers", "train.checksums", "train.checkpoint_every", "train.tensorboard", "train.wandb",
     "test",
 )  # fmt: skip
+
+
+MOST_BYTES = 1 << 28  # of environment.json, which names every clip that was left out, and of metrics.jsonl
+ENVIRONMENT = record(
+    {},
+    {
+        "classes": each(text(), 1 << 20),
+        "features": named(plain),
+        "start": record({}, {"run": optional(text(1 << 16)), "freeze": truth}),
+        "parameters": whole(),
+        "began": text(),
+    },
+)
+EPOCH = record({"epoch": whole(1, settings.LARGEST)}, {"step": whole(), "seconds": number})
+
+
+def _figures(row: Any, place: str) -> None:
+    """One line of metrics.jsonl."""
+    EPOCH(row, place)
+    for name, value in row.items():
+        if value is not None and not isinstance(value, (bool, str)):
+            number(value, name)
 
 
 class RunFolder:
@@ -60,7 +99,7 @@ class RunFolder:
                 import fcntl
             except ImportError:  # not on this system: nothing is guarded there
                 return
-            self._lock = (self.path / "lock").open("ab")
+            self._lock = _open_lock(self.path / "lock")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -68,6 +107,14 @@ class RunFolder:
             raise UsageError(f"{self.path}: another `star train` is at work there; take another folder") from None
         except OSError:
             pass  # a file system without locks
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove what killed writers left in the run's folders."""
+        for folder in (self.path, *(self.path / name for name in ("last", "best", "test"))):
+            if folder.is_dir():
+                with reporting(folder):
+                    remove_leftovers(folder, time.time())
 
     def close(self) -> None:
         """Leave the folder to others."""
@@ -102,36 +149,54 @@ class RunFolder:
 
     def begin(self, recipe: settings.Recipe, environment: Mapping[str, Any]) -> None:
         """Write down what was asked for and on what."""
-        replace_bytes(self.environment, json.dumps(environment, indent=1).encode())
+        replace_bytes(self.environment, json_text(environment, 1).encode())
         replace_bytes(self.recipe, settings.dump(recipe).encode())  # last: a run with a recipe can be resumed
 
     def read_environment(self) -> dict[str, Any]:
         """The environment of the run. Raises UsageError where it is missing or broken."""
         try:
-            return json.loads(self.environment.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_json(self.environment, ENVIRONMENT, MOST_BYTES)
+        except OSError:
             raise UsageError(f"{self.path}: no run of star's (environment.json cannot be read)") from None
+        except UntrustedFile as error:
+            raise UsageError(f"{self.path}: no run of star's (environment.json {error})") from None
 
     def rows(self) -> list[dict[str, Any]]:
-        """One entry an epoch; a line that a crash cut short is left out."""
+        """One entry an epoch; a line that a crash cut short, or that star did not write, is left out.
+
+        Raises UsageError where metrics.jsonl is no file that can be read.
+        """
         found: list[dict[str, Any]] = []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+        try:
+            lines = read_bytes(self.metrics, MOST_BYTES).splitlines()
+        except FileNotFoundError:
+            return []
+        except (OSError, UntrustedFile) as error:
+            raise UsageError(f"{self.metrics}: {getattr(error, 'strerror', None) or error}; remove it") from None
         for line in lines:
             try:
-                found.append(json.loads(line))
-            except ValueError:
+                row = parse_json(line)
+                _figures(row, "")
+            except UntrustedFile:
                 continue
+            found.append(row)
         return found
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append an epoch's row. Raises StorageError."""
         with reporting(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.write(json_text(row) + "\n")
 
     def trim(self, epoch: int) -> None:
         """Drop the rows after `epoch`: the epochs that a resumed run trains again."""
-        kept = [json.dumps(row) + "\n" for row in self.rows() if row["epoch"] <= epoch]
+        kept = [json_text(row) + "\n" for row in self.rows() if row["epoch"] <= epoch]
         replace_bytes(self.metrics, "".join(kept).encode())
+
+
+def _open_lock(path: Path) -> BinaryIO:
+    """A run's empty file to lock. Raises OSError for a pipe that nobody reads."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    return os.fdopen(handle, "ab")
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -23,7 +23,7 @@ from .dataset import Batch, to_device
 from .distributed import ProcessGroup
 from .feature_stats import length, moments, pooled_moments
 from .losses import class_weights, targets
-from .model_factory import inputs
+from .model_factory import inputs, require_memory
 from .optimizer import WeightAverage, make_optimizer, rate
 from .precision import PRECISIONS, autocast, quickest_attention
 from .sampler import MicroBatch
@@ -35,7 +35,7 @@ class TrainStep:
 
     arguments: of STARTransformer. labels: (clips,) int of the training clips, for class weights. steps: optimizer
     steps of the whole run. head_alone: all but the head stays as it is. precision: what its products are computed in on
-    this device. Raises MachineError where `train.compile` has no compiler.
+    this device. Raises MachineError where `train.compile` has no compiler, and where the memory is too small.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class TrainStep:
     ) -> None:
         self.asked, self.steps, self.ranks, self.side = recipe.train, steps, ranks, map_side(recipe)
         self.precision = compute_precision(self.asked.precision, ranks.device)
+        require_memory(arguments, self.asked, ranks.device)
         torch.manual_seed(self.asked.seed)
         self.network = STARTransformer(**arguments).to(ranks.device)
         self.head_alone = head_alone
@@ -166,6 +167,6 @@ class TrainStep:
     def restore(self, tensors: dict[str, Tensor], where: Any) -> None:
         """Go on from what `tensors` gave. Raises WeightsError where they are another network's."""
         checkpoint.put(self.network, checkpoint.under("weights", tensors), where)
-        checkpoint.put_optimizer(self.optimizer, checkpoint.under("optimizer", tensors))
+        checkpoint.put_optimizer(self.optimizer, checkpoint.under("optimizer", tensors), where)
         if self.average:
             checkpoint.put(self.average.model, checkpoint.under("average", tensors), where)

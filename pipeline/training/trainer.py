@@ -146,6 +146,8 @@ class Training:
         """Train until the last epoch, or until nothing has got better for `train.patience` epochs."""
         with contextlib.closing(self.folder):
             self._open(resume)
+            if self.now.epoch and not self.now.batch and not self.folder.weights("last").is_file():  # it was deleted
+                self._save_weights("last", (self.folder.rows() or [{}])[-1])
             board = MetricLogger(self.folder.path, self.recipe, self.now.epoch + 1) if self.ranks.first else None
             left = (self.asked.epochs - self.now.epoch) * len(self.videos) - int(self.now.seen)
             with (
@@ -174,9 +176,10 @@ class Training:
                     self.start.check(self.folder.path, self.folder.read_environment().get("start", {}))
         with self.ranks.together():
             if resume and self.folder.state.exists():
-                tensors, note = checkpoint.read(self.folder.state)
+                tensors, note = checkpoint.read(self.folder.state, checkpoint.STATE)
                 self.learner.restore(tensors, self.folder.state)
                 self.now = Counters(**note["counters"])
+                self._check_counters()
                 if not self.ranks.first:
                     self.now.loss = self.now.right = self.now.seen = 0.0
             else:
@@ -261,7 +264,7 @@ class Training:
             more = f" and {len(clips) - SHOWN} more" if len(clips) > SHOWN else ""
             self.diverged = self.diverged or StarError(
                 f"train: the loss is {loss} in {when}: {', '.join(named)}{more}; {self._kept()}lower "
-                "train.learning_rate, set train.clip_norm, or check these clips with `star verify`"
+                "train.learning_rate, set train.clip_norm, or check these clips with `star verify RECIPE`"
             )
             if self.ranks.size == 1:
                 raise self.diverged
@@ -331,7 +334,7 @@ class Training:
         if not np.isfinite(found).all():
             error = StarError(
                 f"train: the judged loss is not finite in epoch {self.now.epoch}; {self._kept()}lower "
-                "train.learning_rate, set train.clip_norm, or check the test clips with `star verify`"
+                "train.learning_rate, set train.clip_norm, or check the test clips with `star verify RECIPE`"
             )
             self.ranks.agree(error)
         row = {"test_loss": scores["loss"], **{name: scores[name] for name in ("top1", "top5", "mean_class")}}
@@ -358,6 +361,15 @@ class Training:
         with self.ranks.together():
             if self.ranks.first:
                 checkpoint.write(self.folder.state, self.learner.tensors(), {"counters": asdict(self.now)})
+
+    def _check_counters(self) -> None:
+        """Raises UsageError for a state that this run cannot have come to."""
+        now, each_epoch = self.now, steps_of(len(self.videos), self.asked.batch, self.asked.accumulate)
+        if now.epoch > self.asked.epochs or not 0 <= now.step - now.epoch * each_epoch <= each_epoch:
+            raise UsageError(
+                f"{self.folder.state}: {now.epoch:,} epochs and {now.step:,} steps are done there, of "
+                f"{self.asked.epochs:,} epochs with {each_epoch:,} steps each; take another folder"
+            )
 
     def _summary(self) -> dict[str, Any]:
         now = self.now

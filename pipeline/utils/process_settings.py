@@ -1,4 +1,4 @@
-"""What star sets for a whole process: glibc's malloc, and the fallback of Apple's GPU to the processor.
+"""What star sets for a whole process: its streams, glibc's malloc, the fallback of Apple's GPU to the processor.
 
 Only the command line and the start of a worker call these, never an import. Each is here because it was measured:
 `make bench ONLY=process_settings` says what it earns.
@@ -19,8 +19,25 @@ MALLOC_ENVIRONMENT = {"MALLOC_ARENA_MAX": 1, "MALLOC_MMAP_THRESHOLD_": LARGEST, 
 
 def for_command() -> None:
     """Everything that a command's process wants, before torch is imported and before any thread begins."""
+    fill_standard_streams()
     reuse_freed_memory()
     allow_mps_fallback()
+
+
+def fill_standard_streams() -> None:
+    """Open /dev/null in the place of stdin, stdout or stderr that whoever started this process has closed.
+
+    Otherwise the next file that is opened, a segment perhaps, gets the number 2, and libraries write their complaints
+    into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", closefd=False))
 
 
 def reuse_freed_memory(kept: int = KEPT) -> bool:

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from .text import clock
+from .text import clock, printable
 
 LINE_EVERY_S = 5.0
 RECENT = 12  # lines over which the rate is taken: a machine may be busy for a while
@@ -49,7 +49,7 @@ class Progress:
             self.done += count
             self.note = note or self.note
             if self.bar is not None:
-                self.bar.set_postfix_str(self.note, refresh=False)
+                self.bar.set_postfix_str(printable(self.note), refresh=False)
                 self.bar.update(count)
             elif not self.quiet and time.monotonic() - self.told >= LINE_EVERY_S:
                 self.told = time.monotonic()
@@ -70,4 +70,4 @@ class Progress:
 
 def tell(line: str) -> None:
     """One line for a person, on stderr, above a bar if one is shown."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(printable(line), file=sys.stderr)

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: what a stranger's names could make it do (move, clear, colour, turn round) is written out.
+
+    Line ends and tabs stay.
+    """
+    return CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
 
 def drawable(text: str) -> str:
     """A name as matplotlib draws it: dollar signs as they are, bytes that are not UTF-8 (PEP 383) as escapes."""

@@ -98,4 +98,10 @@ def skeleton(planned: Plan) -> Mapping[str, Any]:
     """Names, pairs and limbs of the cached joints, as the segments themselves say; empty without any."""
     stage_store = planned.stages["pose"].stage_store if "pose" in planned.stages else None
     names = stage_store.segments() if stage_store else []
-    return stage_store.segment(names[0]).provenance.get("skeleton", {}) if stage_store and names else {}
+    if stage_store is None or not names:
+        return {}
+    segment = stage_store.segment(names[0])
+    found = segment.provenance.get("skeleton", {})
+    joints = segment.layout("keypoints").shape[3]
+    used = [joint for part in ("flip_pairs", "limbs") for pair in found.get(part, ()) for joint in pair]
+    return found if len(found.get("joints", ())) == joints > max(used, default=0) else {}

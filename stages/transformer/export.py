@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,15 +13,16 @@ from ...errors import MissingPackage
 from .model import STARTransformer
 
 
-def export_onnx(network: STARTransformer, path: Path, *, map_size: int = 28) -> Path:
+def export_onnx(network: STARTransformer, path: Path, *, map_size: int = 28, classes: Sequence[str] = ()) -> Path:
     """Write the network, in eval mode, as one ONNX file and return its path.
 
     Inputs are float32 and carry the names of the cached arrays (`model_factory.inputs`), the output is `logits`
     (clips, classes); only the number of clips is free. map_size: rows and columns of local maps, for concat_conv.
+    classes: their names, in the order of the logits, kept in the file as its metadata `classes`, a JSON list.
     Raises MissingPackage without onnx and onnxscript (the extra `star[onnx]`).
     """
     try:
-        import onnx  # noqa: F401  # pyright: ignore[reportUnusedImport]
+        import onnx
         import onnxscript  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
         raise MissingPackage(f"ONNX export needs the package {error.name}; pip install 'star[onnx]'") from None
@@ -43,4 +46,8 @@ def export_onnx(network: STARTransformer, path: Path, *, map_size: int = 28) -> 
             )
     finally:
         network.train(was_training)
+    if classes:
+        model = onnx.load(path)
+        onnx.helper.set_model_props(model, {"classes": json.dumps(list(classes))})
+        onnx.save(model, path)
     return path

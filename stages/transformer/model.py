@@ -116,7 +116,7 @@ class STARTransformer(nn.Module):
             class_tokens=class_tokens != "none",
         )
         mixer = {"heads": heads, "dropout": attention_dropout, "share_branches": share_branches, "order": order}
-        block = {"width": width, "hidden": round(width * mlp_ratio), "dropout": dropout, "norm": norm}
+        block = {"width": width, "hidden": max(1, round(width * mlp_ratio)), "dropout": dropout, "norm": norm}
         self.encoder = _stack(encoder_layers, encoder, mixer, block)
         self.decoder = _stack(decoder_layers, decoder, mixer, block)
         layout = self.tokens.layout()

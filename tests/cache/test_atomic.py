@@ -100,5 +100,5 @@ def test_only_regular_files_of_a_sane_size_are_read(tmp_path):
         assert str(caught.value) == f"{path}: not a regular file; a cache holds no links, pipes or devices: remove it"
     with pytest.raises(FormatError) as caught:
         atomic.read_whole(secret, 4)
-    assert str(caught.value) == f"{secret}: 5 bytes where star writes at most 4; remove it"
+    assert str(caught.value) == f"{secret}: has 5 bytes, at most 4 are read; remove it"
     assert atomic.read_whole(secret, 5) == b"12345"

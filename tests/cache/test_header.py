@@ -76,15 +76,22 @@ def test_shapes_must_agree(changed):
     assert changed(said) == f"frame_count is not of the type and shape that its attributes say; {VERIFY}"
 
 
-@pytest.mark.parametrize("text", ["[]", "{", "[" * 5000, "\udcff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]", "{", "[" * 5000, "\udcff", '{"a": NaN}', '{"seconds_per_clip": "x"}', '{"precision": []}',
+        '{"skeleton": {"limbs": [[0]]}}', '{"skeleton": {"limbs": [[0, -1]]}}',
+    ],
+)  # fmt: skip
 def test_provenance_is_a_json_object(changed, text):
-    """Provenance is read by people and tools: it must be JSON."""
+    """Provenance is read by people and tools: it must be JSON, and what star reads of it of the right type."""
     content = text.encode(errors="surrogateescape")
 
     def change(file):
         file.attrs.create("provenance", np.bytes_(content), dtype=h5py.string_dtype("utf-8", len(content)))
 
-    assert changed(change) == f"its provenance is not a JSON object; {VERIFY}"
+    told = changed(change)
+    assert told.startswith("its provenance ") and told.endswith(f"; {VERIFY}")
 
 
 def test_a_broken_file_in_one_line(tmp_path, clips, write):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ....errors import DatasetError
+from ....errors import DatasetError, MissingData
 from ..base import Span
 from ..text_file import read_list
 
@@ -56,7 +56,7 @@ def csv_files(root: Path) -> list[Path]:
 def the_list(root: Path, chosen: Path | None) -> Path | None:
     """The CSV that `dataset.list` names, or the only one in ROOT; None where there is none. Raises DatasetError."""
     if chosen and not chosen.is_file():
-        raise DatasetError(f"dataset.list: no file {chosen}; give a CSV (video,label,split)")
+        raise MissingData(f"dataset.list: no file {chosen}; give a CSV (video,label,split)")
     lists = [chosen] if chosen else csv_files(root)
     if len(lists) > 1:
         names = ", ".join(path.name for path in lists)

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....errors import AnnotationError, DatasetError
+from ....errors import AnnotationError, DatasetError, MissingData
 from ....stages.skeletons import Skeleton
 from ..base import Annotation, Manifest, Video, official_only, open_root
 from ..folder_names import VIDEO_SUFFIXES, ending
@@ -81,7 +81,8 @@ def _skeleton(videos: Sequence[Video], entries: Sequence[Entry]) -> Skeleton | N
             except AnnotationError as error:
                 problem = problem or f"{entry.where}: {error}"
     if problem:
-        raise DatasetError(problem)
+        gone = not any(video.annotation.exists() for video in videos if video.annotation)
+        raise (MissingData if gone else DatasetError)(problem)
     return None
 
 
@@ -96,7 +97,7 @@ def list_entries(root: Path, chosen: Path | None = None) -> Listing:
     if not listing.entries:
         loose = sum(ending(path.name) in VIDEO_SUFFIXES for path in root.iterdir())
         found = f"holds {loose:,} video{'s' * (loose > 1)}, but" if loose else "has"
-        raise DatasetError(
+        raise (DatasetError if loose else MissingData)(
             f"dataset.root: {root} {found} neither a CSV (video,label,split) nor a folder of videos per class"
         )
     listing.entries.sort(key=lambda entry: entry.video)

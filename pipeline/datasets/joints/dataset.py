@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....errors import AnnotationError, DatasetError
+from ....errors import AnnotationError, DatasetError, MissingData
 from ....stages.skeletons import Skeleton
 from .. import keypoint_files
 from ..base import Annotation, Manifest, Video
@@ -40,7 +40,7 @@ def load(settings: DatasetSettings, cache: Path | None = None) -> Manifest:
     """
     root = settings.root
     if not root.exists():
-        raise DatasetError(f"dataset.root: {root} does not exist; give a pickle, or the folder of the files of joints")
+        raise MissingData(f"dataset.root: {root} does not exist; give a pickle, or the folder of the files of joints")
     if not root.is_dir():
         return _of_pickle(settings, cache)
     listed = list_entries(settings)
@@ -109,4 +109,7 @@ def _skeleton(videos: Sequence[Video]) -> Skeleton | None:
             return read_annotation(video.media, video.part).skeleton
         except AnnotationError as error:
             problem = problem or str(error)
-    raise DatasetError(f"dataset.root: no file of joints can be read; the first says: {problem}")
+    gone = not any(video.media.exists() for video in videos[:TRIED])
+    raise (MissingData if gone else DatasetError)(
+        f"dataset.root: no file of joints can be read; the first says: {problem}"
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....errors import DatasetError
+from ....errors import DatasetError, MissingData
 from .. import keypoint_files, penn_action
 from ..base import files_below
 from ..custom.csv_list import Entry, read_csv, the_list
@@ -47,7 +47,7 @@ def list_entries(settings: DatasetSettings) -> Listed:
             return found
     entries, left_out = _class_folders(root, names)
     if not entries:
-        raise DatasetError(
+        raise (DatasetError if names else MissingData)(
             f"dataset.root: {root} has neither a CSV (video,label,split), nor a folder of files of joints per class, "
             "nor files named as a data set names them; see docs/ways-in.md"
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -16,11 +17,21 @@ from typing import Any
 import numpy as np
 
 from ....errors import AnnotationError, StorageError
+from ....side_files import LARGE, UntrustedFile, each, json_text, named, one_of, plain, read_json, record, text, whole
 from ..base import Annotation
 from ..keypoint_files.json_file import scored
 from ..keypoint_files.pyskl import Sample, SpooledPart, skeleton_by_count, unpack
 
 FORMAT = "star-joints 1"
+_INDEX = record(
+    {
+        "format": one_of(FORMAT),
+        "stamp": each(whole()),
+        "samples": each(plain),
+        "splits": named(each(text())),
+        "left_out": each(each(text(1 << 16), 2, 2)),
+    }
+)
 BINARY, INDEX = "joints.bin", "index.json"
 
 
@@ -41,7 +52,7 @@ def open_index(path: Path, cache: Path | None) -> PickleIndex:
     Raises DatasetError as `unpack` does, StorageError where the cache cannot be written.
     """
     status = path.stat()
-    stamp = [status.st_size, status.st_mtime_ns]
+    stamp = [status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns]
     name = hashlib.blake2b(str(path.absolute()).encode(), digest_size=8).hexdigest()
     home = (cache or Path(tempfile.gettempdir()) / "star") / "joints"
     folder = home / f"{path.stem[:40]}-{name}"
@@ -64,7 +75,7 @@ def read_sample(binary: Path, part: str) -> Annotation:
         keypoint = _array(binary, found["keypoint"])
         score = _array(binary, found["score"]) if found["score"] else None
         size = tuple(found["size"]) if found["size"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         raise AnnotationError(f"{binary}: not what it was when the pickle was unpacked; delete its folder") from None
     places = np.asarray(keypoint, np.float32).swapaxes(0, 1)  # (T, M, V, 2 or 3)
     if places.shape[-1] == 3 and size is not None and score is None:
@@ -82,6 +93,9 @@ def read_sample(binary: Path, part: str) -> Annotation:
 
 def _array(binary: Path, place: list[Any]) -> np.ndarray:
     part = SpooledPart(place[0], place[1], tuple(place[2]))
+    size = np.dtype(part.dtype).itemsize * math.prod(part.shape)
+    if min(part.offset, *part.shape) < 0 or part.offset + size > binary.stat().st_size:
+        raise ValueError(part)
     return np.fromfile(binary, part.dtype, int(np.prod(part.shape)), offset=part.offset).reshape(part.shape)
 
 
@@ -113,7 +127,7 @@ def _make(path: Path, home: Path, folder: Path, stamp: list[int]) -> None:
             rows.append([sample.name, sample.label, digest.hexdigest(), part_of(sample)])
         del binary
         document = {"format": FORMAT, "stamp": stamp, "samples": rows, "splits": content.splits}
-        (fresh / INDEX).write_text(json.dumps(document | {"left_out": content.left_out}), encoding="utf-8")
+        (fresh / INDEX).write_text(json_text(document | {"left_out": content.left_out}), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         fresh.rename(folder)
@@ -124,9 +138,13 @@ def _make(path: Path, home: Path, folder: Path, stamp: list[int]) -> None:
 def _read(folder: Path, stamp: list[int]) -> PickleIndex | None:
     """What is there already, None where it is another pickle's, or broken."""
     try:
-        found = json.loads((folder / INDEX).read_bytes())
-        if found["format"] != FORMAT or found["stamp"] != stamp or not (folder / BINARY).is_file():
-            return None
-        return PickleIndex(folder, found["samples"], found["splits"], [tuple(pair) for pair in found["left_out"]])
-    except (OSError, ValueError, KeyError, TypeError):
+        found = read_json(folder / INDEX, _INDEX, LARGE)
+    except (OSError, UntrustedFile):
         return None
+    sound = all(map(_is_sample, found["samples"])) and found["stamp"] == stamp and (folder / BINARY).is_file()
+    left_out = [(str(name), str(reason)) for name, reason in found["left_out"]]
+    return PickleIndex(folder, found["samples"], found["splits"], left_out) if sound else None
+
+
+def _is_sample(row: Any) -> bool:
+    return type(row) is list and [type(value) for value in row] == [str, int, str, str]

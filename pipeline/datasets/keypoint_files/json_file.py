@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import AnnotationError
+from ....side_files import UntrustedFile, read_bytes
 
 MOST = 1 << 30  # bytes: joints of one video take megabytes
 
@@ -16,12 +17,11 @@ MOST = 1 << 30  # bytes: joints of one video take megabytes
 def load_json(path: Path) -> Any:
     """The document in a file. Raises AnnotationError for one that is no JSON, too large, or nested without end."""
     try:
-        size = path.stat().st_size
-        if size > MOST:
-            raise AnnotationError(f"{path}: {size / 2**30:.1f} GB of JSON; split it into one file per video")
-        return json.loads(path.read_bytes())
+        return json.loads(read_bytes(path, MOST))
     except OSError as error:
         raise AnnotationError(f"{path}: {error.strerror}; restore it, or correct the list") from None
+    except UntrustedFile as error:
+        raise AnnotationError(f"{path}: {error}; split it into one file of JSON per video") from None
     except RecursionError:
         raise AnnotationError(f"{path}: JSON nested without end; it is no file of joints") from None
     except MemoryError:

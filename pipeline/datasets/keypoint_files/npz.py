@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ....errors import AnnotationError
+from ....side_files import open_file
 from ....stages.joint_names import flip_pairs
 from ....stages.skeletons import SKELETONS, Skeleton
 from ..base import Annotation
@@ -91,7 +92,7 @@ def skeleton_of(path: Path) -> Skeleton:
 def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """The arrays of these names that the file has."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             found = np.load(file, allow_pickle=False)
             wanted, entries = {f"{name}.npy" for name in names}, found.zip.infolist() if found.zip else []
             size = sum(entry.file_size for entry in entries if entry.filename in wanted)

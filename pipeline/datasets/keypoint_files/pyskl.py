@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ....errors import DatasetError
+from ....side_files import open_file
 from ....stages.skeletons import COCO, H36M, NTU, OPENPOSE_25, SKELETONS, Skeleton
 
 NAME = "pyskl pickle"
@@ -187,7 +188,7 @@ class Content:
 def unpack(path: Path, spool: BinaryIO) -> Content:
     """Read a pickle; its arrays go to `spool`. Raises DatasetError, in one line, for all that is none of pyskl's."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             document = ArraysOnly(file, Spool(spool)).load()
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}; copy it anew") from None

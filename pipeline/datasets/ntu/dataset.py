@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....errors import DatasetError
+from ....errors import DatasetError, MissingData
 from ....stages.skeletons import NTU
 from ..base import Annotation, Manifest, Video, files_below, open_root
 from ..folder_names import VIDEO_SUFFIXES
@@ -47,12 +47,12 @@ def load(settings: DatasetSettings) -> Manifest:
     names = list(files_below(root))
     clips = sorted(name for name in names if CLIP.search(name))
     if not clips:
-        raise DatasetError(f"dataset.root: no file below {root} is named like S001C001P001R001A001_rgb.avi")
+        raise MissingData(f"dataset.root: no file below {root} is named like S001C001P001R001A001_rgb.avi")
     folder, beside = root, names
     if settings.skeletons is not None:
         folder = settings.skeletons
         if not folder.is_dir():
-            raise DatasetError(f"dataset.skeletons: {folder} is not a folder; give the folder of the .skeleton files")
+            raise MissingData(f"dataset.skeletons: {folder} is not a folder; give the folder of the .skeleton files")
         beside = list(files_below(folder))
     skeletons = {_sample(name): folder / name for name in beside if name.endswith(".skeleton")}
     missing = missing_samples(settings.missing, version, [*_texts(root, names), *_texts(folder, beside)])

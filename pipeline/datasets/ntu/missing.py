@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ....errors import DatasetError
+from ....side_files import LARGE, UntrustedFile, read_bytes
 from ....stages.weights import download
 
 NEARLY = re.compile(r"S\d{3}C\d{3}P\d{3}", re.IGNORECASE)
@@ -80,6 +81,8 @@ def read_list(path: Path) -> frozenset[str]:
         samples = _samples(path)
     except OSError as error:
         raise DatasetError(f"dataset.missing: {path}: {error.strerror}; give the list of missing skeletons") from None
+    except UntrustedFile as error:
+        raise DatasetError(f"dataset.missing: {path}: {error}; give the list of missing skeletons") from None
     for number, line in enumerate(_lines(path), 1):
         if NEARLY.search(line.partition("#")[0]) and not _sample_of(line):
             raise DatasetError(
@@ -115,7 +118,7 @@ def _samples(path: Path) -> frozenset[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    content = path.read_bytes()
+    content = read_bytes(path, LARGE)
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     return content.decode(encoding, errors="replace").splitlines()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ....errors import AnnotationError
+from ....side_files import LARGE, UntrustedFile, read_bytes
 from ....stages.pose.tracking import Detection, Track, match_boxes
 from ....stages.skeletons import NTU
 
@@ -41,11 +42,13 @@ def read_skeleton(path: Path) -> np.ndarray:
     if path.exists() and not path.is_file():  # a pipe would wait for ever
         raise AnnotationError(f"{path}: not a regular file; copy it anew")
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        lines = read_bytes(path, LARGE).decode("ascii").splitlines()
     except OSError as error:
         raise AnnotationError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise AnnotationError(f"{path}: not a text file; copy it anew") from None
+    except UntrustedFile as error:
+        raise AnnotationError(f"{path}: {error}; copy it anew") from None
     frames, bodies = _structure(path, lines)
     found = _linked([(frame, _joints(path, lines, start)) for frame, start in bodies.values()])
     found = sorted(found, key=lambda body: -_motion(body[1]))[:PEOPLE]

@@ -12,7 +12,6 @@ training clip.
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -27,7 +26,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ....errors import AnnotationError, DatasetError, MachineError, StorageError
+from ....errors import AnnotationError, MachineError, MissingData, StorageError
+from ....side_files import json_text, open_file, parse_json, read_bytes
 from ....stages.skeletons import PENN_ACTION
 from ..base import Annotation, Manifest, official_only, open_root
 from ..custom import dataset as videos
@@ -46,7 +46,7 @@ def load(settings: DatasetSettings) -> Manifest:
     official_only(settings.split, settings.kind)
     root = open_root(settings.root)
     if not (root / "drawn.json").is_file() or not (root / "clips.csv").is_file():
-        raise DatasetError(f"dataset.root: {root} holds no drawn data set; `star demo DIR` draws one in DIR/data")
+        raise MissingData(f"dataset.root: {root} holds no drawn data set; `star demo DIR` draws one in DIR/data")
     manifest = videos.load(settings.model_copy(update={"classes": tuple(ACTIONS)}))
     joined = [replace(video, annotation=_joints(video.media)) for video in manifest.videos]
     return replace(manifest, videos=joined, skeleton=PENN_ACTION)
@@ -55,7 +55,8 @@ def load(settings: DatasetSettings) -> Manifest:
 def read_annotation(path: Path) -> Annotation:
     """The true joints of one clip; joints outside the frame have score 0. Raises AnnotationError for a broken file."""
     try:
-        keypoints = np.load(path, allow_pickle=False)
+        with open_file(path) as file:
+            keypoints = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise AnnotationError(f"{path}: no array of joints ({type(error).__name__}); draw the data set again") from None
     if keypoints.ndim != 4 or keypoints.shape[1:] != (1, 13, 3) or keypoints.dtype != np.float32:
@@ -93,11 +94,11 @@ def draw(
             (root / folder).mkdir(parents=True, exist_ok=True)
         found = None
         with suppress(OSError, ValueError):
-            found = json.loads((root / "drawn.json").read_text(encoding="utf-8"))
+            found = parse_json(read_bytes(root / "drawn.json"))
         if found != settings:  # forget clips of other settings
             for path in [root / "clips.csv", *(root / _video(clip) for clip in clips)]:
                 path.unlink(missing_ok=True)
-            _write(root / "drawn.json", json.dumps(settings))
+            _write(root / "drawn.json", json_text(settings))
         files = {clip: root / _video(clip) for clip in clips}
         todo = [clip for clip, video in files.items() if not (video.is_file() and _joints(video).is_file())]
         for done, _ in enumerate(_run(root, todo, workers), 1):

@@ -225,7 +225,7 @@ class Driver:
         )
         task = Task(
             job.unit, self.recipe, self.planned.manifest.skeleton, self.keys, self.topic,
-            self.execution.devices, slot, peers, children,
+            self.execution.devices, slot, peers, children, _present(job.unit),
         )  # fmt: skip
         with self._unless_away():
             future = self.client.submit(work_on, task, key=key, workers=[worker], pure=False)
@@ -368,6 +368,14 @@ class Driver:
     def _tell(self, line: str) -> None:
         if not self.bar.quiet:
             tell(line)
+
+
+def _present(unit: Unit) -> tuple[str, ...]:
+    """The files of a unit's videos that are here: a worker that has none of them lacks the data set's disk."""
+    if not reads_videos(unit):
+        return ()
+    media = [video.media for name, (video, _) in unit.videos.items() if name in unit.there]
+    return tuple(str(path) for path in media if path.exists())
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
 from ....errors import MachineError
@@ -38,7 +39,7 @@ class Task(NamedTuple):
 
     keys: of the stages, as the driver has them. topic: where signs of life go. devices: of one machine, or "auto".
     slot, peers: the worker is number `slot` of `peers` on its machine. children: processes that decode, 0 for the
-    worker's share of the machine.
+    worker's share of the machine. present: files of the unit's videos that the driver sees.
     """
 
     unit: Unit
@@ -50,6 +51,7 @@ class Task(NamedTuple):
     slot: int
     peers: int
     children: int
+    present: tuple[str, ...] = ()
 
 
 class Unfit(NamedTuple):
@@ -215,6 +217,11 @@ class ExtractionWorker:
         for name, root in roots:
             if not root.exists():
                 raise MachineError(f"{name}: {root} is not there; mount it under the same path as on the driver")
+        if task.present and not any(Path(path).exists() for path in task.present):
+            raise MachineError(
+                f"dataset.root: {recipe.dataset.root} is there, but not what is in it on the driver, like "
+                f"{task.present[0]}; mount it under the same path"
+            )
 
     def submit(
         self, unit: Unit, stopped: Callable[[], bool], count: Callable[[int], None]

@@ -55,7 +55,7 @@ def test_the_worst_of_each_kind_is_found(small: Path, tmp_path: Path) -> None:
     found = {row["video"]: row for row in document["worst"]}
     assert list(found)[:2] == ["videos/bow_000.mp4", "videos/kick_001.mp4"]
     assert set(list(found)[2:]) == {"videos/jumping_jacks_002.mp4", "videos/wave_000.mp4", "videos/squat_001.mp4"}
-    assert found["videos/bow_000.mp4"]["reasons"][0] == "features: not finite; `star verify` says where"
+    assert found["videos/bow_000.mp4"]["reasons"][0] == "features: not finite; `star verify RECIPE` says where"
     assert found["videos/bow_000.mp4"]["energy"] is None
     assert found["videos/kick_001.mp4"]["reasons"][0] == "features: the same everywhere in the picture"
     assert found["videos/wave_000.mp4"]["score"] == 0.25

@@ -221,6 +221,26 @@ def test_segments_of_other_joints_are_found(small: Path) -> None:
     mend(small)
 
 
+def test_a_layout_has_so_many_joints(small: Path) -> None:
+    """Where the recipe names a layout, the number of joints is known: rows with another one are not cached."""
+    words = ("--set", "pose.layout=coco")
+    assert star("extract", small, *words, "--workers", 1).exit_code == 0
+    stages = plan(recipes.load(small, words[1:])).stages
+    for name, array, axis in (("pose", "keypoints", 3), ("heatmaps", "joint_heatmap", 2)):
+        stage_store = stages[name].stage_store
+        for segment in [stage_store.segment(one) for one in stage_store.segments()]:
+            arrays = {array: np.concatenate([segment.read(array)] * 2, axis=axis)}
+            inputs = {above: segment.inputs[:, number] for number, above in enumerate(segment.head.inputs)}
+            rows, about = segment.rows, segment.head.attributes
+            segment.path.unlink()
+            stage_store.write(rows, arrays, about, {}, inputs=inputs)
+        stage = plan(recipes.load(small, words[1:])).stages[name]
+        assert len(stage.missing) == 24 and "where the stage has" in stage.broken[0]
+        result = star("verify", small, *words)
+        assert result.exit_code == 4 and "17, " in result.output
+        mend(small, *words)
+
+
 @pytest.mark.parametrize("content", [None, "{}", '{"format": "star stage", "format_version": 9}', "[" * 5000])
 def test_a_description_is_written_anew(small: Path, content: str | None) -> None:
     """stage.json gone or strange: one line, and --repair or `star extract` writes it anew although all is cached."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from star.cli import main
 from star.errors import MissingFeatures
@@ -129,3 +130,32 @@ def test_predict_gives_the_probabilities_of_test(small: Path, drawn: Path, tmp_p
     assert good["top"][0]["class"] == first[2]
     assert good["top"][0]["probability"] == pytest.approx(float(first[4]), abs=2e-6)
     assert "error" in bad
+
+
+def test_sources_are_read_whatever_their_stamps_say(small: Path, drawn: Path, tmp_path: Path) -> None:
+    """Bytes that changed although size, times and inode are those that were noted: named, and made anew."""
+    root = tmp_path / "data"
+    shutil.copytree(drawn, root)
+    words = ["--set", f"dataset.root={root}", "-q"]
+
+    def star(*more: str) -> Result:
+        return CliRunner().invoke(main, [more[0], str(small), *more[1:], *words])
+
+    assert star("extract", "--workers", "1").exit_code == 0
+    assert "24 videos what was read" in star("verify", "--sources").output
+    video = root / "videos" / "bow_000.mp4"
+    content = bytearray(video.read_bytes())
+    content[-1] ^= 1
+    video.write_bytes(content)
+    (path,) = (tmp_path / "cache" / "catalogues").glob("*.json")
+    document, status = json.loads(path.read_text()), video.stat()
+    (number,) = [index for index, row in enumerate(document["videos"]) if row[0] == "videos/bow_000.mp4"]
+    document["videos"][number][8:10] = [status.st_size, status.st_mtime_ns]
+    document["inodes"][number][:2] = [status.st_ino, status.st_ctime_ns]
+    path.write_text(json.dumps(document))
+    assert star("verify").exit_code == 0  # nothing shows it
+    result = star("verify", "--sources")
+    assert result.exit_code == 4
+    assert f"{video}: its bytes are not those that decode was made from" in result.output
+    assert star("extract", "--workers", "1").exit_code == 0
+    assert star("verify", "--sources").exit_code == 0

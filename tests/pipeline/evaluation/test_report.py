@@ -13,7 +13,7 @@ import pytest
 
 from star.errors import UsageError
 from star.pipeline.evaluation.evaluator import evaluate
-from star.pipeline.evaluation.report import report
+from star.pipeline.evaluation.report import read_run, report
 from star.pipeline.recipe import schema as settings
 from star.pipeline.training.trainer import train
 
@@ -197,3 +197,19 @@ addEventListener('load', () => {
   });
 });
 """
+
+
+@pytest.mark.parametrize(("by", "epoch"), [("top1", 3), ("mean_class", 1), ("loss", 2)])
+def test_the_best_epoch_is_the_one_that_training_chose(runs, tmp_path, by, epoch):
+    """By `train.best_by`, not always by top-1."""
+    run = tmp_path / "run"
+    shutil.copytree(runs / "falling", run)
+    rows = [
+        {"epoch": 1, "top1": 0.2, "mean_class": 0.9, "test_loss": 2.0},
+        {"epoch": 2, "top1": 0.4, "mean_class": 0.3, "test_loss": 0.5},
+        {"epoch": 3, "top1": 0.6, "mean_class": 0.5, "test_loss": 1.0},
+    ]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("best_by: top1", f"best_by: {by}"))
+    assert read_run(run, "run").best["epoch"] == epoch

@@ -167,6 +167,7 @@ def test_a_disk_that_is_too_small_is_refused_at_once(extracted: Path, tmp_path: 
     code, said = finish(recipe)
     assert code == 5
     assert said.count("\n") == 1
+    assert "free, of which 67.1 MB stay free, and " in said
     assert said.endswith("would be written; free space, choose another cache, or extract less\n")
     assert not list(cache.rglob("*.h5"))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,10 +14,11 @@ import pytest
 
 from star.cache import keys
 from star.cache.keys import folder_digest
+from star.errors import MissingData
 from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
 from star.pipeline.planning import manifest
-from star.pipeline.planning.manifest import Digests, Source, Sources
+from star.pipeline.planning.manifest import Digests, Source, Sources, Stamp
 from star.pipeline.planning.plan import plan
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.recipe.schema import DatasetSettings
@@ -80,8 +83,8 @@ def test_no_byte_is_read_twice(data: DatasetSettings, monkeypatch: pytest.Monkey
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every file whose bytes are opened for a digest, from now on."""
     seen: list[Path] = []
-    real = keys._without_waiting
-    monkeypatch.setattr(keys, "_without_waiting", lambda path, flags: seen.append(Path(path)) or real(path, flags))
+    real = keys.open_file
+    monkeypatch.setattr(keys, "open_file", lambda path: seen.append(Path(path)) or real(path))
     return seen
 
 
@@ -122,7 +125,7 @@ def test_older_digests_of_names_and_sizes_hold_until_a_frame_changes(data: Datas
     found = sources(data)
     for video in found.manifest.videos:
         status = video.media.stat()
-        found.known[video.id] = Source(Digests(folder_digest(video.media)), (status.st_size, status.st_mtime_ns))
+        found.known[video.id] = Source(Digests(folder_digest(video.media)), Stamp(status.st_size, status.st_mtime_ns))
     manifest.remember(data, data.root.parent / "cache", found)
     older = rows(sources(data))
     assert older == {video.id: folder_digest(video.media) for video in found.manifest.videos}
@@ -154,3 +157,107 @@ def test_the_layout_of_the_joints_belongs_to_what_a_row_is(data: DatasetSettings
     (data.root / "bow/a.npz").unlink()
     found = sources(data)
     assert {video.id: found.get(video) for video in found.manifest.videos}["wave/b"] == of_13["wave/b"]
+
+
+def replaced(path: Path, content: bytes) -> None:
+    """Another file in the place of the first, of the same size and modification time."""
+    status = path.stat()
+    assert len(content) == status.st_size
+    other = path.with_name("other")
+    other.write_bytes(content)
+    other.replace(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def rewritten(path: Path, content: bytes) -> None:
+    """Other bytes in the same file, and its modification time set back."""
+    status = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> DatasetSettings:
+    """Two classes with a file each that is called a video."""
+    for name in ("bow/a.mp4", "wave/b.mp4"):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(name.encode() * 10)
+    return DatasetSettings(kind="videos", root=tmp_path / "data")
+
+
+@pytest.mark.parametrize("change", [replaced, rewritten])
+def test_another_video_of_the_same_size_and_time(films: DatasetSettings, change: Callable[[Path, bytes], None]) -> None:
+    """It is another video, whichever way it came there."""
+    before = rows(sources(films))
+    change(films.root / "bow/a.mp4", b"other.mp4" * 10)
+    after = rows(sources(films))
+    assert before["bow/a.mp4"] != after["bow/a.mp4"]
+    assert before["wave/b.mp4"] == after["wave/b.mp4"]
+
+
+@pytest.mark.parametrize("change", [replaced, rewritten])
+def test_another_frame_of_the_same_size_and_time(data: DatasetSettings, change: Callable[[Path, bytes], None]) -> None:
+    """The same of a picture in a folder."""
+    before = rows(sources(data))
+    path = data.root / "bow/a/1.bmp"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    change(path, bytes(content))
+    assert rows(sources(data))["bow/a"] != before["bow/a"]
+
+
+def test_a_copy_is_the_same_data_set(films: DatasetSettings, data: DatasetSettings, tmp_path: Path) -> None:
+    """With other inodes and times of change: the bytes decide."""
+    for kind in (films, data):
+        before = rows(sources(kind))
+        shutil.copytree(kind.root, tmp_path / "copied", dirs_exist_ok=True)
+        shutil.rmtree(kind.root)
+        (tmp_path / "copied").rename(kind.root)
+        assert rows(sources(kind)) == before
+
+
+def test_lists_that_know_no_inodes_are_believed(films: DatasetSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of before: nothing is read again, and from then on inodes are known."""
+    before = rows(sources(films))
+    (path,) = (films.root.parent / "cache/catalogues").glob("*.json")
+    document = json.loads(path.read_text())
+    del document["inodes"]
+    path.write_text(json.dumps(document))
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "_file_digest_at", lambda path, stamp: pytest.fail("read again"))
+        assert rows(sources(films)) == before
+    replaced(films.root / "bow/a.mp4", b"other.mp4" * 10)
+    assert rows(sources(films))["bow/a.mp4"] != before["bow/a.mp4"]
+
+
+def gone(root: Path) -> None:
+    shutil.rmtree(root)
+
+
+def unmounted(root: Path) -> None:
+    shutil.rmtree(root)
+    root.mkdir()
+
+
+def deleted(root: Path) -> None:
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("lose", "told"),
+    [(gone, "is not there"), (unmounted, "is empty, as where nothing is mounted"), (deleted, "lacks the videos")],
+)
+def test_the_list_serves_wherever_the_files_are_missing(
+    films: DatasetSettings, lose: Callable[[Path], None], told: str
+) -> None:
+    """No root, an empty one, or one from which the videos were deleted: the digests are those of before."""
+    before = rows(sources(films))
+    cache = films.root.parent / "cache"
+    lose(films.root)
+    _, found, warning = manifest.open_manifest(films, cache)
+    assert rows(found) == before and not any(source.present for source in found.known.values())
+    assert warning.startswith(f"dataset.root: {films.root} {told}; going on with the list of videos kept in {cache}")
+    with pytest.raises(MissingData):
+        manifest.open_manifest(films, films.root.parent / "other")

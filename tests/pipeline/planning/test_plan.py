@@ -139,7 +139,7 @@ def test_a_broken_segment_is_told_and_its_clips_are_missing(small: Path) -> None
     state = status(plan(recipes.load(small)))
     assert [stage.missing for stage in state.stages] == [0, 0, 0, rows, 0]
     assert name in state.warnings[0]
-    assert state.warnings[1] == "broken segments count as missing; `star verify --repair` moves them aside"
+    assert state.warnings[1] == "broken segments count as missing; `star verify RECIPE --repair` moves them aside"
 
 
 def test_ls_and_gc_find_what_no_recipe_uses(small: Path) -> None:

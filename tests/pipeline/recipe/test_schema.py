@@ -68,7 +68,7 @@ def test_set_lays_values_over_the_recipe() -> None:
             SHORT + "heatmaps: {sigma: wide}",
             "recipe: heatmaps.sigma: 'wide': input should be a valid number, unable to parse string as a number",
         ),
-        (SHORT + "heatmaps: {sigma: 0}", "recipe: heatmaps.sigma: 0: input should be greater than 0"),
+        (SHORT + "heatmaps: {sigma: 0}", "recipe: heatmaps.sigma: 0: input should be greater than or equal to 0.01"),
         (
             SHORT + "tokens: {form: maps}",
             "recipe: tokens.form: 'maps': input should be 'pool', 'pool_map', 'map', 'heatmap' or 'concat_conv'",

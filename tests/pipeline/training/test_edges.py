@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from star.errors import RecipeError, StarError, StorageError, UsageError
+from star.errors import MachineError, RecipeError, StarError, StorageError, UsageError
 from star.pipeline.training import checkpoint, loggers, metrics
 from star.pipeline.training.distributed import ProcessGroup
 from star.pipeline.training.optimizer import rate
@@ -302,3 +302,39 @@ def test_checkpoints_hold_no_nan(tmp_path):
     """A note with a NaN in it is a bug, and never written."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         checkpoint.write(tmp_path / "x.safetensors", {}, {"scores": {"loss": float("nan")}})
+
+
+def test_what_killed_writers_left_in_a_run_goes(toy, toys, first_epoch):
+    """Their partial files, in all of its folders; those of living ones, and other files, stay."""
+    script = (
+        "import os, sys; from pathlib import Path; from star.cache import atomic\n"
+        "for folder in sys.argv[1:]: atomic.partial(Path(folder)).__enter__().touch()\n"
+        "os._exit(9)"
+    )
+    folders = [first_epoch, first_epoch / "last", first_epoch / "best"]
+    subprocess.run([sys.executable, "-c", script, *map(str, folders)], check=False)
+    assert len(list(first_epoch.rglob("*.partial"))) == 3
+    (first_epoch / "notes.partial").touch()
+    go(toy, toys, first_epoch, resume=True)
+    assert [path.name for path in first_epoch.rglob("*.partial")] == ["notes.partial"]
+
+
+def test_a_finished_run_without_its_weights_is_mended(toy, toys, tmp_path):
+    """--resume writes them again from the state: the same tensors, the scores of the last epoch."""
+    run = tmp_path / "run"
+    go(toy, toys, run)
+    path = run / "last" / "weights.safetensors"
+    before = checkpoint.read(path)
+    path.unlink()
+    go(toy, toys, run, resume=True)
+    after = checkpoint.read(path)
+    assert all(torch.equal(tensor, after[0][name]) for name, tensor in before[0].items())
+    assert {name: value for name, value in after[1].items() if name != "scores"} == {
+        name: value for name, value in before[1].items() if name != "scores"
+    }
+
+
+def test_a_network_beyond_the_memory_is_refused(toy, toys, tmp_path):
+    """Before it is built: one line with what it would take, exit code 5."""
+    with pytest.raises(MachineError, match=r"^model: [\d,]+ parameters take .* to train, and cpu has .* free; lower "):
+        go(toy, toys, tmp_path / "run", "model.width=65536", "model.encoder_layers=200")

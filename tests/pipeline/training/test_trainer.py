@@ -239,7 +239,7 @@ def test_loss_that_is_not_finite_names_its_clips(toy, toys, tmp_path):
     assert message.startswith("train: the loss is nan in epoch 1, batch 2: train/")
     assert message.count("(view ") == 8
     assert message.endswith(
-        " and 4 more; lower train.learning_rate, set train.clip_norm, or check these clips with `star verify`"
+        " and 4 more; lower train.learning_rate, set train.clip_norm, or check these clips with `star verify RECIPE`"
     )
     assert type(error.value) is StarError
     go(toy, toys, tmp_path / "run", "train.epochs=1")  # what ended before its first epoch may be begun anew

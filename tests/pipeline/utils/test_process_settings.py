@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from star.pipeline.checks.verify import verify
+from star.pipeline.recipe import schema as recipes
 from star.pipeline.utils import process_settings
 
 PROGRAM = """
@@ -61,3 +65,36 @@ def test_apples_gpu_may_fall_back_to_the_processor(
         monkeypatch.setenv("PYTORCH_ENABLE_MPS_FALLBACK", given)
     process_settings.allow_mps_fallback()
     assert os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK") == found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes streams as a shell does")
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_files_of_ours(closed: str, tmp_path: Path) -> None:
+    """The numbers 0 to 2 belong to /dev/null, in the process and in its children, and nothing is opened under them."""
+    program = (
+        "import os, subprocess, sys\n"
+        "from star.pipeline.utils import process_settings\n"
+        "process_settings.fill_standard_streams()\n"
+        "file = open(sys.argv[1], 'w')\n"
+        "print('for nobody', file=sys.stderr)\n"
+        "look = 'import os; print(*(os.path.realpath(f\"/proc/self/fd/{n}\") for n in range(3)))'\n"
+        "said = subprocess.run([sys.executable, '-c', look], stdout=subprocess.PIPE, text=True).stdout\n"
+        "file.write(f'{file.fileno() > 2} {said.split()[2]}')\n"
+    )
+    told = tmp_path / "told"
+    command = f'exec "$0" -c "$1" "$2" {closed}'
+    subprocess.run(["sh", "-c", command, sys.executable, program, str(told)], check=True, timeout=120)
+    assert told.read_text().split()[0] == "True"
+    if sys.platform == "linux":
+        assert told.read_text().split()[1] == "/dev/null"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes streams as a shell does")
+def test_an_extraction_without_stderr(extracted: Path, tmp_path: Path) -> None:
+    """It ends well, progress and all, and what it wrote is sound."""
+    shutil.copytree(extracted.parent / "cache", tmp_path / "cache")
+    recipe = tmp_path / "star.yaml"
+    recipe.write_text(extracted.read_text().replace(str(extracted.parent), str(tmp_path)))
+    words = "extract $1 --set heatmaps.sigma=2 --workers 1 --device cpu >&- 2>&-"
+    subprocess.run(["sh", "-c", f'exec "$0" -m star.cli {words}', sys.executable, str(recipe)], check=True, timeout=300)
+    assert not verify(recipes.load(recipe, ("heatmaps.sigma=2",)), quiet=True).problems

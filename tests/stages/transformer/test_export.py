@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -28,10 +29,12 @@ def test_onnxruntime_gives_pytorchs_logits(name, tmp_path):
     sizes = {"frames": 4, "grid_channels": 6, "grid_cells": 4, "joint_channels": 7, "width": 16, "heads": 2}
     torch.manual_seed(0)
     network = STARTransformer(classes=5, joints=3, encoder_layers=1, decoder_layers=1, **sizes, **SETTINGS[name])
-    path = export_onnx(network, tmp_path / "network.onnx", map_size=5)
+    names = ["bow", "läuft", "wave", "\udcff", ""]
+    path = export_onnx(network, tmp_path / "network.onnx", map_size=5, classes=names)
     assert network.training
     assert list(tmp_path.iterdir()) == [path]
     session = onnxruntime.InferenceSession(str(path))
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == names
     assert [i.name for i in session.get_inputs()] == list(network.inputs)
     arrays = {name: torch.rand(array.shape) for name, array in network.example(3, map_size=5).items()}
     (found,) = session.run(["logits"], {name: array.numpy() for name, array in arrays.items()})

@@ -344,6 +344,34 @@ def network(count: int) -> Iterator[tuple[str, list[str]]]:
         ip("link", "del", bridge, check=False)
 
 
+@linux
+def test_an_empty_mount_point_is_the_workers_fault(extracted: Path, tmp_path: Path, machines: Machines) -> None:
+    """The data folder is there, with nothing mounted on it: the worker is left out, alone it ends the run."""
+    if os.geteuid() or not shutil.which("unshare"):
+        pytest.skip("mount namespaces need root and unshare")
+    recipe = recipe_for(extracted, tmp_path, tmp_path / "cache", segment=6)
+    root = recipes.load(recipe).dataset.root
+    empty = f'mount -t tmpfs none {root} && exec "$@"'
+    trial = ["unshare", "-m", "sh", "-c", empty, "sh", "true"]
+    if subprocess.run(trial, capture_output=True, check=False).returncode:
+        pytest.skip("this container lets nobody mount")
+    machines.worker("--no-nanny", prefix=tuple(trial[:-1]))
+    process = start(recipe, machines, "-q")
+    _, told = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 5, told
+    said = (
+        rf"star: worker \S+: dataset\.root: {root} is there, but not what is in it on the driver, like {root}/videos/"
+    )
+    assert re.fullmatch(said + r"\S+; mount it under the same path\n", told), told
+    assert not (tmp_path / "cache" / "failures.jsonl").exists()
+    machines.worker("--no-nanny")
+    process = start(recipe, machines)
+    _, told = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 0, told
+    assert contents(recipe) == contents(extracted)
+    assert not (tmp_path / "cache" / "failures.jsonl").exists()
+
+
 @pytest.mark.soak
 @linux
 def test_machines_with_addresses_of_their_own(extracted: Path, tmp_path: Path, machines: Machines) -> None:
