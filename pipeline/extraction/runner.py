@@ -190,7 +190,7 @@ def _check_work(planned: Plan, work: list[Unit]) -> None:
     if planned.warning and any(reads_videos(unit) for unit in work):
         stages = dict.fromkeys(stage for unit in work if reads_videos(unit) for stage in unit.stages)
         raise DatasetError(
-            f"dataset.root: {planned.recipe.dataset.root} is not there, and {', '.join(stages)} must read the videos; "
+            f"{planned.warning.partition(';')[0]}, and {', '.join(stages)} must read the videos; "
             "mount it, or recompute only heatmaps and tokens"
         )
     pose, decode, skeleton = planned.recipe.pose, planned.recipe.decode, planned.manifest.skeleton
