@@ -6,7 +6,7 @@ Importing this costs torch only where torch is needed. docs/api.md shows every o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from .pipeline.recipe.run_recipe import run_recipe
 from .pipeline.recipe.schema import Recipe
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .pipeline.extraction.runner import ExtractionResult
     from .pipeline.training.feature_dataset import FeatureDataset
     from .stages.transformer import STARTransformer
@@ -133,9 +135,59 @@ class TrainedRun:
         """The names of the classes, in the order of the network's outputs."""
         return tuple(self._load(None, "cpu")[1]["classes"])
 
-    def predict(self, *videos: str | Path, device: str = "auto", **settings: Any) -> list[dict[str, Any]]:
-        """See `predict`."""
-        return predict(videos, self.path, device=device, **settings)
+    def predict(
+        self, *videos: str | Path | np.ndarray, device: str = "auto", rate: float = 25.0, **settings: Any
+    ) -> list[dict[str, Any]]:
+        """See `predict`. A video may also be pictures in memory, (F, h, w, 3) uint8 RGB, `rate` of them a second."""
+        films = [video for video in videos if isinstance(video, (str, Path))]
+        answers = iter(predict(films, self.path, device=device, **settings) if films else [])
+        arrays = [video for video in videos if not isinstance(video, (str, Path))]
+        found = iter(self._pictures(arrays, rate, device, settings) if arrays else [])
+        return [next(answers if isinstance(video, (str, Path)) else found) for video in videos]
+
+    def timeline(
+        self,
+        video: str | Path | np.ndarray,
+        window: float,
+        every: float | None = None,
+        *,
+        each_person: bool = False,
+        rate: float = 25.0,
+        device: str = "auto",
+        **settings: Any,
+    ) -> Iterator[dict[str, Any]]:
+        """A video window by window, as `star predict --window`; `every`: seconds from one's start to the next's.
+
+        Yields {"start", "end", "label", "probability", "top5"} as they are made, with "person" where each_person.
+        rate: pictures a second, of pictures in memory. Raises StarError.
+        """
+        from .pipeline.evaluation.timeline import TimelineOptions, open_timeline
+        from .pipeline.extraction.execution import ExecutionConfig
+
+        options = TimelineOptions(window, every or window, each_person)
+        execution = ExecutionConfig(device)
+        with open_timeline(self.path, options, overrides=_overrides(settings), execution=execution) as timeline:
+            if isinstance(video, (str, Path)):
+                answers = timeline.film(timeline.predictor.video(Path(video)))
+            else:
+                answers = timeline.pictures(video, rate)
+            for answer in answers:
+                yield answer.to_document()
+
+    def _pictures(
+        self, arrays: Sequence[np.ndarray], rate: float, device: str, settings: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """The answers of arrays, each as one window."""
+        from .pipeline.evaluation.timeline import WHOLE, TimelineOptions, open_timeline
+        from .pipeline.extraction.execution import ExecutionConfig
+
+        options, execution = TimelineOptions(WHOLE, WHOLE), ExecutionConfig(device)
+        with open_timeline(self.path, options, overrides=_overrides(settings), execution=execution) as timeline:
+            return [
+                {"video": f"array {number}", "top": answer.top}
+                for number, array in enumerate(arrays)
+                for answer in timeline.pictures(array, rate)
+            ]
 
     def _load(self, checkpoint: str | None, device: str) -> tuple[STARTransformer, dict[str, Any]]:
         from .pipeline.training.model_factory import load

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import click
 
+from .cli_predict import predict
+from .cli_share import pull, push
 from .errors import UsageError
 from .pipeline.commands.options import (
     DEVICE,
     FILE,
     RECIPE,
     RUN,
+    SECONDS,
     STAGES,
     STUDIES,
     ErrorHandlingGroup,
@@ -242,24 +245,37 @@ def train(
 )
 @click.option("--embeddings", is_flag=True, help="Also write what the head sees of each clip, and a picture of it.")
 @click.option("-o", "--out", type=FILE, help="Of several runs: the folder of what they say together.")
+@click.option("--timeline", is_flag=True, help="Slide windows over the test films of a data set with labelled spans.")
+@click.option(
+    "--window", type=SECONDS, metavar="S", help="Of --timeline; by default the training spans' median length."
+)
+@click.option("--every", type=SECONDS, metavar="S", help="Of --timeline; by default a quarter of the window.")
 @DEVICE
 @common
 def test(
-    recipe: Path, runs: tuple[Path, ...], embeddings: bool, out: Path | None, device: str, overrides: tuple[str, ...],
-    as_json: bool, quiet: bool,
+    recipe: Path, runs: tuple[Path, ...], embeddings: bool, out: Path | None, timeline: bool, window: float | None,
+    every: float | None, device: str, overrides: tuple[str, ...], as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Accuracy of a run on the test videos: overall, per class, confusion matrix, calibration.
 
     Several runs are judged each by its own recipe, on the data and cache of RECIPE, and then together: the mean of
-    their probabilities.
+    their probabilities. With --timeline: mean average precision of the segments that are found in whole films.
 
     \b
     Example: star test star.yaml --run runs/first --json
     star test star.yaml --run runs/rgb --run runs/joints
+    star test spans.yaml --run runs/first --timeline
     """
-    from .pipeline.commands.test import run_fusion, run_test
+    from .pipeline.commands.test import run_fusion, run_test, run_timeline_test
 
     asked = load_recipe(recipe, overrides)
+    if timeline:
+        if len(runs) != 1 or embeddings or out:
+            raise UsageError("test --timeline: of one run, without --embeddings and --out; its result is in RUN/test")
+        answer(run_timeline_test(asked, runs[0], window, every, device=device, quiet=quiet), as_json)
+        return
+    if window or every:
+        raise UsageError("test --window, --every: are of --timeline; add it, or leave them out")
     if len(runs) == 1:
         if out:
             raise UsageError("test --out: of one run the result is in RUN/test; leave it out, or name several runs")
@@ -270,24 +286,9 @@ def test(
     answer(run_fusion(asked, runs, out, device=device, quiet=quiet), as_json)
 
 
-@main.command()
-@click.argument("videos", nargs=-1, required=True, type=FILE)
-@RUN
-@DEVICE
-@common
-def predict(
-    videos: tuple[Path, ...], run: Path, device: str, overrides: tuple[str, ...], as_json: bool, quiet: bool
-) -> None:
-    """Say what VIDEOS show: the five likeliest classes of each, by a run's network. Exit code 3 if one is unreadable.
-
-    Joints are found as the run's recipe says; where it was trained on annotated ones, any other video needs
-    --set pose.source=mmpose, which gives joints of the same layout.
-
-    Example: star predict clip.mp4 --run runs/first
-    """
-    from .pipeline.commands.predict import run_predict
-
-    answer(run_predict(videos, run, overrides=overrides, device=device, quiet=quiet), as_json)
+main.add_command(predict)
+main.add_command(push)
+main.add_command(pull)
 
 
 @main.command()
@@ -338,15 +339,23 @@ def model(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) 
 @RUN
 @click.option("-o", "--out", type=FILE, required=True, help="The file to write.")
 @click.option("--format", "kind", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="Of the file.")
+@click.option(
+    "--from", "beginning", type=click.Choice(["tokens", "features", "joints"]), default="tokens", show_default=True,
+    help="What the file takes: cached tokens; or features or joints, and it makes the tokens itself.",
+)  # fmt: skip
 @output
-def export(run: Path, out: Path, kind: str, as_json: bool, quiet: bool) -> None:
+def export(run: Path, out: Path, kind: str, beginning: str, as_json: bool, quiet: bool) -> None:
     """Write a trained network for other runtimes; its inputs are named like the cached arrays.
 
+    Class names and what is done to the inputs stand in the file's metadata.
+
+    \b
     Example: star export --run runs/first -o star.onnx
+    star export --run runs/joints --from joints -o joints.onnx
     """
     from .pipeline.commands.export import run_export
 
-    answer(run_export(run, out, kind), as_json)
+    answer(run_export(run, out, kind, beginning), as_json)
 
 
 @main.command()

@@ -110,3 +110,42 @@ def test_notebooks_run(notebook: Path, demo: Path) -> None:
         content, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(demo)}}
     ).execute()
     assert not any(cell.get("outputs") for cell in nbformat.read(notebook, as_version=4).cells), "clear the outputs"
+
+
+def test_pictures_in_memory_are_a_film(demo: Path, drawn: Path) -> None:
+    """An array says what its film says, alone and window by window; another kind of array is one line."""
+    import av
+
+    recipe = star.load_recipe(demo / "demo" / "star.yaml")
+    star.train(recipe, demo / "run")
+    run, film = star.load_run(demo / "run"), next((drawn / "videos").glob("wave_*.mp4"))
+    with av.open(str(film)) as container:
+        rate = float(container.streams.video[0].average_rate)
+        pictures = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    over = {"pose.source": "mmpose", "pose.model": "drawn-13", "pose.detector": "frame"}
+    array, plain = run.predict(pictures, film, rate=rate, **over)
+    assert array["video"] == "array 0" and plain["video"] == str(film)
+    assert [top["class"] for top in array["top"]] == [top["class"] for top in plain["top"]]
+    found = [top["probability"] for top in array["top"]]
+    assert found == pytest.approx([top["probability"] for top in plain["top"]], abs=1e-6)
+    windows = [list(run.timeline(one, 0.4, 0.2, rate=rate, **over)) for one in (pictures, film)]
+    assert len(windows[0]) > 2 and [w["start"] for w in windows[0]] == [w["start"] for w in windows[1]]
+    assert [w["label"] for w in windows[0]] == [w["label"] for w in windows[1]]
+    for wrong in (pictures[0], pictures.astype(np.float32), pictures[..., :2]):
+        with pytest.raises(star.StarError, match="is no film; give pictures"):
+            run.predict(wrong, **over)
+    with pytest.raises(star.StarError, match=r"pose\.source=mmpose"):
+        run.predict(pictures)
+
+
+def test_the_example_of_a_head(demo: Path) -> None:
+    said = python(str(ROOT / "examples" / "head.py"), "demo/star.yaml", folder=demo)
+    assert re.fullmatch(r"\d+ of \d+ test clips, where guessing gives \d+\n", said)
+
+
+def test_the_example_of_a_time_line(demo: Path, drawn: Path) -> None:
+    star.train(star.load_recipe(demo / "demo" / "star.yaml"), demo / "run")
+    film = next((drawn / "videos").glob("wave_*.mp4"))
+    said = python(str(ROOT / "examples" / "timeline.py"), "run", str(film), "out.mp4", folder=demo)
+    assert re.match(r" +0\.0 s  \w+  \d+%\n", said)
+    assert (demo / "out.mp4").stat().st_size > 1000

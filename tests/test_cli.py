@@ -82,4 +82,4 @@ def test_a_mistake_with_json_is_json(extracted: Path) -> None:
 def test_what_is_written_may_be_named_in_two_ways() -> None:
     """`-o` and `--out`, in every command that writes a file of its own."""
     named = [set(o.opts) for _, command in commands() for o in command.params if "-o" in o.opts or "--out" in o.opts]
-    assert named == [{"-o", "--out"}] * 6
+    assert named == [{"-o", "--out"}] * 7

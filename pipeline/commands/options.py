@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ...errors import MachineError, StarError, machine_fault
-from ...side_files import json_text
-from ..utils.text import printable
+from ..utils.text import printable, readable_json
 
 if TYPE_CHECKING:
     from ..recipe.schema import Recipe
@@ -24,6 +22,7 @@ FILE = click.Path(path_type=Path)
 RECIPE = click.argument("recipe", type=FILE)
 RUN = click.option("--run", type=FILE, required=True, help="Folder of the trained network.")
 DEVICE = click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
+SECONDS = click.FloatRange(min=0, min_open=True)
 STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
 STUDIES = (
     "tokens",
@@ -37,8 +36,6 @@ STUDIES = (
     "folds",
     "data",
 )
-
-ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")  # what a terminal obeys, and bytes that are no text (PEP 383)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -107,8 +104,7 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 
 def _print_json(document: Any) -> None:
-    text = json_text(document, 2, ascii_only=False)
-    click.echo(ESCAPED.sub(lambda byte: f"\\u{ord(byte[0]):04x}", text))
+    click.echo(readable_json(document, 2))
 
 
 def answer(result: CommandResult, as_json: bool) -> None:

@@ -60,6 +60,38 @@ class FusedRuns:
         return [*table(rows), *_accuracies(found), f"details: {self.folder}"]
 
 
+@dataclass(frozen=True)
+class JudgedTimeline:
+    """What a run's network came to on whole test films. found: what stands in RUN/test/timeline.json."""
+
+    found: dict[str, Any]
+    run: Path
+
+    @property
+    def exit_code(self) -> int:
+        """3 where a film could not be read."""
+        return 3 if self.found["failed"] else 0
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return self.found
+
+    def to_lines(self) -> list[str]:
+        """The classes with their average precision, and its mean at every temporal IoU."""
+        found, means = self.found, self.found["mean_average_precision"]
+        rows: list[tuple[str, ...]] = [("class", "segments", "found", *(f"AP at {name}" for name in means), "")]
+        for one in found["per_class"]:
+            figures = (f"{value:.1%}" for value in one["average_precision"].values())
+            rows.append((one["class"], f"{one['segments']:,}", f"{one['found']:,}", *figures, ""))
+        return [
+            *table(rows),
+            *(f"mean average precision at a temporal IoU of {name}: {value:.1%}" for name, value in means.items()),
+            f"{found['films']:,} films, windows of {found['window']:g} s every {found['every']:g} s",
+            *(f"{name}: {reason}" for name, reason in found["failed"].items()),
+            f"details: {self.run / 'test' / 'timeline.json'}",
+        ]
+
+
 def run_test(
     recipe: Recipe, run: Path, *, device: str = "auto", quiet: bool = False, embeddings: bool = False
 ) -> JudgedRun:
@@ -94,6 +126,21 @@ def run_fusion(
         selected.append(testing)
     folder = out or runs[0] / "fusion"
     return FusedRuns(fuse(runs, evaluations, selected[0], recipe.test, folder), folder)
+
+
+def run_timeline_test(
+    recipe: Recipe,
+    run: Path,
+    window: float | None,
+    every: float | None,
+    *,
+    device: str = "auto",
+    quiet: bool = False,
+) -> JudgedTimeline:
+    """`star test --timeline`: exit code 3 where a film is unreadable; the others are judged."""
+    from ..evaluation.timeline_test import evaluate_timeline
+
+    return JudgedTimeline(evaluate_timeline(recipe, run, window, every, device=device, quiet=quiet), run)
 
 
 def per_class(judged: Sequence[dict[str, Any]]) -> list[str]:

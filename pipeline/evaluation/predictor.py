@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,10 @@ class ClassProbability:
     name: str
     probability: float
 
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"class": self.name, "probability": self.probability}
+
 
 @dataclass(frozen=True)
 class VideoPrediction:
@@ -56,8 +59,7 @@ class VideoPrediction:
         """As JSON."""
         if self.error is not None:
             return {"video": self.video, "error": self.error}
-        top = [{"class": one.name, "probability": one.probability} for one in self.top]
-        return {"video": self.video, "top": top}
+        return {"video": self.video, "top": [one.to_document() for one in self.top]}
 
     def to_line(self) -> str:
         """For a person."""
@@ -86,6 +88,79 @@ class Predictions:
         return [one.to_line() for one in self.videos]
 
 
+@dataclass(frozen=True)
+class TrainedPredictor:
+    """A run's network, and how a video gets the features that it takes.
+
+    recipe: the run's with the overrides. note: what was saved with the network. known: the data set's videos by their
+    files; a file with several spans is a video of its own. skeleton: of the data set's annotations.
+    """
+
+    recipe: Recipe
+    network: torch.nn.Module
+    note: dict[str, Any]
+    known: Mapping[Path, Video]
+    skeleton: Skeleton | None
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the network's outputs."""
+        return list(self.note["classes"])
+
+    def video(self, path: Path) -> Video:
+        """The data set's video in this file, or one without annotations."""
+        return self.known.get(path.absolute()) or Video(str(path), -1, "test", path.absolute())
+
+    def refused(self, videos: Sequence[Video]) -> dict[str, str]:
+        """The videos that are no data set's and would need annotated joints, each with the reason."""
+        if self.recipe.pose.source != "annotations":
+            return {}
+        if "pose" not in graph(self.recipe).below(stages_for_training(self.recipe)):
+            return {}
+        strangers = [video for video in videos if video.label < 0]
+        return {video.id: STRANGER if video.media.exists() else "no such file" for video in strangers}
+
+    @torch.no_grad()
+    def scores(self, clips: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Probabilities (clips, classes) float64 of clips with their arrays by name."""
+        device = next(self.network.parameters()).device
+        batch = {
+            name: torch.from_numpy(np.stack([clip[name] for clip in clips])).to(device) for name in self.note["arrays"]
+        }
+        with autocast(device, "float32"):
+            return self.network(**inputs(batch)).to(float64_device(device)).double().softmax(-1).cpu().numpy()
+
+    def top(self, scores: np.ndarray) -> tuple[ClassProbability, ...]:
+        """The likeliest classes of one clip's probabilities (classes,), the likeliest first."""
+        order = np.argsort(-scores)[:TOP]
+        return tuple(ClassProbability(self.note["classes"][index], float(scores[index])) for index in order)
+
+
+def load_predictor(run: Path, overrides: tuple[str, ...], execution: ExecutionConfig) -> TrainedPredictor:
+    """A run's network with its recipe, the overrides laid over it. Raises UsageError, RecipeError."""
+    path = run_recipe(run)
+    trained = recipes.load(path, tuple(one for one in overrides if one.startswith(("dataset.", "cache."))))
+    known, skeleton = _known(trained)
+    recipe = recipes.load(path, (*for_other_source(trained, skeleton, overrides), *overrides))
+    network, note = load(run, recipe.test.checkpoint, execution.devices[0])
+    check(recipe, skeleton, run, note)
+    return TrainedPredictor(recipe, network, note, known, skeleton)
+
+
+def _known(recipe: Recipe) -> tuple[dict[Path, Video], Skeleton | None]:
+    """The data set's videos by their files; none where it is not on this machine."""
+    try:
+        manifest, _, _ = open_manifest(recipe.dataset, recipe.cache.root)
+    except DatasetError:
+        return {}, None
+    videos = {video.media.absolute(): video for video in manifest.videos if video.span is None}
+    for video in manifest.videos:
+        if video.span is not None:
+            whole = replace(video, id=video.id.removesuffix(video.span.fragment()), span=None)
+            videos.setdefault(video.media.absolute(), whole)
+    return videos, manifest.skeleton
+
+
 def predict(
     videos: Sequence[Path],
     run: Path,
@@ -100,23 +175,10 @@ def predict(
     would give it; any other needs `pose.source=mmpose` (or auto), whose joints are converted to the layout that the
     run was trained on. Raises UsageError for a folder that is no run, RecipeError for a wrong override.
     """
-    path = run_recipe(run)
-    trained = recipes.load(path, tuple(one for one in overrides if one.startswith(("dataset.", "cache."))))
-    known: dict[Path, Video] = {}
-    skeleton = None
-    with suppress(DatasetError):  # where the data set is not on this machine
-        manifest, _, _ = open_manifest(trained.dataset, trained.cache.root)
-        known, skeleton = {video.media.absolute(): video for video in manifest.videos}, manifest.skeleton
-    recipe = recipes.load(path, (*for_other_source(trained, skeleton, overrides), *overrides))
-    network, note = load(run, recipe.test.checkpoint, execution.devices[0])
-    check(recipe, skeleton, run, note)
-    asked = {
-        str(given): known.get(given.absolute()) or Video(str(given), -1, "test", given.absolute()) for given in videos
-    }
-    failed: dict[str, str] = {}
-    if recipe.pose.source == "annotations" and "pose" in graph(recipe).below(stages_for_training(recipe)):
-        strangers = [video for video in asked.values() if video.label < 0]  # no data set's, so without annotated joints
-        failed = {video.id: STRANGER if video.media.exists() else "no such file" for video in strangers}
+    trained = load_predictor(run, overrides, execution)
+    recipe, skeleton = trained.recipe, trained.skeleton
+    asked = {str(given): trained.video(given) for given in videos}
+    failed = trained.refused(list(asked.values()))
     computed = _compute(
         recipe, [video for video in asked.values() if video.id not in failed], skeleton, execution, quiet
     )
@@ -125,7 +187,7 @@ def predict(
     for given, video in asked.items():
         views = [state.arrays for state in computed.states if state.clip.video.id == video.id]
         answers.append(
-            VideoPrediction(given, _top(network, note, views))
+            VideoPrediction(given, trained.top(trained.scores(views).mean(0)))
             if views
             else VideoPrediction(given, error=failed[video.id])
         )
@@ -147,14 +209,3 @@ def _compute(
     ):
         ((_, computed),) = compute_units(engine, [unit], execution.children, lambda: False, bar.advance)
         return engine.computer.finish(computed)
-
-
-@torch.no_grad()
-def _top(network: torch.nn.Module, note: dict[str, Any], views: list[dict[str, Any]]) -> tuple[ClassProbability, ...]:
-    """Probabilities averaged over the views, the likeliest classes first."""
-    device = next(network.parameters()).device
-    batch = {name: torch.from_numpy(np.stack([view[name] for view in views])).to(device) for name in note["arrays"]}
-    with autocast(device, "float32"):
-        found = network(**inputs(batch)).to(float64_device(device)).double().softmax(-1).mean(0).cpu().numpy()
-    order = np.argsort(-found)[:TOP]
-    return tuple(ClassProbability(note["classes"][index], float(found[index])) for index in order)

@@ -44,14 +44,13 @@ class DecodePool:
     ) -> None:
         from pebble import ProcessPool
 
-        # Dask starts its workers as daemons, which multiprocessing forbids to have children; ours are killed by us
-        multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+        allow_children()
         self.count, self.timeout = count, timeout
         self.slots = slots or SharedFrames(0, (1,))
         self.pool = ProcessPool(
             max_workers=count,
             max_tasks=tasks,
-            initializer=_in_child,
+            initializer=begin_child,
             initargs=(slots,),
             context=ChildContext(),
         )
@@ -76,9 +75,7 @@ class DecodePool:
                 f"{name}: not decoded within {self.timeout:g} s; raise decode.timeout if it is only long"
             )
         except ProcessExpired as error:
-            code = error.exitcode
-            death = signal.Signals(-code).name if (code or 0) < 0 else f"exit code {code}"
-            return VideoCrash(f"{name}: the decoder died ({death}); the file is broken or too large")
+            return VideoCrash(f"{name}: the decoder died ({death(error.exitcode)}); the file is broken or too large")
         except MemoryError:
             return VideoCrash(f"{name}: the decoder ran out of memory; the file claims sizes that it cannot have")
         except (StarError, CancelledError):
@@ -103,8 +100,16 @@ def _guarded(work: Callable[[Job], Result], job: Job) -> Result:
         raise unexpected(str(name), error) from None
 
 
-def _in_child(slots: SharedFrames | None) -> None:
-    """Ctrl-C reaches the whole process group, but only the driver decides what it means."""
+def death(code: int | None) -> str:
+    """How a process with this exit code died."""
+    return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+
+
+def begin_child(slots: SharedFrames | None = None) -> None:
+    """What every decoding child does first. Ctrl-C reaches the whole process group; the parent decides what it means.
+
+    slots: memory that the parent shares with it.
+    """
     process_settings.reuse_freed_memory(kept=64 << 20)
     attach(slots)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -118,6 +123,11 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def allow_children() -> None:
+    """Dask starts its workers as daemons, which multiprocessing forbids to have children; ours are killed by us."""
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
 
 
 def ahead(

@@ -110,7 +110,7 @@ def read_video(job: VideoTask) -> VideoResult:
 
 def _read(job: VideoTask) -> VideoResult:
     found = digests(job.video, job.known)
-    annotation = _annotation(job) if job.annotated or job.boxes == "annotations" else None
+    annotation = annotation_of(job) if job.annotated or job.boxes == "annotations" else None
     if job.kind == "joints":
         return _read_joints(job, found, annotation)
     if job.frames == "none" and job.window is None and job.chosen:
@@ -120,19 +120,24 @@ def _read(job: VideoTask) -> VideoResult:
     with open_video(job.video.media, reader=job.reader, selector=likely) as reader:
         if not found.video:  # without it nobody could tell whether the features are those of these bytes
             raise UnreadableVideo(f"{job.video.id}: its bytes cannot be read; check its permissions (chmod +r)")
-        chosen = dict(job.chosen) or {view: _choose(job, view, reader) for view in job.views}
-        result = _joined(job, VideoResult(found, chosen), annotation)
-        wanted = sorted({int(frame) for arrays in chosen.values() for frame in arrays["frame_index"]})
-        if job.window is not None or job.frames == "full":
-            result.full = dict(reader.frames(wanted))
-            _look(job, result, annotation)
-        if job.frames == "cut":
-            frames = iter(result.full.items()) if result.full else reader.frames(wanted)
-            scaled = job.jpeg == "scaled" and job.video.media.is_dir()
-            cuts = reduced_views(reader, result, job) if scaled else cut_views(frames, result, job)
-            result.frames = {view: cut for view, cut in cuts.items() if view not in job.slots}
-        if job.frames != "full":
-            result.full = {}
+        return read_views(job, reader, found, annotation)
+
+
+def read_views(job: VideoTask, reader: VideoReader, found: Digests, annotation: Annotation | None) -> VideoResult:
+    """The views of an open video: their frames, joints and cuts. annotation: the video's, where the task takes it."""
+    chosen = dict(job.chosen) or {view: choose_frames(job, view, reader) for view in job.views}
+    result = _joined(job, VideoResult(found, chosen), annotation)
+    wanted = sorted({int(frame) for arrays in chosen.values() for frame in arrays["frame_index"]})
+    if job.window is not None or job.frames == "full":
+        result.full = dict(reader.frames(wanted))
+        _look(job, result, annotation)
+    if job.frames == "cut":
+        frames = iter(result.full.items()) if result.full else reader.frames(wanted)
+        scaled = job.jpeg == "scaled" and job.video.media.is_dir()
+        cuts = reduced_views(reader, result, job) if scaled else cut_views(frames, result, job)
+        result.frames = {view: cut for view, cut in cuts.items() if view not in job.slots}
+    if job.frames != "full":
+        result.full = {}
     return result
 
 
@@ -146,18 +151,18 @@ class _Timeline(NamedTuple):
 
 def _read_joints(job: VideoTask, found: Digests, annotation: Annotation | None) -> VideoResult:
     """Joints without a video: they say themselves how many frames there are, how large, and how fast they follow."""
-    annotation = annotation or _annotation(job)
+    annotation = annotation or annotation_of(job)
     count = len(annotation.keypoints)
     if not count:
         raise AnnotationError(f"{job.video.id}: no frames; take it off the list")
     size = PROJECTED_SIZE if annotation.is_spatial else extent(annotation)
     timeline = _Timeline(count, np.arange(count) / (annotation.rate or FOLDER_RATE), size)
-    chosen = dict(job.chosen) or {view: _choose(job, view, timeline) for view in job.views}
+    chosen = dict(job.chosen) or {view: choose_frames(job, view, timeline) for view in job.views}
     return _joined(job, VideoResult(found, chosen), annotation)
 
 
-def _choose(job: VideoTask, view: int, reader: Any) -> Arrays:
-    """The arrays of stage decode for one view."""
+def choose_frames(job: VideoTask, view: int, reader: Any) -> Arrays:
+    """The arrays of stage decode for one view. Raises UnreadableVideo where no frame lies in the video's span."""
     times = np.asarray(reader.times, dtype=np.float64)
     first, count = job.video.span.frames(times) if job.video.span else (0, int(reader.frame_count))
     if not count:
@@ -227,7 +232,8 @@ def stored(keypoints: np.ndarray, arrays: Arrays, skeleton: Skeleton | None, lay
     return keypoints if layout is None else convert_joints(keypoints, skeleton, layout)
 
 
-def _annotation(job: VideoTask) -> Annotation:
+def annotation_of(job: VideoTask) -> Annotation:
+    """The annotated joints of a task's video. Raises AnnotationError."""
     if job.video.annotation is None:
         remedy = "pose.source to mmpose" if job.annotated else "pose.detector to frame, or to a torchvision detector"
         raise AnnotationError(f"{job.video.id}: no annotated joints; set {remedy}, or take the video off the list")

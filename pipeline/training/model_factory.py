@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...cache import atomic
 from ...errors import MachineError, UsageError
 from ...stages.transformer import STARTransformer
 from ..planning.array_shapes import local_side
@@ -92,20 +91,3 @@ def load(run: Path, which: str, device: torch.device | str = "cpu") -> tuple[STA
         raise UsageError(f"{path}: names no network that this star can build ({error})") from None
     checkpoint.put(network, weights, path)
     return network.to(device).eval(), note
-
-
-def export(run: Path, path: Path) -> dict[str, Any]:
-    """Write the network of a run that its recipe judges as one ONNX file; see `export_onnx`.
-
-    Returns the file's path, its inputs by name with their shapes (clips first), the classes. Raises UsageError where
-    the run has no checkpoint, MissingPackage without the extra `star[onnx]`, StorageError where it cannot be written.
-    """
-    from ...stages.transformer.export import export_onnx
-
-    recipe = settings.load(run / "recipe.yaml")
-    network, note = load(run, recipe.test.checkpoint)
-    side = local_side(recipe)
-    with atomic.reporting(path):
-        export_onnx(network, path, map_size=side, classes=note["classes"])
-    shapes = {name: list(array.shape[1:]) for name, array in network.example(1, side).items()}
-    return {"onnx": str(path), "classes": note["classes"], "inputs": shapes}

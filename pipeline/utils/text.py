@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from ...side_files import json_text
+
+ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")  # what a terminal obeys, and bytes that are no text (PEP 383)
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -19,6 +23,12 @@ def drawable(text: str) -> str:
     """A name as matplotlib draws it: dollar signs as they are, bytes that are not UTF-8 (PEP 383) as escapes."""
     shown = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return shown.replace("$", r"\$")
+
+
+def readable_json(document: Any, indent: int | None = None) -> str:
+    """A document as JSON for a terminal and for people, in one line unless indented: letters as they are; what a
+    terminal obeys, and bytes of file names that are not UTF-8, as escapes."""
+    return ESCAPED.sub(lambda byte: f"\\u{ord(byte[0]):04x}", json_text(document, indent, ascii_only=False))
 
 
 def clock(seconds: float) -> str:

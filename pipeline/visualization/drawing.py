@@ -26,12 +26,13 @@ def scene(
     floor: float = 0.0,
     boxes: np.ndarray | None = None,
     region: np.ndarray | None = None,
+    thickness: int = 1,
 ) -> np.ndarray:
     """A frame, scaled to fit into (width, height) px, with what is known of it drawn in.
 
     frame: (h, w, 3). people: (P, N, 3) x px, y px, score; drawn where the score is above `floor`. skeleton: its `limbs`
     and `flip_pairs`, left joint first. boxes: (P, 4) x0 y0 x1 y1 px, NaN where there is none. region: (4,) of the crop.
-    A joint at (x, y) is a dot of three pixels at `place` of it.
+    thickness: of lines, px. A joint at (x, y) is a square of 2 * thickness + 1 pixels at `place` of it.
     """
     import cv2
 
@@ -39,12 +40,12 @@ def scene(
     picture = _resized(frame, max(1, round(frame.shape[1] * ratio)), max(1, round(frame.shape[0] * ratio)))
     if region is not None:
         x0, y0, x1, y1 = (round(float(edge) * ratio) for edge in region)
-        cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), REGION, 1)
+        cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), REGION, thickness)
     for box in boxes if boxes is not None else ():
         if np.isfinite(box).all():
-            cv2.rectangle(picture, place(box[:2], ratio), place(box[2:], ratio), BOX, 1)
+            cv2.rectangle(picture, place(box[:2], ratio), place(box[2:], ratio), BOX, thickness)
     for person in people:
-        _draw_person(picture, person, ratio, skeleton, floor)
+        _draw_person(picture, person, ratio, skeleton, floor, thickness)
     return picture
 
 
@@ -86,7 +87,7 @@ def coloured(values: np.ndarray) -> np.ndarray:
 
 
 def _draw_person(
-    picture: np.ndarray, person: np.ndarray, ratio: float, skeleton: Mapping[str, Any], floor: float
+    picture: np.ndarray, person: np.ndarray, ratio: float, skeleton: Mapping[str, Any], floor: float, thickness: int
 ) -> None:
     import cv2
 
@@ -98,10 +99,10 @@ def _draw_person(
     for a, b in skeleton.get("limbs", ()):
         if seen[a] and seen[b]:
             colour = colours[a] if colours[a] == colours[b] else MIDDLE
-            cv2.line(picture, places[a], places[b], colour, 1, cv2.LINE_AA)
+            cv2.line(picture, places[a], places[b], colour, thickness, cv2.LINE_AA)
     for joint in np.flatnonzero(seen):
         x, y = places[joint]
-        cv2.rectangle(picture, (x - 1, y - 1), (x + 1, y + 1), colours[joint], -1)
+        cv2.rectangle(picture, (x - thickness, y - thickness), (x + thickness, y + thickness), colours[joint], -1)
 
 
 def _resized(picture: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -53,6 +53,36 @@ def build_tracks(found: Sequence[Detections]) -> list[Track]:
     return known
 
 
+class Tracker:
+    """Links boxes frame by frame, for films that have no end: who was not seen for GAP frames is forgotten."""
+
+    def __init__(self) -> None:
+        self._alive: dict[int, Track] = {}
+        self._steps = 0
+        self._count = 0
+
+    def follow(self, seen: Detections) -> list[int]:
+        """The number, from 0, of the person in each box of the next frame, in the boxes' order."""
+        boxes, scores = seen
+        step, self._steps = self._steps, self._steps + 1
+        self._alive = {number: track for number, track in self._alive.items() if step - max(track) <= GAP}
+        numbers, alive = list(self._alive), list(self._alive.values())
+        followed = match_boxes(alive, step, np.asarray(boxes, np.float64).reshape(-1, 4))
+        found: list[int] = []
+        for place, (box, score) in enumerate(zip(boxes, scores, strict=True)):
+            if place in followed:
+                number = numbers[followed[place]]
+            else:
+                number, self._count = self._count, self._count + 1
+                self._alive[number] = {}
+            track = self._alive[number]
+            track[step] = Detection(box, float(score), place)
+            for old in sorted(track)[:-2]:  # the last two say where a person is going
+                del track[old]
+            found.append(number)
+        return found
+
+
 def shared_places(tracks: Sequence[Track], people: int) -> list[Track]:
     """At most `people` tracks made of those given, the foremost first: one that begins after a better one has ended,
     or lies in its gaps, takes the same place. Tracks that find no place are left out."""

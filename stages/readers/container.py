@@ -194,12 +194,7 @@ class VideoFile:
         return upright_size(*self._square_size(frame), turn)
 
     def _square_size(self, frame: VideoFrame) -> tuple[int, int]:
-        """A frame's size in square pixels: the side that is too short is made longer, as players do."""
-        aspect = self.stream.sample_aspect_ratio or self.decoder.sample_aspect_ratio
-        shape = float(aspect) if aspect else 1.0
-        if not abs(shape - 1) > _LEAST_ASPECT or not 1 / _MOST_ASPECT <= shape <= _MOST_ASPECT:
-            return frame.width, frame.height
-        return (round(frame.width * shape), frame.height) if shape > 1 else (frame.width, round(frame.height / shape))
+        return square_size(frame, self.stream)
 
     def orientation_of(self, frame: VideoFrame) -> Orientation:
         """How a frame is to be turned, see `orientation_of`."""
@@ -219,6 +214,15 @@ class VideoFile:
                 f"{width}×{height}; joints count in the pixels as shown"
             )
         return tuple(notes)
+
+
+def square_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
+    """A frame's size in square pixels: the side that is too short is made longer, as players do."""
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    shape = float(aspect) if aspect else 1.0
+    if not abs(shape - 1) > _LEAST_ASPECT or not 1 / _MOST_ASPECT <= shape <= _MOST_ASPECT:
+        return frame.width, frame.height
+    return (round(frame.width * shape), frame.height) if shape > 1 else (frame.width, round(frame.height / shape))
 
 
 class LastGroups:

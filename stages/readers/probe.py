@@ -109,7 +109,7 @@ class _PacketCounter:
             for packet in self.file.packets():
                 if self.first and packet.size:
                     self.first.add(packet)
-                if not packet.size or packet.is_discard or _is_hidden(self.file.decoder.name, bytes(packet)):
+                if not packet.size or packet.is_discard or is_hidden(self.file.decoder.name, bytes(packet)):
                     continue
                 self.stamps.append(packet.pts)
                 if damaged is None and self.lengths and not is_whole(bytes(packet), self.lengths):
@@ -141,7 +141,7 @@ class _PacketCounter:
             self.looks = False
 
 
-def _is_hidden(codec: str, packet: bytes) -> bool:
+def is_hidden(codec: str, packet: bytes) -> bool:
     """Whether a packet of VP8 or VP9 holds a picture that others refer to and nobody is shown (RFC 6386, 9.1)."""
     first = packet[0]
     if codec in ("vp8", "libvpx"):

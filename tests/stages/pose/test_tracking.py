@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from star.stages.pose.people import link_people, valid_boxes
-from star.stages.pose.tracking import GAP, Detections, build_tracks
+from star.stages.pose.tracking import GAP, Detections, Tracker, build_tracks
 
 WIDTH, HEIGHT = 40.0, 100.0
 
@@ -124,3 +124,16 @@ def test_in_crowds_links_seldom_join_two_people(people: int, speed: float, most:
             links += len(whose) - 1
     assert links > 900
     assert wrong / links < most
+
+
+def test_a_tracker_without_an_end_remembers_two_sightings_a_person():
+    """Numbers are never given twice, and whoever was not seen for long is forgotten."""
+    tracker = Tracker()
+    for step in range(200):
+        boxes = np.array([[step, 0, step + 10, 20]], np.float32)
+        assert tracker.follow(Detections(boxes, np.ones(1, np.float32))) == [0]
+    assert [len(track) for track in tracker._alive.values()] == [2]
+    nobody = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    for _ in range(GAP + 1):
+        assert tracker.follow(nobody) == []
+    assert tracker.follow(Detections(boxes, np.ones(1, np.float32))) == [1]

@@ -1,0 +1,180 @@
+"""A film's windows through the stages: from what the decoding child sends to the arrays that a network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ...errors import UsageError, VideoError
+from ...stages.skeletons import Skeleton
+from ..datasets.base import Video
+from ..extraction.decode_pool import DecodePool
+from ..extraction.engine import Engine
+from ..extraction.execution import ExecutionConfig
+from ..extraction.film_windows import FilmFrame, FilmTask, FilmWindow
+from ..extraction.frame_joints import FrameJoints
+from ..extraction.models import ClipState
+from ..extraction.video_task import VideoResult, VideoTask
+from ..planning.graph import graph
+from ..planning.inputs import stages_for_training
+from ..planning.manifest import Digests
+from ..planning.plan import Clip
+from ..planning.work_units import Unit
+from ..recipe.schema import Recipe
+
+FEWEST = 4  # windows that are computed together, at least, where so many are at hand
+
+
+@dataclass(frozen=True)
+class ComputedWindow:
+    """A window, or one person in it: its span in seconds, and its arrays as a clip's.
+
+    person: the number of the person's track, None for everybody together. boxes: (T, people, 4) px where a network
+    looked for joints, NaN where there is nobody.
+    """
+
+    start: float
+    end: float
+    arrays: dict[str, Any]
+    person: int | None = None
+    boxes: np.ndarray | None = None
+
+
+@dataclass
+class WindowComputer:
+    """Computes windows of films under one recipe; made by `open_window_computer`.
+
+    each_person: every person apart. Raises UsageError where the recipe has nobody who looks for people.
+    """
+
+    recipe: Recipe
+    engine: Engine
+    each_person: bool = False
+    stages: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stages = self.engine.graph.below(stages_for_training(self.recipe))
+        pose = self.recipe.pose
+        looks = "pose" in self.stages and pose.source != "annotations"
+        if self.each_person and not (looks and pose.detector not in ("annotations", "frame")):
+            raise UsageError(
+                "--each-person: this recipe looks for nobody; add --set pose.source=mmpose and "
+                "--set pose.detector=fasterrcnn_mobilenet_v3_large_320_fpn"
+            )
+
+    @property
+    def batch(self) -> int:
+        """How many windows are computed together."""
+        return max(FEWEST, self.recipe.backbone.batch)
+
+    def prepare(self, film: FilmTask) -> None:
+        """Build the networks that windows of a source need, before it is opened: a live one does not wait."""
+        detects = film.shared and self.recipe.pose.detector != "frame"
+        looks = film.shared and "pose" in self.stages
+        self.engine.models.prepare(estimator=looks, detector=detects, network="backbone" in self.stages)
+
+    def film(self, video: Video, window: float, every: float) -> FilmTask:
+        """The decoding child's task for a film."""
+        clip = replace(video, span=None)
+        unit = Unit(self.stages, (Clip(clip, 0),), {}, {clip.id: Digests()})
+        (task,) = self.engine.reader.tasks(unit)
+        shared = task.window is not None or task.frames == "full"
+        if task.boxes == "annotations":
+            raise UsageError(
+                "pose.detector: annotated boxes belong to whole videos; for windows set it to frame or a detector"
+            )
+        plain = replace(task, window=None, boxes=None, frames="full") if shared else task
+        return FilmTask(plain, window, every, shared)
+
+    def compute(
+        self, windows: Iterable[FilmFrame | FilmWindow], shared: bool, batch: int = 0
+    ) -> Iterator[list[ComputedWindow]]:
+        """Take windows as they come through the stages, `batch` at a time. shared: whether frames come beside them."""
+        joints = FrameJoints(self.engine.models, tracked=self.each_person) if shared else None
+        waiting: list[tuple[VideoTask, VideoResult, int | None, np.ndarray | None]] = []
+        for message in windows:
+            if isinstance(message, FilmFrame):
+                assert joints is not None
+                joints.add(message.index, message.picture)
+                continue
+            waiting += self._looked_at(message, joints)
+            if len(waiting) >= (batch or self.batch):
+                yield self._through(waiting)
+                waiting = []
+        if waiting:
+            yield self._through(waiting)
+
+    def _looked_at(
+        self, message: FilmWindow, joints: FrameJoints | None
+    ) -> Iterator[tuple[VideoTask, VideoResult, int | None, np.ndarray | None]]:
+        """A window, or each person in it, with its joints."""
+        task, result = message.task, message.result
+        if joints is None:
+            yield task, result, None, None
+            return
+        arrays = result.chosen[0]
+        apart = joints.tracked_boxes(arrays) if self.each_person else {None: joints.boxes(arrays)}
+        full = {int(index): joints.frames[int(index)] for index in arrays["frame_index"]}
+        for person, boxes in apart.items():
+            name = task.video.id if person is None else f"{task.video.id}&person={person}"
+            own = replace(task, video=replace(task.video, id=name))
+            found = {0: joints.keypoints(arrays, boxes)}
+            yield own, replace(result, keypoints=found, full=full, chosen={0: dict(arrays)}), person, boxes
+        joints.forget(message.first)
+
+    def _through(
+        self, windows: list[tuple[VideoTask, VideoResult, int | None, np.ndarray | None]]
+    ) -> list[ComputedWindow]:
+        """Windows through the networks, heat maps and tokens, by the code that extracts clips."""
+        clips = tuple(Clip(task.video, 0) for task, *_ in windows)
+        unit = Unit(self.stages, clips, {}, {video.id: Digests() for video, _ in clips})
+        outcomes = ((task, _finished(result)) for task, result, *_ in windows)
+        computer = self.engine.computer
+        computed = computer.finish(computer.compute(unit, outcomes, lambda: False, lambda count: None))
+        if computed.failures:
+            raise VideoError(computed.failures[0][3])
+        found = {state.clip.video.id: state for state in computed.states}
+        answers = [
+            _window(task, found[task.video.id], person, boxes)
+            for task, _result, person, boxes in windows
+            if task.video.id in found
+        ]
+        computer.recycle(computed.features)
+        return answers
+
+
+def _window(task: VideoTask, state: ClipState, person: int | None, boxes: np.ndarray | None) -> ComputedWindow:
+    assert task.video.span is not None
+    return ComputedWindow(task.video.span.start, task.video.span.end, state.arrays, person, boxes)
+
+
+def _finished(result: VideoResult) -> Future[VideoResult]:
+    """A result as the future of a decoding process that is done."""
+    future: Future[VideoResult] = Future()
+    future.set_result(result)
+    return future
+
+
+@contextmanager
+def open_window_computer(
+    recipe: Recipe, skeleton: Skeleton | None, execution: ExecutionConfig, *, each_person: bool = False
+) -> Generator[WindowComputer, None, None]:
+    """A WindowComputer with networks of its own, closed at the end of the block.
+
+    skeleton: of the annotations that the films may have.
+    """
+    pool = DecodePool(1, recipe.decode.timeout)  # which starts no process before the first task, and gets none
+    try:
+        engine = Engine(recipe, graph(recipe), execution.devices[0], pool, skeleton)
+    except BaseException:
+        pool.close()
+        raise
+    try:
+        yield WindowComputer(recipe, engine, each_person)
+    finally:
+        engine.close()

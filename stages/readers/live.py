@@ -1,0 +1,174 @@
+"""Pictures that come while they are made: a camera, a stream of the network, standard input.
+
+Files are opened with the protocol "file" and nothing else (`container.py`). Here each kind of source may use the
+protocols that it is made of, and none may use files: a stream that names others cannot make this machine read them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from ...errors import NoVideoStream, UnreadableVideo
+from .base import upright, upright_size
+from .compat import prepare_pyav
+from .container import FORMATS, NOT_UTF8, error_text, orientation_of, square_size
+
+PROTOCOLS = {
+    "udp": "udp,rtp",
+    "rtp": "rtp,udp",
+    "tcp": "tcp",
+    "srt": "srt",
+    "rtsp": "rtsp,rtp,udp,tcp",
+    "rtsps": "rtsp,rtsps,rtp,srtp,udp,tcp,tls",
+    "rtmp": "rtmp,tcp",
+    "rtmps": "rtmps,rtmp,tls,tcp",
+    "http": "http,tcp",
+    "https": "https,http,tls,tcp",
+}
+LIVE_FORMATS = f"{FORMATS},rtsp,rtp,sdp,image2pipe,mjpeg,mpjpeg"
+PROMPT = {"fflags": "nobuffer", "analyzeduration": "1000000", "probesize": "1000000"}  # a second to find the streams
+QUEUE = {"fifo_size": "100000", "overrun_nonfatal": "1"}  # of udp: 18 MB, beyond which the oldest packets are lost
+CAMERAS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+LAG_S = 1.0  # behind its best by which a source has fallen so far that pictures are passed over
+AHEAD_S = 0.5  # by which standard input may run ahead of real time
+
+
+@dataclass(frozen=True)
+class LiveSource:
+    """Where pictures come from.
+
+    name: as it was given. address, container: what FFmpeg opens, and its name of the format where it must be told.
+    protocols: that it may use. is_pipe: it waits for whoever reads it, so it can be read in real time.
+    """
+
+    name: str
+    address: str
+    container: str | None = None
+    protocols: str = ""
+    is_pipe: bool = False
+
+
+def live_source(name: str, pipe: int = 0) -> LiveSource | None:
+    """What a name on the command line stands for; None for a file. pipe: the file descriptor behind "-"."""
+    if name == "-":
+        return LiveSource("standard input", f"pipe:{pipe}", protocols="pipe", is_pipe=True)
+    if camera := re.fullmatch(r"camera:(.+)", name):
+        which, kind = camera[1], CAMERAS.get(sys.platform, "v4l2")
+        address = f"/dev/video{which}" if kind == "v4l2" and which.isdigit() else which
+        address = f"video={which}" if kind == "dshow" and not which.startswith("video=") else address
+        return LiveSource(name, address, kind)
+    scheme = re.match(r"([a-z]+)://", name)
+    if scheme and scheme[1] in PROTOCOLS:
+        return LiveSource(name, name, protocols=PROTOCOLS[scheme[1]])
+    return None
+
+
+@dataclass
+class LiveFrame:
+    """One picture. index: in the order of arrival, from 0. time: s since the first, by the source's own clock.
+
+    arrived: when it came, s of `time.monotonic`; best: when it would have come without any delay since.
+    """
+
+    index: int
+    time: float
+    arrived: float
+    best: float
+    frame: VideoFrame
+
+
+class LiveReader:
+    """The pictures of a source, as they come.
+
+    dropped: how many were passed over since decoding did not keep up. timeout: s for which nothing may come. Raises
+    UnreadableVideo for what cannot be opened, NoVideoStream.
+    """
+
+    def __init__(self, source: LiveSource, timeout: float) -> None:
+        self.source, self.dropped = source, 0
+        prepare_pyav()
+        options = dict(PROMPT)
+        if source.container is None:  # a camera is a device, and opens nothing
+            options |= {"protocol_whitelist": source.protocols, "format_whitelist": LIVE_FORMATS}
+        if source.address.startswith("udp:"):
+            options |= QUEUE
+        try:
+            self._container: Any = av.open(
+                source.address, format=source.container, options=options, timeout=timeout, **NOT_UTF8
+            )
+        except (FFmpegError, OSError, ValueError) as error:
+            raise UnreadableVideo(f"{source.name}: cannot be opened ({error_text(error)})") from None
+        streams = [stream for stream in self._container.streams.video if stream.codec_context is not None]
+        if not streams:
+            self._container.close()
+            raise NoVideoStream(f"{source.name}: no video in it")
+        self.stream: VideoStream = streams[0]
+        self._base = float("inf")
+
+    def frames(self) -> Iterator[LiveFrame]:
+        """The pictures until the source ends. Raises UnreadableVideo where it breaks off before the first."""
+        index, first, behind = 0, None, False
+        for packet in self._packets():
+            if behind and not packet.is_keyframe:
+                self.dropped += 1
+                continue
+            behind = False
+            for frame in self._decoded(packet):
+                arrived = time.monotonic()
+                stamp = float(frame.pts * (frame.time_base or Fraction(1, 1))) if frame.pts is not None else arrived
+                first = stamp if first is None else first
+                seconds = stamp - first
+                if self.source.is_pipe:
+                    arrived = self._pace(seconds, arrived)
+                self._base = min(self._base, arrived - seconds)
+                behind = arrived - seconds - self._base > LAG_S and not self.source.is_pipe
+                yield LiveFrame(index, seconds, arrived, self._base + seconds, frame)
+                index += 1
+        if not index:
+            raise UnreadableVideo(f"{self.source.name}: ended before a picture came")
+
+    def _packets(self) -> Iterator[Any]:
+        try:
+            yield from self._container.demux(self.stream)
+        except (FFmpegError, OSError):  # a connection that is gone is the end
+            return
+
+    def _decoded(self, packet: Any) -> list[VideoFrame]:
+        try:
+            return list(packet.decode())
+        except FFmpegError:  # streams begin in mid picture and lose packets
+            return []
+
+    def _pace(self, seconds: float, arrived: float) -> float:
+        """Let a pipe run no further ahead of real time than AHEAD_S; whoever writes it waits."""
+        ahead = self._base + seconds - arrived
+        if AHEAD_S < ahead < float("inf"):
+            time.sleep(ahead - AHEAD_S)
+            return time.monotonic()
+        return arrived
+
+    def rgb(self, frame: VideoFrame) -> np.ndarray:
+        """A picture as it is shown: (h, w, 3) uint8 RGB, upright and of square pixels."""
+        width, height = square_size(frame, self.stream)
+        shown = frame.reformat(width, height, "rgb24", interpolation="BICUBIC", threads=1)
+        return upright(shown.to_ndarray(), orientation_of(frame))
+
+    def size(self, frame: VideoFrame) -> tuple[int, int]:
+        """Width and height of what `rgb` gives."""
+        return upright_size(*square_size(frame, self.stream), orientation_of(frame))
+
+    def close(self) -> None:
+        """Leave the source."""
+        self._container.close()

@@ -1,0 +1,52 @@
+"""--each-person: one track, one answer, with a real detector (one that takes everything for a person)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DETECTOR = "fasterrcnn_mobilenet_v3_large_320_fpn"
+
+
+@pytest.fixture
+def options(estimated_run: Path, everyone: Path) -> tuple[object, ...]:
+    return ("--run", estimated_run, "--set", f"pose.detector={DETECTOR}", "--set", f"pose.detector_weights={everyone}")
+
+
+@pytest.fixture
+def short_film(joined: Sequence[np.ndarray], tmp_path: Path, write_film: Callable) -> Path:
+    """Half a second: this detector finds a hundred people in every frame."""
+    return write_film(tmp_path / "short.mp4", joined[:10])
+
+
+def test_each_person_of_a_film(short_film: Path, options: tuple[object, ...], star: Callable) -> None:
+    """Several people; a window says at most once what each does; a track's number means the same in all windows."""
+    arguments = ("predict", short_film, *options, "--window", 0.4, "--every", 0.1, "--each-person", "--json")
+    result = star(*arguments)
+    assert result.exit_code == 0, result.output
+    [document] = json.loads(result.stdout)
+    pairs = [(window["start"], window["person"]) for window in document["windows"]]
+    assert len(pairs) == len(set(pairs)) and pairs == sorted(pairs)
+    assert len({person for _, person in pairs}) > 1
+    starts = {person: [start for start, own in pairs if own == person] for _, person in pairs}
+    assert any(len(own) > 1 for own in starts.values())
+    assert all(len(window["top5"]) == 5 for window in document["windows"])
+
+
+def test_a_film_of_one_window(short_film: Path, options: tuple[object, ...], star: Callable, tmp_path: Path) -> None:
+    out = tmp_path / "each.mp4"
+    result = star("predict", short_film, *options, "--each-person", "--overlay", out, "--json")
+    assert result.exit_code == 0, result.output
+    [document] = json.loads(result.stdout)
+    assert "top" not in document and all("person" in window for window in document["windows"])
+    assert out.stat().st_size > 1000
+
+
+def test_nobody_looks_for_people(estimated_run: Path, annotated_run: Path, long_film: Path, star: Callable) -> None:
+    for run in (estimated_run, annotated_run):
+        result = star("predict", long_film, "--run", run, "--each-person")
+        assert result.exit_code == 2 and "--each-person: this recipe looks for nobody" in result.output
