@@ -59,6 +59,7 @@ BENCHES = {
     "growth": Bench("growth", "--most 10000", "--most 1000"),
     "memory": Bench("growth", "--clips 60", "--clips 2"),
     "worst_memory": Bench("growth", "--clips 200 2000", "--clips 8 16 --count 2"),
+    "timeline": Bench("time line", "--minutes 60", "--minutes 1 --seconds 4 --alone 1 --live 8"),
     "cluster_overhead": Bench("cluster", "--clips 24 --rounds 2", "--clips 2 --rounds 1 --size 32"),
 }
 # Most processors have no units for bfloat16: what computes is measured as the processor is, and as it would be without.
