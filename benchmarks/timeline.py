@@ -154,7 +154,8 @@ def delay_of_live(network: Path, shown: list[np.ndarray], seconds: int) -> None:
     process.wait()
     summary = last["summary"]
     delay = summary["delay"]
-    print(f"live, {seconds} s: {summary['answers']} answers, {summary['dropped']} of {summary['frames']} frames dropped, "
+    dropped = f"{summary['dropped']} of {summary['frames']} frames dropped"
+    print(f"live, {seconds} s: {summary['answers']} answers, {dropped}, "
           f"delay {delay['median']:.2f} s in the median, {delay['most']:.2f} s at most")  # fmt: skip
     claim("delay of a live source, from a window's last picture to its answer", delay["median"], "s", goal=("<", 2.0))
     claim("the longest such delay", delay["most"], "s")
