@@ -85,15 +85,14 @@ def card(
     title: str,
 ) -> str:
     """The model card: the hub's fields in front, then what it is, on what, how well, and how it is used."""
-    head = {
+    head: dict[str, Any] = {
         "license": license_name,
         "library_name": "star",
         "pipeline_tag": "video-classification",
         "tags": ["action-recognition", "skeleton", "star-transformer"],
-        "model-index": [{"name": title, "results": [_result(recipe, judged)]}],
     }
-    if not judged:
-        del head["model-index"]
+    if judged:
+        head["model-index"] = [{"name": title, "results": [_result(recipe, judged)]}]
     fields = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
     body = "\n".join([*_what(recipe, note, environment, title), *_figures(judged), *_use(recipe), *_recipe(recipe)])
     return f"---\n{fields}---\n\n{body}\n"

@@ -72,6 +72,15 @@ def test_the_card(judged: Path, tmp_path: Path) -> None:
     assert recipe["dataset"]["root"] == "data" and recipe["backbone"]["weights"] == "random"
 
 
+def test_a_run_that_was_not_judged(judged: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(judged, run)
+    shutil.rmtree(run / "test")
+    assert star("push", run, tmp_path / "card", "--license", "mit").exit_code == 0
+    text = (tmp_path / "card" / "README.md").read_text()
+    assert "Not judged on a test split." in text and "model-index" not in head_of(text)
+
+
 def test_what_is_refused(judged: Path, tmp_path: Path) -> None:
     def said(*arguments: object) -> tuple[int, str]:
         result = star(*arguments)
