@@ -129,7 +129,7 @@ def _require_run(folder: Path, source: str) -> None:
     if not (folder / "recipe.yaml").is_file():
         raise UsageError(f"{source}: holds no run (no recipe.yaml); give what `star push` made")
     recipe = recipes.load(folder / "recipe.yaml")
-    checkpoint.read_note(folder / recipe.test.checkpoint / "weights.safetensors")
+    checkpoint.read_note(folder / recipe.test.checkpoint / "weights.safetensors", checkpoint.NETWORK)
 
 
 def _hub() -> Any:

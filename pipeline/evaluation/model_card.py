@@ -38,7 +38,7 @@ def shared_files(run: Path, license_name: str, title: str) -> dict[str, bytes]:
     recipe = portable(recipes.load(run_recipe(run)))
     which = recipe.test.checkpoint
     weights = run / which / "weights.safetensors"
-    _, note = checkpoint.read_note(weights)
+    _, note = checkpoint.read_note(weights, checkpoint.NETWORK)
     environment = {name: value for name, value in RunFolder(run).read_environment().items() if name not in OF_MACHINE}
     files = {
         "recipe.yaml": recipes.dump(recipe).encode(),

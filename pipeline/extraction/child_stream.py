@@ -9,7 +9,6 @@ that little is ever under way.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from ...errors import StarError, VideoCrash, VideoTimeout, unexpected
+from .child_process import ChildContext
 from .decode_pool import allow_children, begin_child, death
 
 AHEAD = 12  # messages that the parent holds before it has asked for them
@@ -64,7 +64,7 @@ class ChildStream:
 
     def __init__(self, work: Work, job: Any, name: str, timeout: float) -> None:
         allow_children()
-        context = multiprocessing.get_context("spawn")
+        context = ChildContext()
         self.name, self.timeout = name, timeout
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_child, args=(theirs, work, job), daemon=True)
