@@ -101,14 +101,7 @@ def _write(path: Path, about: dict[str, Any], datasets: dict[str, np.ndarray], s
     """Write the HDF5 file, put it on the disk, and return the digest of the bytes that are there. Raises OSError."""
     with path.open("x+b", buffering=0) as file:
         sink = Sink(file)
-        access = h5p.create(h5p.FILE_ACCESS)
-        access.set_fileobj_driver(h5fd.fileobj_driver, sink)
-        access.set_fclose_degree(h5f.CLOSE_STRONG)
-        access.set_libver_bounds(h5f.LIBVER_V18, h5f.LIBVER_V18)  # its metadata carry checksums of their own
-        access.set_alignment(1, ALIGNMENT)
-        plan = h5p.create(h5p.FILE_CREATE)
-        plan.set_obj_track_times(False)
-        with h5py.File(h5f.create(b"segment", h5f.ACC_TRUNC, plan, access)) as hdf:
+        with _created(sink) as hdf:
             for name, array in datasets.items():
                 plain = compression == "none" or name in COLUMNS or array.nbytes // len(array) < _WORTH_COMPRESSING
                 chunks = (1, *array.shape[1:])
@@ -121,6 +114,22 @@ def _write(path: Path, about: dict[str, Any], datasets: dict[str, np.ndarray], s
         flush(file.fileno())
         file.seek(0, os.SEEK_SET)
         return segment_name(file)
+
+
+def _created(sink: Sink) -> h5py.File:
+    """An empty HDF5 file without times; metadata as HDF5 1.8 reads them, which carry checksums of their own.
+
+    A function of its own: the property lists must be gone before the file is closed. One that the traceback of a full
+    disk keeps alive crashes the interpreter at its end.
+    """
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_fileobj_driver(h5fd.fileobj_driver, sink)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    access.set_libver_bounds(h5f.LIBVER_V18, h5f.LIBVER_V18)
+    access.set_alignment(1, ALIGNMENT)
+    plan = h5p.create(h5p.FILE_CREATE)
+    plan.set_obj_track_times(False)
+    return h5py.File(h5f.create(b"segment", h5f.ACC_TRUNC, plan, access))
 
 
 def _set(place: h5py.File | h5py.Dataset, values: Mapping[str, Any]) -> None:

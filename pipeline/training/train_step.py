@@ -116,12 +116,16 @@ class TrainStep:
                 logits = model(**inputs(batch)).float()
             losses = cross_entropy(logits, wanted, self.weights, reduction="none")
             (losses.sum() * (micro_batch.weight * self.ranks.size)).backward()
-        answers = logits.argmax(1)
-        right = (answers == labels[: len(answers)]).float()
-        if micro_batch.partners is not None:  # of a clip that is two blended, each class counts by its share
-            other = answers == labels[to_device(micro_batch.partners, labels.device)]
+        right = self._right(logits.argmax(1), labels, micro_batch)
+        return torch.stack([losses.detach().sum(), right])
+
+    def _right(self, found: Tensor, labels: Tensor, micro_batch: MicroBatch) -> Tensor:
+        """How many answers are right, float32: of a clip that is two blended, each class by its share."""
+        right = (found == labels[: len(found)]).float()
+        if micro_batch.partners is not None:
+            other = found == labels[to_device(micro_batch.partners, labels.device)]
             right = micro_batch.share * right + (1 - micro_batch.share) * other
-        return torch.stack([losses.detach().sum(), right.sum()])
+        return right.sum()
 
     def _prepare(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> tuple[Batch, Tensor]:
         """The batch, augmented, and its targets (b, k)."""
