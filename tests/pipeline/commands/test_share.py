@@ -43,8 +43,8 @@ def test_a_folder_and_back(judged: Path, drawn: Path, extracted: Path, tmp_path:
     assert result.exit_code == 0, result.output
     files = {path.relative_to(shared).as_posix() for path in shared.rglob("*") if path.is_file()}
     assert files == set(json.loads(result.stdout)["files"])
-    assert {"README.md", "recipe.yaml", "test/metrics.json", "best/weights.safetensors"} <= files
-    for name in files - {"best/weights.safetensors", "test/confusion.png", "test/reliability.png"}:
+    assert {"README.md", "recipe.yaml", "test/metrics.json", "last/weights.safetensors"} <= files
+    for name in files - {"last/weights.safetensors", "test/confusion.png", "test/reliability.png"}:
         text = (shared / name).read_text()
         assert str(drawn) not in text and str(extracted.parent) not in text and "_000.mp4" not in text, name
     assert star("pull", shared, pulled).exit_code == 0
@@ -103,7 +103,7 @@ def test_what_is_refused(judged: Path, tmp_path: Path) -> None:
         assert code == 2 and reason in output
     broken = tmp_path / "broken"
     assert said("push", judged, broken, "--license", "mit")[0] == 0
-    (broken / "best" / "weights.safetensors").write_bytes(b"no weights")
+    (broken / "last" / "weights.safetensors").write_bytes(b"no weights")
     assert said("pull", broken, tmp_path / "pulled")[0] in (2, 4) and not (tmp_path / "pulled").exists()
 
 
@@ -111,7 +111,7 @@ def test_only_known_files_are_taken(judged: Path, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     assert star("push", judged, shared, "--license", "mit").exit_code == 0
     (shared / "setup.py").write_text("raise SystemExit")
-    (shared / "best" / "weights.pkl").write_bytes(b"\x80")
+    (shared / "last" / "weights.pkl").write_bytes(b"\x80")
     assert star("pull", shared, tmp_path / "pulled").exit_code == 0
     assert not list((tmp_path / "pulled").rglob("setup.py")) and not list((tmp_path / "pulled").rglob("*.pkl"))
 
@@ -221,11 +221,11 @@ def test_the_hub_and_back(judged: Path, tmp_path: Path, hub: type[Hub], monkeypa
     assert result.exit_code == 0, result.output
     assert set(json.loads(result.stdout)["files"]) <= set(hub.files)
     assert head_of(hub.files["README.md"].decode())["license"] == "apache-2.0"
-    assert hub.files["best/weights.safetensors"] == (judged / "best" / "weights.safetensors").read_bytes()
+    assert hub.files["last/weights.safetensors"] == (judged / "last" / "weights.safetensors").read_bytes()
     pulled = tmp_path / "pulled"
     result = star("pull", "somebody/star", pulled)
     assert result.exit_code == 0, result.output
-    for name in ("recipe.yaml", "best/weights.safetensors", "test/metrics.json"):
+    for name in ("recipe.yaml", "last/weights.safetensors", "test/metrics.json"):
         assert (pulled / name).read_bytes() == hub.files[name]
     shutil.rmtree(pulled)
     hub.files.clear()
