@@ -15,7 +15,6 @@ from .pipeline.commands.options import (
     DEVICE,
     FILE,
     RECIPE,
-    RUN,
     SECONDS,
     STAGES,
     STUDIES,
@@ -336,26 +335,42 @@ def model(recipe: Path, overrides: tuple[str, ...], as_json: bool, quiet: bool) 
 
 
 @main.command()
-@RUN
-@click.option("-o", "--out", type=FILE, required=True, help="The file to write.")
+@click.argument("recipe", type=FILE, required=False)
+@click.option("--run", type=FILE, help="Folder of the trained network.")
+@click.option("-o", "--out", type=FILE, help="The file to write it to.")
 @click.option("--format", "kind", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="Of the file.")
 @click.option(
     "--from", "beginning", type=click.Choice(["tokens", "features", "joints"]), default="tokens", show_default=True,
     help="What the file takes: cached tokens; or features or joints, and it makes the tokens itself.",
 )  # fmt: skip
-@output
-def export(run: Path, out: Path, kind: str, beginning: str, as_json: bool, quiet: bool) -> None:
-    """Write a trained network for other runtimes; its inputs are named like the cached arrays.
+@click.option(
+    "--joints", type=FILE, metavar="FILE.pkl", help="In place of a network: write the joints of RECIPE's data."
+)
+@common
+def export(
+    recipe: Path | None, run: Path | None, out: Path | None, kind: str, beginning: str, joints: Path | None,
+    overrides: tuple[str, ...], as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Write a trained network for other runtimes, its inputs named like the cached arrays; or, with --joints, the
+    annotated or estimated joints of RECIPE's data set as a pickle that pyskl, mmaction2 and star read.
 
-    Class names and what is done to the inputs stand in the file's metadata.
+    Class names and what is done to a network's inputs stand in its file's metadata.
 
     \b
     Example: star export --run runs/first -o star.onnx
     star export --run runs/joints --from joints -o joints.onnx
+    star export --joints joints.pkl star.yaml
     """
-    from .pipeline.commands.export import run_export
+    if joints and recipe and not (run or out):
+        from .pipeline.commands.export_joints import run_export_joints
 
-    answer(run_export(run, out, kind, beginning), as_json)
+        answer(run_export_joints(load_recipe(recipe, overrides), joints, quiet=quiet), as_json)
+    elif run and out and not (joints or recipe or overrides):
+        from .pipeline.commands.export import run_export
+
+        answer(run_export(run, out, kind, beginning), as_json)
+    else:
+        raise UsageError("export: either --run RUN -o FILE, for a network, or --joints FILE.pkl RECIPE, for joints")
 
 
 @main.command()

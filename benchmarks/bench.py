@@ -51,6 +51,7 @@ BENCHES = {
     "feature_read": Bench("cache reading", "--clips 512 --rounds 5", "--clips 64 --rounds 1"),
     "plan": Bench("planning", "--videos 1 10000 100000", "--videos 1 100 200"),
     "index": Bench("planning", "--rows 10000 100000", "--rows 100 200"),
+    "pickle_index": Bench("planning", "--sequences 114480", "--sequences 200"),
     "attention": Bench("training", "--batch 2 --repeat 3", "--batch 1 --repeat 1 --width 64"),
     "train_step": Bench("training", "--batch 4 --rounds 4", "--batch 1 --rounds 1 --width 64 --clips 8"),
     "train_gpu": Bench("training", "--steps 40", "--steps 2 --batches 4 --compile no --clips 16"),

@@ -35,7 +35,7 @@ from star.pipeline.extraction import runner
 from star.pipeline.extraction.decode_pool import VIDEOS_AHEAD, ahead
 from star.pipeline.extraction.engine import open_engine
 from star.pipeline.extraction.execution import ExecutionConfig
-from star.pipeline.extraction.video_task import lend_slots, read_video
+from star.pipeline.extraction.video_task import lend_slots, read_videos
 from star.pipeline.planning.gpu_estimate import BACKBONE_FLOPS
 from star.pipeline.planning.plan import plan
 from star.pipeline.planning.work_units import units
@@ -292,11 +292,11 @@ def _frames_alone(run: Run, recipe: recipes.Recipe) -> float:
     with open_engine(recipe, planned.graph, str(run.device), processes, planned.manifest.skeleton) as engine:
         pool = engine.pool
         tasks = (lend_slots(pool.slots, task) for unit in units(planned) for task in engine.reader.tasks(unit))
-        stream = ahead(tasks, lambda task: pool.submit(read_video, task), VIDEOS_AHEAD * processes)
+        stream = ahead(tasks, lambda task: pool.submit(read_videos, task), VIDEOS_AHEAD * processes)
         for number, (task, future) in enumerate(stream):
-            pool.outcome(future, task.video.id)
-            pool.slots.give_back(task.slots.values())
-            clips += len(task.views)
+            pool.outcome(future, task.name)
+            pool.slots.give_back(task.slots)
+            clips += sum(len(one.views) for one in task.tasks)
             if number == min(processes, len(planned.manifest.videos) // 2) - 1:
                 began, first = time.perf_counter(), clips
     return (clips - first) / (time.perf_counter() - began)

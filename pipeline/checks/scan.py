@@ -120,7 +120,7 @@ def duplicates(result: Scan, children: DecodePool) -> Iterator[Finding]:
         if first.split != other.split:
             message = f"{same}, in {other.split} and {first.split}: the test is no test; remove one"
             yield Finding("problem", "duplicate", other.id, message)
-        elif first.label != other.label:
+        elif first.all_labels != other.all_labels:
             yield Finding("problem", "duplicate", other.id, f"{same}, under another label; correct one")
         else:
             yield Finding("note", "duplicate", other.id, f"{same}; remove one")
@@ -219,7 +219,7 @@ def same_name(listed: Manifest) -> Iterator[Finding]:
 
 def one_class(listed: Manifest) -> Iterator[Finding]:
     """A line where there is nothing to tell apart."""
-    labels = {video.label for video in listed.videos}
+    labels = {label for video in listed.videos for label in video.all_labels}
     if len(labels) == 1:
         name = listed.classes[labels.pop()]
         yield Finding("problem", "class", "", f"only one class, {name!r}: there is nothing to tell apart; add another")
@@ -240,14 +240,14 @@ def overlaps(listed: Manifest) -> Iterator[Finding]:
                 if first.split != other.split:
                     message = f"overlaps {first.id}, in {other.split} and {first.split}: the test is no test"
                     yield Finding("problem", "overlap", other.id, message)
-                elif first.label != other.label:
+                elif first.all_labels != other.all_labels:
                     yield Finding("note", "overlap", other.id, f"overlaps {first.id}, of another class")
 
 
 def unbalanced(listed: Manifest) -> Iterator[Finding]:
     """Classes without a video, in one line; those that a split lacks, or of which it has very few videos."""
-    counts = Counter((video.label, video.split) for video in listed.videos)
-    there = {video.label for video in listed.videos}
+    counts = Counter((label, video.split) for video in listed.videos for label in video.all_labels)
+    there = {label for label, _ in counts}
     empty = [name for label, name in enumerate(listed.classes) if label not in there]
     if empty:
         some = ", ".join(empty[:3]) + (", …" if len(empty) > 3 else "")

@@ -12,6 +12,8 @@ from .scan import Scan, sides
 
 SHOWN = 20  # findings of a kind that a person is shown
 CLASSES = 40  # classes that the table has rows for
+SPLITS = ("train", "val", "test")
+UNITS = {2: "pixels", 3: "three dimensions, in units of pose.scale pixels"}  # by dimensions
 
 
 @dataclass(frozen=True)
@@ -43,29 +45,36 @@ class SplitFigures:
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """How many videos of a class are for training and for testing."""
+    """How many videos of a class are for training, validation and testing."""
 
     label: str
     train: int
+    val: int
     test: int
 
 
 @dataclass(frozen=True)
 class UnderstoodJoints:
-    """What files of joints without videos were taken for. people: at most, at a time. dimensions: 2, 3 or both."""
+    """What files of joints without videos were taken for.
+
+    people: at most, at a time. frames: the fewest and the most. dimensions: 2, 3 or both; units: of their places.
+    """
 
     formats: tuple[str, ...]
     layout: str | None
     joints: int
     people: int
+    frames: tuple[int, int]
     dimensions: tuple[int, ...]
+    units: tuple[str, ...]
 
     def to_line(self) -> str:
         """For a person."""
-        units = " and ".join("pixels" if count == 2 else "three dimensions" for count in self.dimensions)
+        first, last = self.frames
+        frames = counted(first, "frame") if first == last else f"{first:,} to {last:,} frames"
         return (
-            f"joints: {', '.join(self.formats)}; layout {self.layout}, {self.joints} joints in {units}, at most "
-            f"{self.people} at a time"
+            f"joints: {', '.join(self.formats)}; layout {self.layout}, {self.joints} joints in "
+            f"{' and '.join(self.units)}, at most {self.people} at a time, {frames}"
         )
 
 
@@ -89,11 +98,22 @@ class ScanReport:
     def classes(self) -> tuple[ClassFigures, ...]:
         """Every class, by label."""
         listed = self.scan.manifest
-        counts = Counter((video.label, video.split) for video in listed.videos)
+        counts = Counter((label, video.split) for video in listed.videos for label in video.all_labels)
         return tuple(
-            ClassFigures(name, counts[label, "train"], counts[label, "test"])
-            for label, name in enumerate(listed.classes)
+            ClassFigures(name, *(counts[label, split] for split in SPLITS)) for label, name in enumerate(listed.classes)
         )
+
+    @property
+    def splits(self) -> list[str]:
+        """Those that are shown: validation only where there is one."""
+        val = any(video.split == "val" for video in self.scan.manifest.videos)
+        return [split for split in SPLITS if split != "val" or val]
+
+    @property
+    def spans(self) -> tuple[int, int]:
+        """How many clips are spans, and of how many videos."""
+        paths = [video.path for video in self.scan.manifest.videos if video.span]
+        return len(paths), len(set(paths))
 
     @property
     def understood(self) -> UnderstoodJoints | None:
@@ -102,12 +122,15 @@ class ScanReport:
         if not looks:
             return None
         skeleton = self.scan.manifest.skeleton
+        frames, dimensions = [look.frames for look in looks], sorted({look.dimensions for look in looks})
         return UnderstoodJoints(
             tuple(sorted({look.format for look in looks})),
             skeleton.name if skeleton else None,
             len(skeleton.joints) if skeleton else 0,
             max(look.people for look in looks),
-            tuple(sorted({look.dimensions for look in looks})),
+            (min(frames), max(frames)),
+            tuple(dimensions),
+            tuple(UNITS[count] for count in dimensions),
         )
 
     def of_split(self, split: str) -> SplitFigures:
@@ -136,9 +159,13 @@ class ScanReport:
         return {
             "data": listed.name,
             "videos": len(listed.videos),
+            "spans": self.spans[0],
+            "several_labels": sum(bool(video.labels) for video in listed.videos),
             **({"understood": asdict(understood)} if understood else {}),
-            "splits": [asdict(self.of_split(split)) for split in ("train", "test")],
-            "classes": [{"class": row.label, "train": row.train, "test": row.test} for row in self.classes],
+            "splits": [asdict(self.of_split(split)) for split in self.splits],
+            "classes": [
+                {"class": row.label, **{split: getattr(row, split) for split in SPLITS}} for row in self.classes
+            ],
             "groups": [
                 {"group": kind, "values": count, "both_sides": both} for kind, (count, both) in sides(listed).items()
             ],
@@ -152,27 +179,44 @@ class ScanReport:
         head = "split", "videos", "opened", "frames", "shortest", "longest", "duration", "joints outside", "frame sizes"
         levels = Counter(finding.level for finding in self.scan.findings)
         failing = f"{counted(self.failing, 'video')} would fail in `star extract`"
-        shown = filled = [row for row in self.classes if row.train or row.test]
+        shown = filled = [row for row in self.classes if row.train or row.val or row.test]
         if len(filled) > CLASSES:
             shown = sorted(filled, key=lambda row: min(row.train, row.test))[:CLASSES]
-        classes, rest = [(row.label, f"{row.train:,}", f"{row.test:,}", "") for row in shown], len(filled) - len(shown)
+        rest, rows = len(filled) - len(shown), [("class", *self.splits, "")]
+        rows += [(row.label, *(f"{getattr(row, split):,}" for split in self.splits), "") for row in shown]
         groups = []
         for kind, (count, both) in sides(listed).items():
             where = "none" if not both else "all" if len(both) == count else f"{len(both):,}"
             groups.append(f"{kind}: {counted(count, 'value')}, {where} in both train and test")
         verdict = f"{failing}, {counted(levels['problem'], 'problem')}, {counted(levels['note'], 'note')}"
         return [
-            f"{listed.name}: {counted(len(listed.videos), 'video')}, {len(listed.classes)} classes",
+            f"{listed.name}: {self._counted()}, {self._classes_said()}",
             *([understood.to_line()] if understood else []),
-            *table([head, self.of_split("train").cells(), self.of_split("test").cells()]),
+            *table([head, *(self.of_split(split).cells() for split in self.splits)]),
             "",
-            *table([("class", "train", "test", ""), *classes]),
+            *(table(rows) if listed.classes else []),
             *([f"and {rest} larger class{'es' * (rest > 1)}; --json has all"] if rest else []),
             *groups,
             "",
             *self._finding_lines(),
             verdict if levels else "all is well: every video can be opened, nothing looks wrong",
         ]
+
+    def _counted(self) -> str:
+        """How many clips there are, and of how many videos where these are spans."""
+        spans, videos = self.spans
+        whole = len(self.scan.manifest.videos) - spans
+        if not spans:
+            return counted(whole, "video")
+        rest = f" and {counted(whole, 'whole video')}" if whole else ""
+        return f"{counted(spans, 'span')} of {counted(videos, 'video')}{rest}"
+
+    def _classes_said(self) -> str:
+        listed = self.scan.manifest
+        if not listed.classes:
+            return "without labels"
+        several = sum(bool(video.labels) for video in listed.videos)
+        return f"{len(listed.classes)} classes" + (f", {several:,} with several" if several else "")
 
     def _finding_lines(self) -> Iterator[str]:
         """One line each, up to SHOWN of a kind."""

@@ -94,11 +94,12 @@ def run_export(
 def _entry(planned: Plan, number: int, clip: Clip) -> dict[str, Any]:
     """What the manifest says of a clip. frame_times: (T) s, in the video."""
     times = planned.stages["decode"].read([(clip.video.id, clip.view)], "time")[0]
-    label = clip.video.label
+    label, several = clip.video.label, clip.video.labels
+    more = {"labels": [planned.manifest.classes[one] for one in several], "classes": list(several)} if several else {}
     return {
         "sample": f"{number:08d}", "video": clip.video.id, "view": clip.view, "split": clip.video.split,
         "label": planned.manifest.classes[label] if label >= 0 else None, "class": label,
-        "frame_times": times.tolist(),
+        **more, "frame_times": times.tolist(),
     }  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,12 @@ from ...stages.pose.projection import FRAME, UP
 from ...stages.skeletons import Skeleton
 from .. import datasets
 from ..datasets.base import Annotation, Manifest, one_sided
-from ..datasets.joints.dataset import protocols, what_is
+from ..datasets.custom.csv_list import csv_files
+from ..datasets.joints.dataset import protocols
 from ..recipe import presets
 from ..recipe.schema import DatasetSettings
 from ..utils.text import counted
-from .init_recipe import PEOPLE, FoundData, InitRecipe
+from .init_recipe import PEOPLE, FoundData, InitRecipe, list_line, refuse_other_kind, the_export
 
 LOOKED_AT = 40  # sequences by which people, dimensions and size are judged
 HEIGHT = 0.42  # of the picture: what a body in three dimensions is scaled to
@@ -46,33 +46,29 @@ class Seen:
 
 @dataclass(frozen=True)
 class FoundJoints(FoundData):
-    """What was found at ROOT. taken_for: what it is. dimensions: of the joints, 2 or 3. people: at most, at a time."""
+    """What was found at ROOT. seen: in some of its sequences. protocols: the recipe's first."""
 
-    taken_for: str
-    format: str
-    skeleton: str
-    dimensions: int
-    people: int
+    seen: Seen
     protocols: tuple[str, ...]
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The layout of the joints."""
+        assert self.manifest.skeleton is not None
+        return self.manifest.skeleton
 
     def to_document(self) -> dict[str, Any]:
         """As JSON."""
-        return {
-            "taken_for": self.taken_for, "format": self.format, "videos": self.videos, "classes": list(self.classes),
-            "train": self.train, "test": self.test, "skeleton": self.skeleton, "dimensions": self.dimensions,
-            "people": self.people, "protocols": list(self.protocols),
+        return self.figures() | {
+            "format": self.seen.format, "skeleton": self.skeleton.name, "dimensions": 3 if self.seen.is_spatial else 2,
+            "people": self.seen.people, "protocols": list(self.protocols),
         }  # fmt: skip
 
-    def header(self) -> str:
+    def lines(self) -> str:
         """The recipe's first lines."""
-        space = "three dimensions" if self.dimensions == 3 else "pixels"
-        return (
-            f"# {self.taken_for} ({self.format}): {counted(self.videos, 'sequence')}, {len(self.classes)} classes "
-            f"({self.first_classes}).\n"
-            f"# Joints {self.skeleton} in {space}, up to {self.people} at a time; "
-            f"{self.train:,} for training, {self.test:,} for testing.\n"
-            "# Every setting that is not here has its default.\n"
-        )
+        space = "three dimensions" if self.seen.is_spatial else "pixels"
+        joints = f"{self.seen.format}: joints {self.skeleton.name} in {space}, up to {self.seen.people} at a time"
+        return self.header("sequence", f"{joints}; {self.sides()}.")
 
 
 def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
@@ -80,19 +76,18 @@ def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
 
     Raises DatasetError where ROOT holds no joints.
     """
+    refuse_other_kind("joints", root)
     known = protocols(root, cache)
     protocol, *others = ["official"] if not known or "official" in known else known
-    settings = DatasetSettings(kind="joints", root=root, split=protocol)
+    chosen, told = the_export(root) if root.is_dir() and not csv_files(root) else (None, [])
+    settings = DatasetSettings(kind="joints", root=root, split=protocol, list=chosen)
     manifest = datasets.load(settings, cache)
     skeleton = manifest.skeleton
     assert skeleton is not None
     seen = _look(manifest, skeleton)
-    split = Counter(video.split for video in manifest.videos)
-    found = FoundJoints(
-        len(manifest.videos), manifest.classes, split["train"], split["test"], what_is(settings), seen.format,
-        skeleton.name, 3 if seen.is_spatial else 2, seen.people, (protocol, *others),
-    )  # fmt: skip
+    found = FoundJoints(manifest, seen, (protocol, *others))
     text = presets.ready("joints", root, cache, preset, min(seen.people, PEOPLE)).partition("\n")[2]
+    text = found.for_labels(text.replace("  test_share:", f"{list_line(chosen)}  test_share:"))
     if protocol != "official":
         line = f"  split: {protocol:<19}# or {', '.join(others)}\n" if others else f"  split: {protocol}\n"
         text = text.replace("  test_share:", f"{line}  test_share:")
@@ -107,7 +102,7 @@ def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
         text = re.sub(r"^  people: .*\n", lambda line: line[0] + lines, text, count=1, flags=re.M)
     if not skeleton.flip_pairs:
         text = text.replace("decode:\n", f"decode:\n{UNMIRRORED}", 1)
-    return InitRecipe(found.header() + text, found, _warnings(manifest, skeleton, others))
+    return InitRecipe(found.lines() + text, found, (*told, *_warnings(manifest, skeleton, others)))
 
 
 def _look(manifest: Manifest, skeleton: Skeleton) -> Seen:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,86 +14,129 @@ from ...stages.skeletons import COCO, SKELETONS, Skeleton
 from .. import datasets
 from ..datasets.base import Manifest, one_sided, open_root
 from ..datasets.custom.csv_list import Entry, csv_files
-from ..datasets.custom.dataset import list_entries
+from ..datasets.custom.dataset import list_entries, manifest_of
+from ..datasets.custom.listing import Listing
+from ..datasets.custom.media_names import video_names
 from ..datasets.custom.splits import sides
 from ..datasets.detect import recognise
 from ..datasets.split_files import text_of
 from ..recipe import presets
 from ..recipe.schema import DatasetSettings
 from ..utils.text import counted
-from .init_recipe import PEOPLE, FoundData, InitRecipe
+from .init_recipe import PEOPLE, FoundData, InitRecipe, list_line, refuse_other_kind, the_export
 
 SEEDS = 200  # tried where chance left a class without test videos
 SMALL = 5000  # videos; with more of them, chance does not
+WITHOUT_LABELS = "  labels: none              # every video below the root, for extraction alone\n"
+TRAINING = re.compile(r"^(?:model|train|test):.*\n(?:^[ #].*\n|^\n)*", re.MULTILINE)  # sections of a recipe
 
 
 @dataclass(frozen=True)
 class FoundVideos(FoundData):
-    """What was found in the folder. joints: how many videos have annotated ones; skeleton: their layout."""
+    """What was found in the folder. split: where it is from."""
 
-    joints: int
-    skeleton: str | None
+    split: str
+
+    @property
+    def joints(self) -> int:
+        """How many videos have annotated joints."""
+        return sum(video.annotation is not None for video in self.manifest.videos)
+
+    @property
+    def skeleton(self) -> str | None:
+        """Their layout."""
+        return self.manifest.skeleton and self.manifest.skeleton.name
 
     def to_document(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self) | {"classes": list(self.classes)}
+        return self.figures() | {"joints": self.joints, "skeleton": self.skeleton}
 
-    def header(self, split: str) -> str:
-        """The recipe's first lines. split: where it is from."""
-        joints = f"joints of {self.joints:,} of them ({self.skeleton})" if self.joints else "no joints"
-        return (
-            f"# {counted(self.videos, 'video')}, {len(self.classes)} class{'es' * (len(self.classes) != 1)} "
-            f"({self.first_classes}), {joints}; split {split}: "
-            f"{self.train:,} for training, {self.test:,} for testing.\n"
-            "# Every setting that is not here has its default.\n"
-        )
+    def lines(self) -> str:
+        """The recipe's first lines."""
+        joints = f"Joints of {self.joints:,} of them ({self.skeleton})" if self.joints else "No joints"
+        if not self.manifest.classes:
+            return self.header("video", f"{joints}; for extraction alone: `star extract`, `star cache export`.")
+        return self.header("video", f"{joints}; split {self.split}: {self.sides()}.")
 
 
 def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
     """A recipe that works for the videos in ROOT, and what was found there.
 
     Where ROOT is not on this machine, the recipe is the general one, with a warning. Raises DatasetError where ROOT is
-    a published data set (with the name that fits it), or holds no videos.
+    a published data set, or holds joints alone (with the command that fits it), or holds no videos.
     """
     if not root.exists():
         warning = f"{root} is not there, so the recipe is a general one; here, `star extract` would find no videos"
         return InitRecipe(presets.ready("videos", root, cache, preset), warnings=(warning,))
+    lists = csv_files(root) if root.is_dir() else []
+    refuse_other_kind("videos", root, lists)
     open_root(root)
-    lists = csv_files(root)
-    listed = any("youtube_id" not in text_of(path).partition("\n")[0] for path in lists)  # its owner says what it is
+    _refuse_published(root, lists)
+    chosen, told = (lists[0] if len(lists) > 1 else None, []) if lists else the_export(root)
+    settings, listing = _listed(DatasetSettings(kind="videos", root=root, list=chosen), is_listed=bool(lists or chosen))
+    manifest = manifest_of(settings, listing)
+    found = FoundVideos(manifest, "as listed" if all(entry.split for entry in listing.entries) else "drawn")
+    layout = _layout(manifest.skeleton) if 0 < found.joints < len(manifest.videos) else None
+    people = _people(manifest) if layout or found.joints == len(manifest.videos) else 0
+    text = presets.ready("videos", root, cache, preset, people, layout).partition("\n")[2]
+    text = text.replace("  test_share:", f"{_choices(settings)}  test_share:")
+    text = found.for_labels(text if manifest.classes else _for_extraction(text))
+    return InitRecipe(found.lines() + text, found, (*told, *_warnings(manifest, found.joints, layout, lists)))
+
+
+def _refuse_published(root: Path, lists: Sequence[Path]) -> None:
+    """Published data sets have recipes of their own; whoever has a list has decided what it is."""
+    listed = any("youtube_id" not in text_of(path).partition("\n")[0] for path in lists)
     name, sign = ("", "") if listed else recognise(root)
     if name:
         raise DatasetError(
             f"init videos: {root} looks like {name} ({sign}); use `star init {name} --root {root}`, "
             "or list your own choice of videos in a CSV (video,label,split)"
         )
-    chosen = lists[0] if len(lists) > 1 else None
-    entries = list_entries(root, chosen).entries
-    settings = DatasetSettings(kind="videos", root=root, list=chosen, split_seed=_seed(entries))
-    manifest = datasets.load(settings)
-    joints = sum(video.annotation is not None for video in manifest.videos)
-    layout = _layout(manifest.skeleton) if 0 < joints < len(manifest.videos) else None
-    people = _people(manifest) if layout or joints == len(manifest.videos) else 0
-    split = Counter(video.split for video in manifest.videos)
-    skeleton = manifest.skeleton and manifest.skeleton.name
-    found = FoundVideos(len(manifest.videos), manifest.classes, split["train"], split["test"], joints, skeleton)
-    choices = f"  list: {presets.quoted(chosen)}\n" if chosen else ""
-    if settings.split_seed:
-        choices += f"  split_seed: {settings.split_seed:<14}# the first that puts every class on both sides\n"
-    text = presets.ready("videos", root, cache, preset, people, layout).partition("\n")[2]
-    text = text.replace("  test_share:", f"{choices}  test_share:")
-    header = found.header("as listed" if all(entry.split for entry in entries) else "drawn")
-    return InitRecipe(header + text, found, _warnings(manifest, joints, layout, lists))
+
+
+def _listed(settings: DatasetSettings, *, is_listed: bool) -> tuple[DatasetSettings, Listing]:
+    """What ROOT holds, and the settings by which it is read: without labels where videos lie in ROOT itself and its
+    folders are no classes, or a single one."""
+    root = settings.root
+    is_loose = not is_listed and any("/" not in name for name in video_names(root))
+    try:
+        listing = list_entries(root, settings)
+    except DatasetError:
+        if not is_loose:
+            raise
+        listing = Listing()
+    if is_loose and len({entry.label for entry in listing.entries}) < 2:
+        settings = settings.model_copy(update={"labels": "none"})
+        return settings, list_entries(root, settings)
+    return settings.model_copy(update={"split_seed": _seed(listing.entries)}), listing
+
+
+def _for_extraction(text: str) -> str:
+    """A recipe without what only training needs."""
+    text = re.sub(r"^  (test_share|# split_by): .*\n", "", text, flags=re.MULTILINE)
+    return TRAINING.sub("", text)
 
 
 def _seed(entries: Sequence[Entry]) -> int:
     """The first seed by which every class has training and test videos; 0 where none does, or needs to."""
-    classes = len({entry.label for entry in entries})
+    classes = len({label for entry in entries for label in entry.labels})
     for seed in range(SEEDS if len(entries) <= SMALL else 0):
         split = sides(entries, test_share=DatasetSettings.model_fields["test_share"].default, seed=seed)
-        if len({(entry.label, side) for entry, side in zip(entries, split, strict=True)}) == 2 * classes:
+        there = {
+            (label, side) for entry, side in zip(entries, split, strict=True) if side != "val" for label in entry.labels
+        }
+        if len(there) == 2 * classes:
             return seed
     return 0
+
+
+def _choices(settings: DatasetSettings) -> str:
+    """The lines of the section `dataset` that not every recipe needs."""
+    said = list_line(settings.list) + (WITHOUT_LABELS if settings.labels == "none" else "")
+    if settings.split_seed:
+        said += f"  split_seed: {settings.split_seed:<14}# the first that puts every class on both sides\n"
+    return said
 
 
 def _people(manifest: Manifest) -> int:

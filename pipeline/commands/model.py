@@ -17,6 +17,7 @@ from ..planning.graph import graph
 from ..planning.inputs import arrays_for
 from ..planning.joint_layout import held
 from ..planning.manifest import open_manifest
+from ..planning.selections import require_labels
 from ..recipe.schema import Recipe
 from ..training.model_factory import arguments
 from ..training.optimizer import copies_of_weights
@@ -76,6 +77,7 @@ def run_model(recipe: Recipe) -> Model:
     Asks the data set for its classes and joints. Raises DatasetError where it is neither there nor remembered.
     """
     listed, _, _ = open_manifest(recipe.dataset, recipe.cache.root)
+    require_labels(listed)
     known = shapes(recipe, graph(recipe), len(held(recipe, listed.skeleton).joints))
     taken = {name: known[name] for name in arrays_for(recipe.model, recipe.tokens.form)}
     with torch.device("meta"):  # takes no memory, however large it is

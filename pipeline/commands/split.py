@@ -14,43 +14,53 @@ from typing import Any
 from ...errors import DatasetError, StorageError, UsageError
 from .. import datasets
 from ..datasets.base import Manifest, one_sided
-from ..datasets.custom.csv_list import COLUMNS, PLAIN, SPANS, parse_csv
+from ..datasets.custom.csv_list import BETWEEN_LABELS, COLUMNS, PLAIN, SPANS, parse_csv
+from ..planning.selections import require_labels
 from ..recipe.schema import Recipe
-from ..utils.text import table
+from ..utils.text import counted, table
+
+SIDES = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class ClassSplit:
-    """How many videos of a class are for training and for testing."""
+    """How many videos of a class are for training, validation and testing."""
 
     label: str
     train: int
+    val: int
     test: int
+
+    @property
+    def videos(self) -> int:
+        """All of them."""
+        return self.train + self.val + self.test
 
 
 @dataclass(frozen=True)
 class Split:
-    """Who is for training and who for testing. out: the CSV that was written."""
+    """Who is for training and who for testing.
+
+    total: all videos; one of several classes counts once. spans: how many of them are spans, and of how many videos.
+    out: the CSV that was written.
+    """
 
     data: str
     classes: tuple[ClassSplit, ...]
+    total: ClassSplit
+    spans: tuple[int, int]
     left_out: int
     warnings: tuple[str, ...]
     out: Path | None
     exit_code: int = 0
 
-    @property
-    def total(self) -> ClassSplit:
-        """All classes together."""
-        return ClassSplit("all", sum(row.train for row in self.classes), sum(row.test for row in self.classes))
-
     def to_document(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "data": self.data,
-            "train": self.total.train,
-            "test": self.total.test,
-            "classes": [{"class": row.label, "train": row.train, "test": row.test} for row in self.classes],
+            **{side: getattr(self.total, side) for side in SIDES},
+            "spans": self.spans[0],
+            "classes": [{"class": row.label, **{side: getattr(row, side) for side in SIDES}} for row in self.classes],
             "left_out": self.left_out,
             "warnings": list(self.warnings),
             "list": None if self.out is None else str(self.out),
@@ -58,13 +68,16 @@ class Split:
 
     def to_lines(self) -> list[str]:
         """As a table for a person."""
-        rows: list[tuple[str, ...]] = [("class", "train", "test", "share of test")]
-        filled = [row for row in self.classes if row.train or row.test]
+        shown = [side for side in SIDES if side != "val" or self.total.val]
+        rows: list[tuple[str, ...]] = [("class", *shown, "share of test")]
+        filled = [row for row in self.classes if row.videos]
         for row in (*filled, self.total):
-            share = row.test / max(1, row.train + row.test)
-            rows.append((row.label, f"{row.train:,}", f"{row.test:,}", f"{share:.0%}"))
+            numbers = (f"{getattr(row, side):,}" for side in shown)
+            rows.append((row.label, *numbers, f"{row.test / max(1, row.videos):.0%}"))
         empty = len(self.classes) - len(filled)
         lines = [*table(rows), *([f"and {empty} class{'es' * (empty > 1)} without a video"] if empty else [])]
+        if self.spans[0]:
+            lines.append(f"{counted(self.spans[0], 'span')} of {counted(self.spans[1], 'video')}")
         lines += [f"warning: {line}" for line in self.warnings]
         if self.out:
             lines.append(f"list: {self.out}; a recipe of kind videos reads it with dataset.list: {self.out}")
@@ -97,7 +110,8 @@ def run_split(recipe: Recipe, out: Path | None = None) -> Split:
     The CSV's paths count from `dataset.root`. Raises UsageError where `out` exists, since no list is ever overwritten,
     and where a CSV cannot hold the name of a video so that star reads the same name back.
     """
-    manifest = datasets.load(recipe.dataset)
+    manifest = datasets.load(recipe.dataset, recipe.cache.root)
+    require_labels(manifest)
     if out is not None:
         text = _table(manifest, recipe, out)
         try:
@@ -107,12 +121,15 @@ def run_split(recipe: Recipe, out: Path | None = None) -> Split:
             raise UsageError(f"-o {out}: exists already; give another name, or remove it") from None
         except OSError as error:
             raise StorageError(f"-o {out}: {error.strerror or error}; choose a folder that can be written") from None
-    counts = Counter((video.label, video.split) for video in manifest.videos)
+    counts = Counter((label, video.split) for video in manifest.videos for label in video.all_labels)
     classes = tuple(
-        ClassSplit(name, counts[label, "train"], counts[label, "test"]) for label, name in enumerate(manifest.classes)
+        ClassSplit(name, *(counts[label, side] for side in SIDES)) for label, name in enumerate(manifest.classes)
     )
+    whole = Counter(video.split for video in manifest.videos)
+    total = ClassSplit("all", *(whole[side] for side in SIDES))
+    spans = [video.path for video in manifest.videos if video.span]
     warnings = tuple(line for line in [one_sided(manifest)] if line)
-    return Split(manifest.name, classes, len(manifest.left_out), warnings, out)
+    return Split(manifest.name, classes, total, (len(spans), len(set(spans))), len(manifest.left_out), warnings, out)
 
 
 def run_folds(load: Callable[[tuple[str, ...]], Recipe], folds: int, out: Path | None = None) -> Folds:
@@ -127,6 +144,8 @@ def run_folds(load: Callable[[tuple[str, ...]], Recipe], folds: int, out: Path |
 def _table(manifest: Manifest, recipe: Recipe, out: Path) -> str:
     """The list as CSV: video, label, split, joints where one's own videos have them, and the groups."""
     root = recipe.dataset.root
+    if odd := [name for name in manifest.classes if BETWEEN_LABELS in name]:
+        raise UsageError(f"-o {out}: a CSV cannot hold class {odd[0]!r}: {BETWEEN_LABELS!r} parts labels; rename it")
     groups = list(dict.fromkeys(name for video in manifest.videos for name, _ in video.groups))
     own = recipe.dataset.kind == "videos"  # other kinds keep their joints in files of their own
     joints = ["joints"] if own and any(video.annotation for video in manifest.videos) else []
@@ -136,8 +155,7 @@ def _table(manifest: Manifest, recipe: Recipe, out: Path) -> str:
     for video in manifest.videos:
         beside = os.path.relpath(video.annotation, root) if video.annotation else ""
         values = dict(video.groups)
-        path = video.id.removesuffix(video.span.fragment()) if video.span else video.id
-        row = [path, manifest.classes[video.label], video.split, *([beside] if joints else [])]
+        row = [video.path, video.named(manifest.classes), video.split, *([beside] if joints else [])]
         for unit in ("s", "frame"):
             if unit in units:
                 own = video.span is not None and video.span.unit == unit
@@ -163,7 +181,7 @@ def _refuse_unreadable(out: Path, rows: Sequence[Sequence[str]], root: Path) -> 
     try:
         text.encode()
         entry = parse_csv(out, text, root)[0]
-        values = dict(zip(header, row, strict=True)) | {"video": entry.path, "label": entry.label}
+        values = dict(zip(header, row, strict=True)) | {"video": entry.path, "label": ";".join(entry.labels)}
         values |= {"split": entry.split} | ({"joints": entry.joints} if "joints" in header else {})
         values |= {name: dict(entry.groups).get(name, "") for name in header if name not in COLUMNS}
         if [values[name] for name in header] == list(row):

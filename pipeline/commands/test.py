@@ -13,6 +13,8 @@ from ..utils.text import table
 if TYPE_CHECKING:
     from ..evaluation.results import EvaluationResult
 
+SCORES = {"mean_average_precision": "mAP", "top1": "top-1", "top5": "top-5", "mean_class": "mean class"}
+
 
 @dataclass(frozen=True)
 class JudgedRun:
@@ -53,9 +55,10 @@ class FusedRuns:
     def to_lines(self) -> list[str]:
         """One line per run, one for all together, and the accuracies of these."""
         found = self.evaluation.summary
-        rows: list[tuple[str, ...]] = [("run", "top-1", "top-5", "mean class", "loss")]
+        shown = [name for name in SCORES if name in found]
+        rows: list[tuple[str, ...]] = [("run", *(SCORES[name] for name in shown), "loss")]
         for row in (*found["runs"], {"run": "together", **found}):
-            shares = (f"{row[name]:.1%}" for name in ("top1", "top5", "mean_class"))
+            shares = (f"{row[name]:.1%}" for name in shown)
             rows.append((row["run"], *shares, f"{row['loss']:.3f}"))
         return [*table(rows), *_accuracies(found), f"details: {self.folder}"]
 
@@ -145,20 +148,22 @@ def run_timeline_test(
 
 def per_class(judged: Sequence[dict[str, Any]]) -> list[str]:
     """The classes that have test videos, one line each; how many have none."""
-    rows: list[tuple[str, ...]] = [("class", "videos", "right", "accuracy", "mostly taken for")]
-    rows += [
-        (row["class"], f"{row['videos']:,}", f"{row['right']:,}", f"{row['accuracy']:.1%}", row["taken_for"])
-        for row in judged
-        if row["videos"]
-    ]
+    several = any("average_precision" in row for row in judged)
+    named = ("AP", "given", "precision", "given in its place") if several else ("accuracy", "mostly taken for")
+    shares = ("average_precision", "accuracy", "precision") if several else ("accuracy",)
+    rows: list[tuple[str, ...]] = [("class", "videos", "right", *named)]
+    for row in judged:
+        if row["videos"]:
+            figures = ("" if row[name] is None else f"{row[name]:.1%}" for name in shares)
+            rows.append((row["class"], f"{row['videos']:,}", f"{row['right']:,}", *figures, row["taken_for"]))
     empty = len(judged) + 1 - len(rows)
     return [*table(rows), *([f"and {empty} class{'es' * (empty > 1)} without a test video"] if empty else [])]
 
 
 def _accuracies(found: dict[str, Any]) -> list[str]:
-    """Top-1, top-5 and mean class accuracy with their bootstrap intervals."""
+    """Top-1, top-5 and mean class accuracy, of several labels mAP too, with their bootstrap intervals."""
     said = []
-    for name, label in (("top1", "top-1"), ("top5", "top-5"), ("mean_class", "mean class")):
+    for name, label in ((name, label) for name, label in SCORES.items() if name in found):
         low_high = found.get("intervals", {}).get(name)
         interval = f"   95 %: {low_high[0]:.1%} to {low_high[1]:.1%}" if low_high else ""
         said.append(f"{label:10} {found[name]:6.1%}{interval}")

@@ -42,10 +42,12 @@ class TrainedNetwork:
     def to_lines(self) -> list[str]:
         """Figures of the run and of its best epoch, and what to do next."""
         judged = "validation" if self.judged == "val" else "test"
+        precision = self.best.get("mean_average_precision")  # where clips have several labels
+        ahead = "" if precision is None else f"mAP {precision:.1%}, "
         return [
             f"{self.videos['train']:,} training and {self.videos['test']:,} {judged} videos, {self.parameters:,} "
             f"parameters, {self.epochs} epochs, {self.steps:,} steps in {clock(self.seconds)}",
-            f"best: epoch {self.best['epoch']}, top-1 {self.best['top1']:.1%}, top-5 {self.best['top5']:.1%}",
+            f"best: epoch {self.best['epoch']}, {ahead}top-1 {self.best['top1']:.1%}, top-5 {self.best['top5']:.1%}",
             f"run: {self.run}; `star test` judges it, `star report` draws it",
         ]
 

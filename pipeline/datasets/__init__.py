@@ -30,6 +30,7 @@ ONLY_OF = {
     "fold": ("ucf101", "hmdb51", "joints"),
     "lists": ("ucf101", "hmdb51", "kinetics"),
     "list": ("videos", "joints"),
+    "labels": ("videos",),
     "split_by": ("videos", "joints"),
     "split_seed": ("videos", "joints"),
 }  # settings that would do nothing for another kind

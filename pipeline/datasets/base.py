@@ -51,6 +51,7 @@ class Video:
     part: which sequence of `media` it is, where one file holds many; "" where it is all of the file.
     digest: of its bytes, where an index of the data set knows it; "" where they are to be read.
     span: the part of `media` that is meant, with which the id ends; None for all of it.
+    labels: all its classes, `label` first, where it has several; () otherwise.
     """
 
     id: str
@@ -62,6 +63,21 @@ class Video:
     part: str = ""
     digest: str = ""
     span: Span | None = None
+    labels: tuple[int, ...] = ()
+
+    @property
+    def all_labels(self) -> tuple[int, ...]:
+        """All its classes; none where it has no label."""
+        return self.labels or ((self.label,) if self.label >= 0 else ())
+
+    @property
+    def path(self) -> str:
+        """Its id without the span: the same for all spans of one video."""
+        return self.id.removesuffix(self.span.fragment()) if self.span else self.id
+
+    def named(self, classes: Sequence[str]) -> str:
+        """The names of its classes, as a list of videos has them; "" where it has no label."""
+        return ";".join(classes[label] for label in self.all_labels)
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,7 @@ class Manifest:
 
     skeleton: the joints that its annotations hold; None where it has no annotations.
     left_out: (video id, reason) of what the data set has but a run cannot use.
+    what: what one's own data were taken for, in a few words.
     """
 
     name: str
@@ -77,6 +94,12 @@ class Manifest:
     videos: Sequence[Video]
     skeleton: Skeleton | None = None
     left_out: Sequence[tuple[str, str]] = field(default=())
+    what: str = field(default="", compare=False)
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether some of its videos have several labels."""
+        return any(video.labels for video in self.videos)
 
 
 @dataclass(frozen=True)
@@ -172,13 +195,12 @@ def in_folds(manifest: Manifest, folds: int, held_out: int, by: str | None) -> M
 
 def _group_of(video: Video, by: str | None) -> str:
     """The value of a video's group, or its path; spans of one video share it."""
-    path = video.id.removesuffix(video.span.fragment()) if video.span else video.id
-    return dict(video.groups).get(by.lower(), path) if by else path
+    return dict(video.groups).get(by.lower(), video.path) if by else video.path
 
 
 def one_sided(manifest: Manifest) -> str:
     """One line on the classes whose videos all stand on one side of the split, "" if there are none."""
-    there = {(video.label, video.split) for video in manifest.videos}
+    there = {(label, video.split) for video in manifest.videos for label in video.all_labels}
     labels = sorted({label for label, _ in there})
     said = []
     for split, called in (("train", "training"), ("test", "test")):

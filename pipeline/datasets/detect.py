@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from ...stages.readers.base import IMAGE_SUFFIXES
 from .folder_names import VIDEO_SUFFIXES, ending
+from .keypoint_files import SUFFIXES as JOINTS
+from .keypoint_files.pyskl import SUFFIXES as PICKLES
 from .ntu.dataset import CLIP
 from .split_files import text_of
 
@@ -38,6 +41,15 @@ def recognise(root: Path) -> tuple[str, str]:
         if name.lower().endswith(".csv") and "youtube_id" in text_of(root / name).partition("\n")[0]:
             return "kinetics", f"the column youtube_id of {name}"
     return "", ""
+
+
+def kinds_in(root: Path) -> set[str]:
+    """Of "videos" and "joints", what lies in ROOT, by the endings of files; a pickle is joints."""
+    if not root.is_dir():
+        return {"joints"} if root.suffix.lower() in PICKLES else set()
+    endings = {ending(name) for name in islice(_names(root), MOST)}
+    found = {"videos"} if not endings.isdisjoint(VIDEO_SUFFIXES.union(IMAGE_SUFFIXES)) else set[str]()
+    return found | ({"joints"} if not endings.isdisjoint(JOINTS) else set())
 
 
 def _names(root: Path) -> Iterator[str]:

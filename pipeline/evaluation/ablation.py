@@ -7,7 +7,7 @@ RUNS/STUDY.md holds the table, RUNS/STUDY.json the same as figures.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -27,6 +27,7 @@ from ..utils.progress import tell
 from .evaluator import evaluate
 from .studies import Variants
 
+SCORES = {"mean_average_precision": "mAP", "top1": "top-1", "mean_class": "mean class"}
 GRID = "grid "  # how a study of one's own begins
 
 
@@ -34,12 +35,12 @@ GRID = "grid "  # how a study of one's own begins
 class VariantScores:
     """What the runs of one variant came to, seed by seed; parameters and steps are the same for all.
 
-    classes: the accuracy of the chosen classes together, empty where none are chosen.
+    scores: by their names in metrics.json. classes: the accuracy of the chosen classes together, empty where none are
+    chosen.
     """
 
     variant: str
-    top1: tuple[float, ...]
-    mean_class: tuple[float, ...]
+    scores: Mapping[str, tuple[float, ...]]
     classes: tuple[float, ...]
     parameters: int
     steps: int
@@ -47,7 +48,7 @@ class VariantScores:
 
     def to_document(self) -> dict[str, Any]:
         """As JSON."""
-        scores = {"top1": list(self.top1), "mean_class": list(self.mean_class)}
+        scores = {name: list(values) for name, values in self.scores.items()}
         scores |= {"classes": list(self.classes)} if self.classes else {}
         costs = {"parameters": self.parameters, "steps": self.steps, "seconds": list(self.seconds)}
         return {"variant": self.variant, **scores, **costs}
@@ -71,20 +72,21 @@ class Ablation:
     def to_lines(self) -> list[str]:
         """A Markdown table: mean and deviation over the seeds, in percent."""
         named = [" and ".join(self.classes)] if self.classes else []
-        head = [self.study, "top-1 %", "mean class %", *named, "parameters", "steps", "training"]
+        measured = list(self.variants[0].scores)
+        head = [self.study, *(f"{SCORES[name]} %" for name in measured), *named, "parameters", "steps", "training"]
         table = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
         for row in self.variants:
-            cells = [_spread(row.top1), _spread(row.mean_class), *([_spread(row.classes)] if named else [])]
+            cells = [*map(_spread, row.scores.values()), *([_spread(row.classes)] if named else [])]
             cells += [f"{row.parameters:,}", f"{row.steps:,}", f"{mean(row.seconds):,.0f} s"]
             table.append(f"| {row.variant.replace('|', '/')} | {' | '.join(cells)} |")
         if self.study == "folds":
-            each = [row.top1 for row in self.variants], [row.mean_class for row in self.variants]
-            scores = " | ".join(_spread([mean(score) for score in scores]) for scores in each)
-            table.append(f"| mean over folds | {scores} |{' |' * (len(head) - 3)}")
+            scores = [_spread([mean(row.scores[name]) for row in self.variants]) for name in measured]
+            table.append(f"| mean over folds | {' | '.join(scores)} |{' |' * (len(head) - 1 - len(scores))}")
         said = f"{self.seeds} seeds each: mean ± standard deviation."
         if self.study.startswith(GRID) and len(self.variants) > 1:
-            best = max(self.variants, key=lambda row: mean(row.top1))
-            said += f" Highest top-1: {best.variant}. It was chosen on the test videos, so its figure flatters."
+            best = max(self.variants, key=lambda row: mean(row.scores[measured[0]]))
+            said += f" Highest {SCORES[measured[0]]}: {best.variant}. It was chosen on the test videos, so its figure "
+            said += "flatters."
         return [*table, "", said]
 
 
@@ -140,8 +142,7 @@ def _variant(
             tell(f"{name}, seed {seed}: top-1 {tests[-1]['top1']:.1%}")
     return VariantScores(
         name,
-        tuple(found["top1"] for found in tests),
-        tuple(found["mean_class"] for found in tests),
+        {score: tuple(found[score] for found in tests) for score in SCORES if score in tests[0]},
         tuple(shares),
         costs[0]["parameters"],
         costs[0]["steps"],

@@ -22,7 +22,7 @@ def write_embeddings(folder: Path, evaluation: EvaluationResult, points: np.ndar
         content,
         video=np.array(clips.videos, dtype=str),
         view=np.array(clips.views, dtype=np.int32),
-        label=clips.labels.astype(np.int32),
+        label=clips.labels.astype(np.uint8 if clips.labels.ndim == 2 else np.int32),
         embedding=points.astype(np.float32),
         classes=np.array(evaluation.classes, dtype=str),
     )
@@ -32,7 +32,7 @@ def write_embeddings(folder: Path, evaluation: EvaluationResult, points: np.ndar
     np.add.at(sums, [number[video] for video in clips.videos], points)
     counts = np.bincount([number[video] for video in clips.videos], minlength=len(number))
     plane, shares = principal_plane(sums / counts[:, None])
-    right = evaluation.predicted == evaluation.labels
+    right = evaluation.place == 0
     picture = embeddings_picture(plane, shares, evaluation.labels, right, evaluation.classes)
     replace_bytes(folder / "embeddings.png", picture)
 

@@ -78,7 +78,10 @@ def evaluate(
             workers=recipe.train.workers,
         )
         with Progress("test", len(views), quiet=not (progress and ranks.first)) as bar:
-            found = probabilities(network, stream, len(selection.classes), recipe.test.batch, ranks=ranks, progress=bar)
+            found = probabilities(
+                network, stream, len(selection.classes), recipe.test.batch, multilabel=selection.multilabel,
+                ranks=ranks, progress=bar,
+            )  # fmt: skip
         evaluation = judge(found, views, note, recipe.test)
         for clip in (*evaluation.summary["worst"][:SHOWN], *evaluation.summary["surest"]):
             clip["frames"] = looked_at(network, stream.features, views.clips_of[clip["video"]][0])
@@ -113,6 +116,10 @@ def _as_trained(run: Path, note: Mapping[str, Any], selection: Selection) -> Sel
                 f"{run}: was trained on {name} of key {note['keys'][name][:8]}…, the recipe names {key[:8]}…; "
                 f"take its own recipe, {run / 'recipe.yaml'}"
             )
+    several = bool(note.get("multilabel"))
+    if selection.multilabel and not several:
+        raise UsageError(f"{run}: was trained on clips of one label each, and some here have several; train another")
+    selection = replace(selection, multilabel=several)
     known, classes = list(note["classes"]), list(selection.classes)
     if known == classes:
         return selection
@@ -123,7 +130,12 @@ def _as_trained(run: Path, note: Mapping[str, Any], selection: Selection) -> Sel
             f"{run}: was trained on {len(known)} other classes (the data set has {told}); take its own recipe"
         )
     label = [known.index(name) for name in classes]
-    videos = [replace(video, label=label[video.label]) if video.label >= 0 else video for video in selection.videos]
+    videos = [
+        replace(video, label=label[video.label], labels=tuple(label[one] for one in video.labels))
+        if video.label >= 0
+        else video
+        for video in selection.videos
+    ]
     return replace(selection, videos=videos, classes=tuple(known))
 
 

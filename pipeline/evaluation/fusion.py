@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ...errors import UsageError
 from ..planning.selection import Selection
 from ..recipe import schema as settings
+from ..training.trainer import SCORES
 from .results import EvaluationResult, judge, write
 
 
@@ -38,13 +40,17 @@ def fuse(
         [one.probabilities[[place[video] for video in common]] for one, place in zip(evaluations, places, strict=True)],
         axis=0,
     )
+    several = {one.targets.ndim == 2 for one in evaluations}
+    if len(several) > 1:
+        raise UsageError(f"--run {runs[1]}: of it and {runs[0]} one gives a clip several labels; fuse runs of one kind")
+    selection = replace(selection, multilabel=several.pop())
     chosen = selection.pick([selection.clips_of[video][0] for video in common])
     epochs = [one.summary["checkpoint"]["epoch"] for one in evaluations]
     evaluation = judge(fused, chosen, {"epoch": epochs}, asked)
     summary = evaluation.summary
     summary["left_out"] += len(first.videos) - len(common)
     summary["runs"] = [
-        {"run": str(run), **{name: one.summary[name] for name in ("top1", "top5", "mean_class", "loss")}}
+        {"run": str(run), **{name: one.summary[name] for name in (*SCORES, "loss") if name in one.summary}}
         for run, one in zip(runs, evaluations, strict=True)
     ]
     write(folder, evaluation)

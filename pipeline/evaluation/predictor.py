@@ -28,7 +28,9 @@ from ..recipe import schema as recipes
 from ..recipe.run_recipe import run_recipe
 from ..recipe.schema import Recipe
 from ..training.model_factory import inputs, load
+from ..training.multilabel_metrics import HALF
 from ..training.precision import autocast
+from ..training.validation import class_probabilities
 from ..utils.progress import Progress
 
 TOP = 5
@@ -49,23 +51,31 @@ class ClassProbability:
 
 @dataclass(frozen=True)
 class VideoPrediction:
-    """What one video shows: its likeliest classes, the likeliest first; or why it could not be said."""
+    """What one video shows: its likeliest classes, the likeliest first; or why it could not be said.
+
+    labels: of a network that gives several, those over one half; None of any other.
+    """
 
     video: str
     top: tuple[ClassProbability, ...] = ()
     error: str | None = None
+    labels: tuple[str, ...] | None = None
 
     def to_document(self) -> dict[str, Any]:
         """As JSON."""
         if self.error is not None:
             return {"video": self.video, "error": self.error}
-        return {"video": self.video, "top": [one.to_document() for one in self.top]}
+        document = {"video": self.video, "top": [one.to_document() for one in self.top]}
+        return document | ({} if self.labels is None else {"labels": list(self.labels)})
 
     def to_line(self) -> str:
         """For a person."""
         if self.error is not None:
             return f"{self.video}: {self.error}"
-        return f"{self.video}: " + ", ".join(f"{one.name} {one.probability:.1%}" for one in self.top)
+        likeliest = ", ".join(f"{one.name} {one.probability:.1%}" for one in self.top)
+        if self.labels is None:
+            return f"{self.video}: {likeliest}"
+        return f"{self.video}: {'; '.join(self.labels) or 'no label over one half'} ({likeliest})"
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,18 @@ class TrainedPredictor:
             name: torch.from_numpy(np.stack([clip[name] for clip in clips])).to(device) for name in self.note["arrays"]
         }
         with autocast(device, "float32"):
-            return self.network(**inputs(batch)).to(float64_device(device)).double().softmax(-1).cpu().numpy()
+            logits = self.network(**inputs(batch)).to(float64_device(device)).double()
+        return class_probabilities(logits, multilabel=self.gives_several).cpu().numpy()
+
+    @property
+    def gives_several(self) -> bool:
+        """Whether the network gives a clip several labels."""
+        return bool(self.note.get("multilabel"))
+
+    def answer(self, video: str, scores: np.ndarray) -> VideoPrediction:
+        """What is said of a video by its probabilities (classes,)."""
+        labels = tuple(self.note["classes"][index] for index in np.argsort(-scores) if scores[index] > HALF)
+        return VideoPrediction(video, self.top(scores), labels=labels if self.gives_several else None)
 
     def top(self, scores: np.ndarray) -> tuple[ClassProbability, ...]:
         """The likeliest classes of one clip's probabilities (classes,), the likeliest first."""
@@ -187,7 +208,7 @@ def predict(
     for given, video in asked.items():
         views = [state.arrays for state in computed.states if state.clip.video.id == video.id]
         answers.append(
-            VideoPrediction(given, trained.top(trained.scores(views).mean(0)))
+            trained.answer(given, trained.scores(views).mean(0))
             if views
             else VideoPrediction(given, error=failed[video.id])
         )

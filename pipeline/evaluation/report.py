@@ -24,12 +24,18 @@ Pictures = Callable[[str], bytes | None]  # video id -> PNG or JPEG bytes, None 
 
 CURVES = (
     ("Loss", (("test_loss", "test"), ("train_loss", "training"))),
+    ("Mean average precision", (("mean_average_precision", "test"),)),
     ("Top-1 accuracy", (("top1", "test"), ("train_top1", "training"))),
     ("Learning rate", (("lr", "learning rate"),)),
 )
 MOST_BYTES = 1 << 26  # of a picture, or of the scores of a test
 MODULES, FRAMES = 64, 200  # of a picture of what is looked at
-FIGURES = (("top1", "Top-1"), ("top5", "Top-5"), ("mean_class", "Mean over classes"))
+FIGURES = (
+    ("mean_average_precision", "Mean average precision"),
+    ("top1", "Top-1"),
+    ("top5", "Top-5"),
+    ("mean_class", "Mean over classes"),
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Run:
     def best(self) -> dict[str, Any]:
         """The row of the epoch that is best by `train.best_by`, as training chose it; {} where none was judged."""
         by = _setting(self.recipe, "train.best_by")
-        by = by if by in ("top1", "mean_class", "loss") else "top1"
+        by = by if by in ("top1", "mean_class", "loss", "mean_average_precision") else "top1"
         judged = [row for row in self.rows if "top1" in row] or [{}]
 
         def merit(row: Mapping[str, Any]) -> tuple[float, float]:
@@ -139,7 +145,7 @@ def render(runs: Sequence[Run]) -> str:
     return environment.get_template("report.html").render(
         runs=runs,
         title=", ".join(run.name for run in runs),
-        figures=FIGURES,
+        figures=FIGURES if any(FIGURES[0][0] in (run.test or run.best) for run in runs) else FIGURES[1:],
         curves=[
             (title, _data_uri(curves_picture(rows, lines, title)))
             for title, lines in CURVES

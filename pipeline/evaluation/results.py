@@ -20,20 +20,19 @@ import numpy as np
 from ...side_files import each, json_text, named, number, optional, plain, record, text, whole
 from ..planning.selection import Selection
 from ..recipe import schema as settings
-from ..training import metrics
+from ..training import metrics, multilabel_metrics
 from ..utils.atomic import replace_bytes
 from ..visualization.plots import confusion_picture, reliability_picture
+from . import multilabel_results
 
 WORST = 20  # wrong answers named in metrics.json
 SHOWN = 6  # clips of each kind that a report shows
-_FIGURES = dict.fromkeys(("top1", "top5", "mean_class", "loss"), optional(number))
+_FIGURES = dict.fromkeys(("mean_average_precision", "top1", "top5", "mean_class", "exact", "loss"), optional(number))
+_SHARES = dict.fromkeys(("accuracy", "precision", "top5", "average_precision"), optional(number))
 _CLIP = record(
     {"video": text(), "label": text(), "predicted": text(), "probability": number}, {"frames": named(each(number))}
 )
-_CLASS = record(
-    {"class": text()},
-    {"videos": whole(), "taken_for": text(), **dict.fromkeys(("accuracy", "precision", "top5"), optional(number))},
-)
+_CLASS = record({"class": text()}, {"videos": whole(), "taken_for": text(), **_SHARES})
 SCORES = record(
     {},
     {
@@ -55,15 +54,19 @@ PREDICTION = ("video", "label", "predicted", "right", "probability", "label_prob
 class EvaluationResult:
     """What a test came to.
 
-    videos: ids, in order. labels, predicted: (v) int. probabilities: (v, k), averaged over views. place: (v) int, how
-    many classes stand before the true one. summary: metrics.json. clips: what every view came to.
+    videos: ids, in order. labels, predicted: (v) int, of several labels the first. targets: see `Selection.targets`.
+    probabilities: (v, k), averaged over views. place: (v) int, how many classes stand before the true one, or before
+    the first of several. table: (k, k) int, true class x given class. summary: metrics.json. clips: what every view
+    came to.
     """
 
     videos: Sequence[str]
     labels: np.ndarray
+    targets: np.ndarray
     predicted: np.ndarray
     probabilities: np.ndarray
     place: np.ndarray
+    table: np.ndarray
     classes: Sequence[str]
     summary: dict[str, Any]
     clips: ClipScores
@@ -73,7 +76,7 @@ class EvaluationResult:
 class ClipScores:
     """Every clip by itself.
 
-    videos, views: (c) its id and view. labels: (c) int. probabilities: (c, k).
+    videos, views: (c) its id and view. labels: `Selection.targets`, (c) int or (c, k). probabilities: (c, k).
     """
 
     videos: Sequence[str]
@@ -89,12 +92,18 @@ def judge(
     clips_of = selection.clips_of
     averaged = np.stack([found[np.asarray(clips)].mean(0) for clips in clips_of.values()])
     first = np.array([clips[0] for clips in clips_of.values()])
-    labels, classes = selection.labels[first], len(selection.classes)
-    place = metrics.ahead(averaged, labels)
-    bins = metrics.reliability(averaged, labels)
+    targets, classes = selection.targets[first], selection.classes
+    several = selection.multilabel
+    place = multilabel_metrics.place(averaged, targets) if several else metrics.ahead(averaged, targets)
+    if several:
+        scored = multilabel_results.summary(averaged, targets, classes, asked.bootstrap)
+        table, bins = multilabel_results.table(averaged, targets), multilabel_metrics.reliability(averaged, targets)
+    else:
+        scored = _summary(averaged, place, targets, classes, asked.bootstrap)
+        table = metrics.confusion(metrics.predicted(averaged), targets, len(classes))
+        bins = metrics.reliability(averaged, targets)
     summary = {
-        **metrics.scores(averaged, labels),
-        "intervals": metrics.intervals(place, labels, classes, asked.bootstrap),
+        **scored,
         "calibration": {"error": metrics.calibration_error(bins), "bins": [asdict(one) for one in bins]},
         "videos": len(first),
         "clips": len(selection),
@@ -104,14 +113,25 @@ def judge(
             name: metrics.by_group(place, [values[clip] for clip in first.tolist()])
             for name, values in selection.groups.items()
         },
-        "per_class": _per_class(place, metrics.predicted(averaged), labels, selection.classes),
-        "worst": _surest(averaged, labels, list(clips_of), selection.classes, right=False),
-        "surest": _surest(averaged, labels, list(clips_of), selection.classes, right=True),
+        "worst": _surest(averaged, targets, place, list(clips_of), classes, right=False),
+        "surest": _surest(averaged, targets, place, list(clips_of), classes, right=True),
     }
-    clips = ClipScores([video.id for video in selection.videos], selection.views, selection.labels, found)
+    clips = ClipScores([video.id for video in selection.videos], selection.views, selection.targets, found)
     return EvaluationResult(
-        list(clips_of), labels, metrics.predicted(averaged), averaged, place, selection.classes, summary, clips
-    )
+        list(clips_of), selection.labels[first], targets, metrics.predicted(averaged), averaged, place, table, classes,
+        summary, clips,
+    )  # fmt: skip
+
+
+def _summary(
+    averaged: np.ndarray, place: np.ndarray, labels: np.ndarray, classes: Sequence[str], resamples: int
+) -> dict[str, Any]:
+    """Scores with intervals, and what each class came to."""
+    return {
+        **metrics.scores(averaged, labels),
+        "intervals": metrics.intervals(place, labels, len(classes), resamples),
+        "per_class": _per_class(place, metrics.predicted(averaged), labels, classes),
+    }
 
 
 def _per_class(
@@ -134,16 +154,22 @@ def _per_class(
 
 
 def _surest(
-    probabilities: np.ndarray, labels: np.ndarray, videos: Sequence[str], classes: Sequence[str], *, right: bool
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    place: np.ndarray,
+    videos: Sequence[str],
+    classes: Sequence[str],
+    *,
+    right: bool,
 ) -> list[dict[str, Any]]:
     """The right, or the wrong, answers of which the network was most sure, the surest first."""
     predicted = metrics.predicted(probabilities)
-    chosen = np.flatnonzero(((predicted == labels) == right) & (predicted >= 0))
+    chosen = np.flatnonzero(((place == 0) == right) & (predicted >= 0))
     order: list[int] = chosen[np.argsort(-probabilities[chosen, predicted[chosen]], kind="stable")].tolist()
     return [
         {
             "video": videos[index],
-            "label": classes[labels[index]],
+            "label": _named(targets[index], classes),
             "predicted": classes[predicted[index]],
             "probability": float(probabilities[index, predicted[index]]),
         }
@@ -151,10 +177,14 @@ def _surest(
     ]
 
 
+def _named(target: Any, classes: Sequence[str]) -> str:
+    """A video's class, or its classes."""
+    return multilabel_results.named(target, classes) if np.ndim(target) else classes[int(target)]
+
+
 def write(folder: Path, evaluation: EvaluationResult) -> None:
     """Write RUN/test/; each file is replaced as a whole. Raises StorageError."""
-    classes = evaluation.classes
-    table = metrics.confusion(evaluation.predicted, evaluation.labels, len(classes))
+    classes, table = evaluation.classes, evaluation.table
     replace_bytes(folder / "metrics.json", json_text(evaluation.summary, 1).encode())
     rows = evaluation.summary["per_class"]
     _write_csv(folder / "per_class.csv", list(rows[0]), [list(row.values()) for row in rows])
@@ -173,7 +203,7 @@ def write(folder: Path, evaluation: EvaluationResult) -> None:
         content,
         video=np.array(clips.videos, dtype=str),
         view=np.array(clips.views, dtype=np.int32),
-        label=clips.labels.astype(np.int32),
+        label=clips.labels.astype(np.uint8 if clips.labels.ndim == 2 else np.int32),
         probabilities=clips.probabilities.astype(np.float32),
         classes=np.array(classes, dtype=str),
     )
@@ -181,6 +211,11 @@ def write(folder: Path, evaluation: EvaluationResult) -> None:
 
 
 def _predictions(evaluation: EvaluationResult) -> Iterable[Sequence[Any]]:
+    if evaluation.targets.ndim == 2:
+        yield from multilabel_results.predictions(
+            evaluation.videos, evaluation.probabilities, evaluation.targets, evaluation.place, evaluation.classes
+        )
+        return
     for index, video in enumerate(evaluation.videos):
         label, predicted = evaluation.labels[index], evaluation.predicted[index]
         sure, own = (

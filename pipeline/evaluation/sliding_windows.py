@@ -82,7 +82,7 @@ class WindowComputer:
         """The decoding child's task for a film."""
         clip = replace(video, span=None)
         unit = Unit(self.stages, (Clip(clip, 0),), {}, {clip.id: Digests()})
-        (task,) = self.engine.reader.tasks(unit)
+        ((task,),) = (shared.tasks for shared in self.engine.reader.tasks(unit))
         shared = task.window is not None or task.frames == "full"
         if task.boxes == "annotations":
             raise UsageError(

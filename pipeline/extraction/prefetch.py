@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from concurrent.futures import Future
 
 from ..planning.work_units import Unit
 from .decode_pool import VIDEOS_AHEAD, ahead
 from .engine import Engine
 from .unit_results import ComputedUnit, reads_videos
-from .video_task import lend_slots, read_video
+from .video_task import SharedTask, VideoResults, lend_slots, read_videos
+
+Reading = tuple[SharedTask, Future[VideoResults]]
 
 
 def compute_units(
@@ -17,9 +19,17 @@ def compute_units(
 ) -> Iterator[tuple[Unit, ComputedUnit]]:
     """Each unit, through the networks or about to be; the videos of the next ones are read meanwhile."""
     tasks = (lend_slots(engine.pool.slots, task) for unit in work for task in engine.reader.tasks(unit))
-    stream = ahead(tasks, lambda task: engine.pool.submit(read_video, task), VIDEOS_AHEAD * workers)
+    stream = ahead(tasks, lambda task: engine.pool.submit(read_videos, task), VIDEOS_AHEAD * workers)
     for unit in work:
         if stopped():
             return
-        mine = islice(stream, len(unit.videos) if reads_videos(unit) else 0)
+        mine = _of(stream, len(unit.videos) if reads_videos(unit) else 0)
         yield unit, engine.computer.compute(unit, mine, stopped, count)
+
+
+def _of(stream: Iterator[Reading], videos: int) -> Iterator[Reading]:
+    """The readings of the next so many videos."""
+    while videos:
+        shared, future = next(stream)
+        videos -= len(shared.tasks)
+        yield shared, future

@@ -23,7 +23,7 @@ from .models import ClipState, Models
 from .profile import spent
 from .unit_reader import UnitReader
 from .unit_results import ComputedUnit, reads_videos
-from .video_task import Arrays, VideoResult, VideoTask, region_of
+from .video_task import Arrays, SharedTask, VideoResult, VideoResults, VideoTask, region_of
 
 STAGE_OF_ERROR = {"annotation": "pose"}
 NETWORKS = ("pose", "backbone")  # stages that may run a network, in their order
@@ -51,7 +51,7 @@ class UnitComputer:
     def compute(
         self,
         unit: Unit,
-        outcomes: Iterator[tuple[VideoTask, Future[VideoResult]]],
+        outcomes: Iterator[tuple[SharedTask, Future[VideoResults]]],
         stopped: Callable[[], bool],
         count: Callable[[int], None],
     ) -> ComputedUnit:
@@ -84,7 +84,7 @@ class UnitComputer:
     def _states(
         self,
         unit: Unit,
-        outcomes: Iterator[tuple[VideoTask, Future[VideoResult]]],
+        outcomes: Iterator[tuple[SharedTask, Future[VideoResults]]],
         result: ComputedUnit,
         count: Callable[[int], None],
     ) -> Iterator[ClipState]:
@@ -94,26 +94,35 @@ class UnitComputer:
             for clip in unit.clips:
                 yield ClipState(clip, cached[clip.video.id, clip.view], unit.known[clip.video.id])
             return
-        for job, future in outcomes:
+        for shared, future in outcomes:
+            first = shared.tasks[0]
             self.models.prepare(  # while the children start and read
-                estimator=job.window is not None,
-                detector=job.window is not None and job.boxes is None,
+                estimator=first.window is not None,
+                detector=first.window is not None and first.boxes is None,
                 network="backbone" in unit.stages,
             )
             with spent(result.seconds, "waiting"):
-                found = self.pool.outcome(future, job.video.id)
-            if isinstance(found, VideoError):
-                self.pool.slots.give_back(job.slots.values())
-                result.failures.append((job.video.id, STAGE_OF_ERROR.get(found.kind, "decode"), found.kind, str(found)))
-                count(len(job.views))
-                continue
-            result.seconds.update({"decode": found.seconds, "decode processor": found.processor})
-            for view, arrays in found.chosen.items():
-                joints = {"keypoints": found.keypoints[view]} if view in found.keypoints else {}
-                have = {**cached[job.video.id, view], **arrays, **joints}
-                slot = job.slots.get(view)
-                frames = found.frames.get(view) if slot is None else self.pool.slots[slot]
-                yield ClipState(Clip(job.video, view), have, found.digests, frames, found, slot)
+                found = self.pool.outcome(future, shared.name)
+            read = [found] * len(shared.tasks) if isinstance(found, VideoError) else found
+            for job, one in zip(shared.tasks, read, strict=True):
+                if isinstance(one, VideoError):
+                    self.pool.slots.give_back(job.slots.values())
+                    result.failures.append((job.video.id, STAGE_OF_ERROR.get(one.kind, "decode"), one.kind, str(one)))
+                    count(len(job.views))
+                else:
+                    result.seconds.update({"decode": one.seconds, "decode processor": one.processor})
+                    yield from self._clips(job, one, cached)
+
+    def _clips(
+        self, job: VideoTask, found: VideoResult, cached: Mapping[tuple[str, int], Arrays]
+    ) -> Iterator[ClipState]:
+        """The views of a video that was read."""
+        for view, arrays in found.chosen.items():
+            joints = {"keypoints": found.keypoints[view]} if view in found.keypoints else {}
+            have = {**cached[job.video.id, view], **arrays, **joints}
+            slot = job.slots.get(view)
+            frames = found.frames.get(view) if slot is None else self.pool.slots[slot]
+            yield ClipState(Clip(job.video, view), have, found.digests, frames, found, slot)
 
     def _send(self, batch: list[ClipState], result: ComputedUnit, count: Callable[[int], None]) -> None:
         """Give a batch of clips to the networks that the unit lacks."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Iterator
+from itertools import groupby
+from typing import Any, Literal
 
 from ...cache.checksum import Row
 from ...cache.store import Store
@@ -14,7 +15,17 @@ from ..planning.work_units import Unit
 from ..recipe.schema import Recipe
 from .models import Models
 from .unit_results import reads_videos
-from .video_task import Arrays, VideoTask
+from .video_task import Arrays, SharedTask, VideoTask
+
+FULL_CLIPS = 4  # of one video that are read together where whole frames are needed
+SHARED_BYTES = 96 << 20  # of cut frames that one reading of a video may give
+
+
+def _of_one_decode(task: VideoTask) -> tuple[Any, ...]:
+    """The same for tasks of spans of one video that want the same of it; another for every other task."""
+    if task.video.span is None:
+        return (task.video.id,)
+    return task.video.path, task.frames, task.window is not None, task.boxes, task.annotated, bool(task.chosen)
 
 
 class UnitReader:
@@ -30,12 +41,23 @@ class UnitReader:
         if skeleton is not None and self.layout is not None:
             joint_sources(skeleton, self.layout)  # refused now, not after the first videos
 
-    def tasks(self, unit: Unit) -> list[VideoTask]:
-        """What is to be read for a unit: one task per video; nothing where all inputs are cached."""
+    def tasks(self, unit: Unit) -> list[SharedTask]:
+        """What is to be read for a unit: one task per video, those of spans of one video together; nothing where all
+        inputs are cached."""
         if not reads_videos(unit):
             return []
         cached = self.inputs(unit, ("decode", "pose"))
-        return [self._task(unit, name, cached) for name in unit.videos]
+        tasks = (self._task(unit, name, cached) for name in unit.videos)
+        return [SharedTask(part) for _, group in groupby(tasks, _of_one_decode) for part in self._parts(tuple(group))]
+
+    def _parts(self, tasks: tuple[VideoTask, ...]) -> Iterator[tuple[VideoTask, ...]]:
+        """Tasks of one video, no more together than memory holds: whole frames are kept until all of them are there."""
+        backbone, frames = self.recipe.backbone, self.recipe.decode.frames
+        clip = 3 * frames * backbone.size**2
+        whole = tasks[0].window is not None or tasks[0].frames == "full"
+        most = FULL_CLIPS if whole else max(1, SHARED_BYTES // clip)
+        size = max(1, most // max(1, len(tasks[0].views)))
+        yield from (tasks[start : start + size] for start in range(0, len(tasks), size))
 
     def _task(self, unit: Unit, name: str, cached: dict[tuple[str, int], Arrays]) -> VideoTask:
         video, views = unit.videos[name]

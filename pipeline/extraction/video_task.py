@@ -6,13 +6,15 @@ Everything that touches a stranger's bytes with a decoder happens here, and only
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ...errors import AnnotationError, UnreadableVideo
+from ...errors import AnnotationError, StarError, UnreadableVideo, VideoError, unexpected
 from ...stages.cropping import Crop, crop_frame
 from ...stages.decode import DecodeStage, open_video
 from ...stages.jpeg_cropping import crop_reduced_frame, reduction_factor
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from ...stages.readers.base import VideoReader
 
 Arrays = dict[str, Any]  # the arrays of one clip, by name
+Annotations = dict[tuple[Any, str], Annotation]  # by file and part of it
 
 
 @dataclass(frozen=True)
@@ -93,52 +96,162 @@ class VideoResult:
     seconds: float = 0.0
     processor: float = 0.0
 
+    @property
+    def wanted(self) -> list[int]:
+        """The frames of all its views, ascending."""
+        return sorted({int(frame) for arrays in self.chosen.values() for frame in arrays["frame_index"]})
 
-def lend_slots(slots: SharedFrames, job: VideoTask) -> VideoTask:
-    """The same task with a slot for each view's frames, where they are cut and so many slots are free."""
-    numbers = slots.take(len(job.views)) if job.frames == "cut" else ()
-    return replace(job, slots=dict(zip(job.views, numbers, strict=True))) if numbers else job
+
+VideoResults = list[VideoResult | VideoError]  # one for each task of a `SharedTask`
+
+
+@dataclass(frozen=True)
+class SharedTask:
+    """The tasks of one video: one alone, or those of several of its spans, for which it is opened and decoded once."""
+
+    tasks: tuple[VideoTask, ...]
+
+    @property
+    def video(self) -> Video:
+        """The first one."""
+        return self.tasks[0].video
+
+    @property
+    def name(self) -> str:
+        """What the video is called in messages: of several spans the path that they share."""
+        return self.video.id if len(self.tasks) == 1 else self.video.path
+
+    @property
+    def slots(self) -> list[int]:
+        """All slots that it was lent."""
+        return [slot for task in self.tasks for slot in task.slots.values()]
+
+
+def lend_slots(slots: SharedFrames, shared: SharedTask) -> SharedTask:
+    """The same tasks with a slot for each view's frames, where they are cut and so many slots are free."""
+    lent = []
+    for job in shared.tasks:
+        numbers = slots.take(len(job.views)) if job.frames == "cut" else ()
+        lent.append(replace(job, slots=dict(zip(job.views, numbers, strict=True))) if numbers else job)
+    return SharedTask(tuple(lent))
+
+
+def read_videos(shared: SharedTask) -> VideoResults:
+    """Read one video for all its tasks; the first result has the time that it took. Of several tasks one that fails
+    has its error as its result; of a single one it is raised, a VideoError."""
+    began, used = time.perf_counter(), time.process_time()
+    jobs = [job if attached() else replace(job, slots={}) for job in shared.tasks]
+    results = _read_spans(jobs) if len(jobs) > 1 else _read(jobs)
+    for result in results:
+        if isinstance(result, VideoResult):
+            result.seconds, result.processor = time.perf_counter() - began, time.process_time() - used
+            break
+    return results
 
 
 def read_video(job: VideoTask) -> VideoResult:
-    """Read one video. Raises VideoError."""
-    began, used = time.perf_counter(), time.process_time()
-    result = _read(job if attached() else replace(job, slots={}))
-    result.seconds, result.processor = time.perf_counter() - began, time.process_time() - used
-    return result
+    """Read one video for one task. Raises VideoError."""
+    (found,) = read_videos(SharedTask((job,)))
+    assert isinstance(found, VideoResult)
+    return found
 
 
-def _read(job: VideoTask) -> VideoResult:
+def _read_spans(jobs: list[VideoTask]) -> VideoResults:
+    """All spans at once, or where the video does not decode each by itself: it may be whole where a span lies."""
+    with suppress(Exception):
+        return _read(jobs)
+    return _each(jobs, lambda job: next(iter(_read([job]))))
+
+
+def _each(jobs: list[VideoTask], work: Callable[[VideoTask], VideoResult | VideoError]) -> VideoResults:
+    """What the work gives for every task; of several, one that fails has its error."""
+    results: VideoResults = []
+    for job in jobs:
+        try:
+            results.append(work(job))
+        except (VideoError, StarError, MemoryError) as error:
+            if len(jobs) == 1 or not isinstance(error, VideoError):
+                raise
+            results.append(error)
+        except Exception as error:
+            if len(jobs) == 1:
+                raise
+            results.append(unexpected(job.video.id, error))
+    return results
+
+
+def _read(jobs: list[VideoTask]) -> VideoResults:
+    """The result of every task; they are of one video and want the same of it. Raises VideoError."""
+    first = jobs[0]
+    known: Annotations = {}
+    if first.kind == "joints":
+        return _each(jobs, lambda job: _read_joints(job, _annotated(job, known)))
+    if first.frames == "none" and first.window is None and first.chosen:
+        return _each(jobs, lambda job: _with_joints(job, dict(job.chosen), _annotated(job, known)))
+    require_media(first.video)
+    likely = first.decode.frame_selector(first.video.id, first.views) if first.video.span is None else None
+    with open_video(first.video.media, reader=first.reader, selector=likely) as reader:
+        results = _each(jobs, lambda job: _begun(job, reader, _annotated(job, known)))
+        begun = [(job, one) for job, one in zip(jobs, results, strict=True) if isinstance(one, VideoResult)]
+        if begun:
+            _take_frames(reader, begun, known)
+    return results
+
+
+def _with_joints(job: VideoTask, chosen: dict[int, Arrays], annotation: Annotation | None) -> VideoResult:
+    """A result without pictures."""
+    return _joined(job, VideoResult(digests(job.video, job.known), chosen), annotation)
+
+
+def _annotated(job: VideoTask, known: Annotations) -> Annotation | None:
+    """The annotation that a task wants, read once for all spans that share it."""
+    if job.kind != "joints" and not job.annotated and job.boxes != "annotations":
+        return None
+    key = job.video.annotation, job.video.part
+    if key not in known:
+        known[key] = annotation_of(job)
+    return known[key]
+
+
+def _begun(job: VideoTask, reader: VideoReader, annotation: Annotation | None) -> VideoResult:
+    """A task's frames and joints, before any picture is decoded."""
     found = digests(job.video, job.known)
-    annotation = annotation_of(job) if job.annotated or job.boxes == "annotations" else None
-    if job.kind == "joints":
-        return _read_joints(job, found, annotation)
-    if job.frames == "none" and job.window is None and job.chosen:
-        return _joined(job, VideoResult(found, dict(job.chosen)), annotation)
-    require_media(job.video)
-    likely = job.decode.frame_selector(job.video.id, job.views) if job.video.span is None else None
-    with open_video(job.video.media, reader=job.reader, selector=likely) as reader:
-        if not found.video:  # without it nobody could tell whether the features are those of these bytes
-            raise UnreadableVideo(f"{job.video.id}: its bytes cannot be read; check its permissions (chmod +r)")
-        return read_views(job, reader, found, annotation)
+    if not found.video:  # without it nobody could tell whether the features are those of these bytes
+        raise UnreadableVideo(f"{job.video.id}: its bytes cannot be read; check its permissions (chmod +r)")
+    chosen = dict(job.chosen) or {view: choose_frames(job, view, reader) for view in job.views}
+    return _joined(job, VideoResult(found, chosen), annotation)
 
 
 def read_views(job: VideoTask, reader: VideoReader, found: Digests, annotation: Annotation | None) -> VideoResult:
     """The views of an open video: their frames, joints and cuts. annotation: the video's, where the task takes it."""
     chosen = dict(job.chosen) or {view: choose_frames(job, view, reader) for view in job.views}
     result = _joined(job, VideoResult(found, chosen), annotation)
-    wanted = sorted({int(frame) for arrays in chosen.values() for frame in arrays["frame_index"]})
-    if job.window is not None or job.frames == "full":
-        result.full = dict(reader.frames(wanted))
-        _look(job, result, annotation)
-    if job.frames == "cut":
-        frames = iter(result.full.items()) if result.full else reader.frames(wanted)
-        scaled = job.jpeg == "scaled" and job.video.media.is_dir()
-        cuts = reduced_views(reader, result, job) if scaled else cut_views(frames, result, job)
-        result.frames = {view: cut for view, cut in cuts.items() if view not in job.slots}
-    if job.frames != "full":
-        result.full = {}
+    known = {} if annotation is None else {(job.video.annotation, job.video.part): annotation}
+    _take_frames(reader, [(job, result)], known)
     return result
+
+
+def _take_frames(reader: VideoReader, begun: list[tuple[VideoTask, VideoResult]], known: Annotations) -> None:
+    """Decode once what any of the tasks wants, and give each its own."""
+    first = begun[0][0]
+    wanted = sorted({frame for _, result in begun for frame in result.wanted})
+    frames: Iterator[tuple[int, np.ndarray]] | None = None
+    if first.window is not None or first.frames == "full":
+        full = dict(reader.frames(wanted))
+        for job, result in begun:
+            result.full = {frame: full[frame] for frame in result.wanted}
+            _look(job, result, _annotated(job, known))
+        frames = iter(full.items())
+    if first.frames == "cut":
+        if first.jpeg == "scaled" and first.video.media.is_dir():
+            cuts = [reduced_views(reader, result, job) for job, result in begun]
+        else:
+            cuts = cut_views(reader.frames(wanted) if frames is None else frames, begun)
+        for (job, result), cut in zip(begun, cuts, strict=True):
+            result.frames = {view: picture for view, picture in cut.items() if view not in job.slots}
+    if first.frames != "full":
+        for _, result in begun:
+            result.full = {}
 
 
 class _Timeline(NamedTuple):
@@ -149,16 +262,16 @@ class _Timeline(NamedTuple):
     frame_size: tuple[int, int]
 
 
-def _read_joints(job: VideoTask, found: Digests, annotation: Annotation | None) -> VideoResult:
+def _read_joints(job: VideoTask, annotation: Annotation | None) -> VideoResult:
     """Joints without a video: they say themselves how many frames there are, how large, and how fast they follow."""
-    annotation = annotation or annotation_of(job)
+    assert annotation is not None
     count = len(annotation.keypoints)
     if not count:
         raise AnnotationError(f"{job.video.id}: no frames; take it off the list")
     size = PROJECTED_SIZE if annotation.is_spatial else extent(annotation)
     timeline = _Timeline(count, np.arange(count) / (annotation.rate or FOLDER_RATE), size)
     chosen = dict(job.chosen) or {view: choose_frames(job, view, timeline) for view in job.views}
-    return _joined(job, VideoResult(found, chosen), annotation)
+    return _with_joints(job, chosen, annotation)
 
 
 def choose_frames(job: VideoTask, view: int, reader: Any) -> Arrays:
@@ -258,19 +371,23 @@ def _look(job: VideoTask, result: VideoResult, annotation: Annotation | None) ->
         result.crops[view] = person_crops(job.window, [result.full[int(i)] for i in index], boxes)
 
 
-def cut_views(frames: Iterator[tuple[int, np.ndarray]], result: VideoResult, job: VideoTask) -> dict[int, np.ndarray]:
-    """The frames of every view, cut to the view's region while they stream by: no video is ever held whole."""
-    regions = {
-        view: region_of(job.crop, arrays, result.keypoints.get(view), job.video.id, view)
-        for view, arrays in result.chosen.items()
-    }
-    indices = {view: arrays["frame_index"] for view, arrays in result.chosen.items()}
-    cuts = {view: _room(job, view, len(index)) for view, index in indices.items()}
+def cut_views(
+    frames: Iterator[tuple[int, np.ndarray]], begun: Sequence[tuple[VideoTask, VideoResult]]
+) -> list[dict[int, np.ndarray]]:
+    """Per task the frames of every view, cut to the view's region while they stream by: no video is ever held whole."""
+    cuts: list[dict[int, np.ndarray]] = []
+    takers: dict[int, list[tuple[VideoTask, np.ndarray, np.ndarray, np.ndarray, bool]]] = defaultdict(list)
+    for job, result in begun:
+        cuts.append({})
+        for view, arrays in result.chosen.items():
+            index, flip = arrays["frame_index"], bool(arrays["flip"])
+            region = region_of(job.crop, arrays, result.keypoints.get(view), job.video.id, view)
+            cuts[-1][view] = room = _room(job, view, len(index))
+            for number in {int(frame) for frame in index}:
+                takers[number].append((job, room, np.flatnonzero(index == number), region, flip))
     for number, frame in frames:
-        for view, index in indices.items():
-            places = np.flatnonzero(index == number)
-            if len(places):
-                cuts[view][places] = crop_frame(frame, regions[view], job.size, flip=bool(result.chosen[view]["flip"]))
+        for job, room, places, region, flip in takers.get(number, ()):
+            room[places] = crop_frame(frame, region, job.size, flip=flip)
     return cuts
 
 

@@ -175,11 +175,13 @@ def digests(video: Video, known: Digests) -> Digests:
 
 
 def _digest(path: Path) -> str:
-    """Of a file or folder; "" where it cannot be read. A file that many spans share is read once."""
+    """Of a file or folder; "" where it cannot be read. What many spans share is read once."""
     status = _status(path)
     try:
-        if status is None or stat.S_ISDIR(status.st_mode):  # a folder's own time says nothing of its frames
-            return frames_digest(path) if status else ""
+        if status is None:
+            return ""
+        if stat.S_ISDIR(status.st_mode):  # its own time says nothing of its frames
+            return _frames_digest_at(path, folder_stamp(path))
         return _file_digest_at(path, _stamp(status)) if stat.S_ISREG(status.st_mode) else ""
     except Exception:  # whatever it is, it is this video's alone, and extraction says what
         return ""
@@ -189,6 +191,12 @@ def _digest(path: Path) -> str:
 def _file_digest_at(path: Path, stamp: Stamp) -> str:
     """A file's digest, until its stamp changes."""
     return file_digest(path)
+
+
+@lru_cache(maxsize=64)
+def _frames_digest_at(path: Path, stamp: tuple[int, int]) -> str:
+    """A folder's digest, until the size or time of one of its files changes."""
+    return frames_digest(path)
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -276,7 +284,7 @@ def _path(settings: DatasetSettings, cache: Path, name: str) -> Path:
     chosen |= {"classes": list(settings.classes or ()), "test_share": settings.test_share}
     later = {"fold": settings.fold, "split_by": settings.split_by, "split_seed": settings.split_seed}
     later |= {"val_share": settings.val_share, "folds": settings.folds, "held_out": settings.held_out}
-    later |= {"list": settings.list and settings.list.name}
+    later |= {"list": settings.list and settings.list.name, "labels": settings.labels}
     chosen |= {name: value for name, value in later.items() if value != DatasetSettings.model_fields[name].default}
     identity = hashlib.blake2b(canonical(chosen), digest_size=4).hexdigest()
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name) or "data"
@@ -296,7 +304,8 @@ def _describe(manifest: Manifest, sources: Sources, root: Path) -> dict[str, Any
         beside = os.path.relpath(video.annotation, root) if video.annotation else None
         row = [video.id, video.label, video.split, os.path.relpath(video.media, root), beside, list(video.groups)]
         row += [source.digests.video, source.digests.annotation, *source.video_stamp[:2], *source.annotation_stamp[:2]]
-        rows.append([*row, video.part, video.span] if video.part or video.span else row)
+        further = (video.part, video.span, video.labels)
+        rows.append([*row, *further] if any(further) else row)
         inodes.append([*source.video_stamp[2:], *source.annotation_stamp[2:]])
     return {
         "format": "star-catalogue",
@@ -312,7 +321,7 @@ def _describe(manifest: Manifest, sources: Sources, root: Path) -> dict[str, Any
 
 def _is_row(row: Any, classes: int) -> bool:
     """Whether an entry of the remembered list is one that `_describe` made."""
-    if type(row) is not list or not 12 <= len(row) <= 14 or type(row[0]) is not str or id_problem(row[0]):
+    if type(row) is not list or not 12 <= len(row) <= 15 or type(row[0]) is not str or id_problem(row[0]):
         return False
     texts, numbers, groups = (row[2], row[3], row[6], row[7]), (row[1], *row[8:12]), row[5]
     return (
@@ -325,11 +334,16 @@ def _is_row(row: Any, classes: int) -> bool:
         and all(map(_is_pair, groups))
         and (len(row) < 13 or type(row[12]) is str)
         and (len(row) < 14 or row[13] is None or _is_span(row[13]))
+        and (len(row) < 15 or _are_labels(row[14], classes))
     )
 
 
 def _is_pair(value: Any) -> bool:
     return type(value) is list and [type(part) for part in value] == [str, str]
+
+
+def _are_labels(value: Any, classes: int) -> bool:
+    return type(value) is list and all(type(label) is int and 0 <= label < classes for label in value)
 
 
 def _is_span(value: Any) -> bool:
@@ -404,6 +418,7 @@ def _restore(remembered: dict[str, Any], root: Path, name: str) -> Manifest:
             part=row[12] if len(row) > 12 else "",
             digest=row[6] if len(row) > 12 and row[12] else "",
             span=Span(*row[13]) if len(row) > 13 and row[13] else None,
+            labels=tuple(row[14]) if len(row) > 14 else (),
         )
         for row in remembered["videos"]
     ]

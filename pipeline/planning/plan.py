@@ -249,10 +249,9 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
     stages = tuple(stages)
     wanted = [clip for clip in clips_of(plan.recipe, plan.manifest) if clip.video.split == split]
     if not wanted:
-        settings = plan.recipe.dataset
         message = f"dataset: no {split} video among the {len(plan.manifest.videos):,} of {plan.manifest.name}"
-        if settings.kind != "videos":
-            raise DatasetError(f"{message}; is that part of the data set below {settings.root}?")
+        if plan.recipe.dataset.kind != "videos":
+            raise DatasetError(f"{message}; is that part of the data set below {plan.recipe.dataset.root}?")
         share = "raise dataset.test_share" if split == "test" else "lower dataset.test_share"
         remedy = f"give some the split {split!r} in the list, or {share} or change dataset.split_seed"
         raise DatasetError(f"{message}; {remedy}")
@@ -280,6 +279,7 @@ def select(plan: Plan, split: str, stages: Iterable[str]) -> Selection:
         places={name: [plan.stages[name].places[clip.video.id, clip.view] for clip in complete] for name in stages},
         stage_stores={name: plan.stages[name].stage_store for name in stages},
         classes=plan.manifest.classes,
+        multilabel=plan.manifest.is_multilabel,
         skeleton=SKELETONS.get(plan.recipe.pose.layout, plan.manifest.skeleton),
         left_out=[(video, reasons.get(video, "not extracted yet")) for video in lost],
         sources={

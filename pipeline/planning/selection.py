@@ -22,6 +22,7 @@ class Selection:
     left_out: (video id, reason) of what the data set has but this selection cannot give.
     classes: the labels' names; a video's label counts in them.
     sources: stage -> the source digest of every clip's row; empty where nobody knows.
+    multilabel: whether clips of the data set have several labels, so that each class is a question of its own.
     """
 
     videos: Sequence[Video]
@@ -32,6 +33,7 @@ class Selection:
     classes: tuple[str, ...]
     skeleton: Skeleton | None = None
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    multilabel: bool = False
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -54,6 +56,17 @@ class Selection:
     def labels(self) -> np.ndarray:
         """(clips,) int64: every clip's class, -1 where its video has none."""
         return np.fromiter((video.label for video in self.videos), np.int64, len(self.videos))
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """What networks learn and are judged by: `labels`, or (clips, k) uint8, 1 for each of a clip's classes, where
+        clips have several."""
+        if not self.multilabel:
+            return self.labels
+        found = np.zeros((len(self.videos), len(self.classes)), np.uint8)
+        for clip, video in enumerate(self.videos):
+            found[clip, list(video.all_labels)] = 1
+        return found
 
     @cached_property
     def groups(self) -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import DatasetError
+from ..datasets.base import Manifest
 from ..recipe.schema import Recipe
 from ..utils.progress import tell
 from ..utils.text import counted
@@ -30,6 +31,15 @@ def selections(
     return _selected(recipe, splits, quiet, stages)
 
 
+def require_labels(manifest: Manifest) -> None:
+    """Raises DatasetError for a data set without labels."""
+    if not manifest.classes:
+        raise DatasetError(
+            f"dataset.labels: none, so there is nothing to learn from {manifest.name}: its recipe is for extraction "
+            "alone; list the videos with their labels in a CSV (video,label,split), and `star init videos` again"
+        )
+
+
 def _selected(
     recipe: Recipe, splits: Sequence[str] | None, quiet: bool, stages: Sequence[str] | None
 ) -> list[Selection]:
@@ -38,10 +48,11 @@ def _selected(
     planned = plan(recipe, only=stages)
     remember(planned)
     warn(planned, quiet)
+    require_labels(planned.manifest)
     if splits is None:
         splits = ("train", "val" if any(video.split == "val" for video in planned.manifest.videos) else "test")
     found = [select(planned, split, stages) for split in splits]
-    labels = {video.label for video in planned.manifest.videos}
+    labels = {label for video in planned.manifest.videos for label in video.all_labels}
     if len(labels) == 1:
         name = planned.manifest.classes[labels.pop()]
         raise DatasetError(

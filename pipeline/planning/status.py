@@ -101,8 +101,9 @@ class CacheStatus:
     def to_lines(self) -> list[str]:
         """As a table for a person, with the cost and the warnings."""
         head = ("stage", "cached", "missing", "stale", "failed", "bytes", "why, and what it would cost")
+        classes = f"{self.classes} classes" if self.classes else "without labels"
         return [
-            f"{self.data}: {self.videos:,} videos, {self.classes} classes; cache {self.cache}",
+            f"{self.data}: {self.videos:,} videos, {classes}; cache {self.cache}",
             *table([head, *(stage.cells() for stage in self.stages)]),
             *self.cost.to_lines(),
             *self.warnings,

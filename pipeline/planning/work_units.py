@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 
 from ...cache.store import RowLocation
 from ..datasets.base import Video
@@ -66,7 +67,7 @@ def cut(plan: Plan, stages: tuple[str, ...], clips: list[Clip]) -> list[Unit]:
     computed, size = (*again, *stages), plan.recipe.cache.segment
     taken = {above for name in computed for above in plan.graph[name].takes} - set(computed)
     found = []
-    for chunk in (tuple(clips[start : start + size]) for start in range(0, len(clips), size)):
+    for chunk in map(tuple, _chunks(clips, size)):
         inputs = {
             name: tuple(plan.stages[name].places[clip.video.id, clip.view] for clip in chunk)
             for name in plan.graph.names
@@ -77,6 +78,23 @@ def cut(plan: Plan, stages: tuple[str, ...], clips: list[Clip]) -> list[Unit]:
         there = frozenset(name for name, source in sources.items() if source.present)
         found.append(Unit(stages, chunk, inputs, known, again, there))
     return found
+
+
+def _chunks(clips: list[Clip], size: int) -> Iterator[list[Clip]]:
+    """Up to `size` clips each; the spans of a video stay together where so many fit, so that it is decoded once."""
+    chunk: list[Clip] = []
+    for _, together in groupby(clips, lambda clip: (clip.video.path, -1 if clip.video.span else clip.view)):
+        group = list(together)
+        if chunk and len(chunk) + len(group) > size:
+            yield chunk
+            chunk = []
+        for clip in group:
+            if len(chunk) >= size:
+                yield chunk
+                chunk = []
+            chunk.append(clip)
+    if chunk:
+        yield chunk
 
 
 def split(unit: Unit, parts: int) -> list[Unit]:

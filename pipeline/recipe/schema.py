@@ -81,7 +81,14 @@ class DatasetSettings(Settings):
     lists: Path | None = Field(
         default=None, description="UCF101, HMDB51, Kinetics: folder of the split lists, where they lie elsewhere"
     )
-    list: Path | None = Field(default=None, description="videos: the CSV, where it is not the only one in the root")
+    list: Path | None = Field(
+        default=None,
+        description="videos, joints: the CSV, where it is not the only one in the root; or an export of spans: "
+        "ActivityNet JSON, CVAT XML, Label Studio JSON, or a folder of them",
+    )
+    labels: Literal["required", "none"] = Field(
+        default="required", description="videos; none: all videos below the root, for extraction alone"
+    )
     classes: tuple[str, ...] | None = Field(default=None, description="videos, Kinetics: the labels, in order")
     test_share: Share = Field(default=0.2, description="videos: share of test videos where the data set names no split")
     val_share: Fraction = Field(
@@ -318,7 +325,9 @@ class TrainSettings(Settings):
         default="auto", description="auto and bfloat16: bfloat16 where the device is fast in it, else float32"
     )
     compile: bool = False
-    class_weights: bool = False
+    class_weights: bool = Field(
+        default=False, description="rare classes count more; of clips of several labels, in each class's own question"
+    )
     seed: Seed = 0
     fraction: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         default=1.0, description="share of the training videos used"
@@ -333,7 +342,10 @@ class TrainSettings(Settings):
     patience: Annotated[int, Field(ge=0, lt=LARGEST)] = Field(
         default=0, description="epochs without a better result; 0 for no early stop"
     )
-    best_by: Literal["top1", "mean_class", "loss"] = "top1"
+    best_by: Literal["top1", "mean_class", "loss", "mean_average_precision"] = Field(
+        default="top1",
+        description="what the best epoch has most of; mean_average_precision: where clips have several labels",
+    )
     augment: AugmentSettings = AugmentSettings()
     tensorboard: bool = True
     wandb: str | None = Field(default=None, description="project name; needs the extra `wandb`")

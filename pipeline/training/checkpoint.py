@@ -34,6 +34,7 @@ from ...side_files import (
     plain,
     record,
     text,
+    truth,
     whole,
 )
 from ..planning.inputs import STAGE_OF
@@ -62,7 +63,7 @@ NETWORK = record(
         "arrays": each(one_of(*STAGE_OF)),
         "keys": record({}, dict.fromkeys(STAGE_OF, text())),
     },
-    {"epoch": whole(), "scores": named(optional(number))},
+    {"epoch": whole(), "scores": named(optional(number)), "multilabel": truth},
 )
 """The note of a network's weights: how to build it, the classes and arrays that it knows, keys of these, its scores."""
 

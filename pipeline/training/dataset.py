@@ -123,7 +123,8 @@ class Features(Dataset[Batch]):
 
     arrays: names of `STAGE_OF`. preload: "none" maps files, "memory" copies all to memory first, "device" to the
     device, "auto" chooses by size. checksums: see `Rows`. A batch is {array: (b, …) float16,
-    "label": (b) int64, "clip": (b) int64}.
+    "label": (b) int64, or (b, k) uint8 where clips have several labels, "clip": (b) int64}. labelled: whether every
+    clip must have a label.
     Raises MissingFeatures for an empty selection, DatasetError for a clip without a label.
     """
 
@@ -135,14 +136,15 @@ class Features(Dataset[Batch]):
         preload: str = "none",
         device: torch.device | str = "cpu",
         checksums: bool = True,
+        labelled: bool = True,
     ) -> None:
         if not len(selection):
             raise MissingFeatures(
                 "no clip of the selection is in the cache; `star extract` first, `star status` says why"
             )
-        self.labels = torch.from_numpy(selection.labels)
+        self.labels = torch.from_numpy(selection.targets)
         unlabelled = np.flatnonzero(selection.labels < 0)
-        if len(unlabelled):
+        if labelled and len(unlabelled):
             raise DatasetError(
                 f"{selection.videos[unlabelled[0]].id}: has no label; give it one, or leave it out of the split"
             )

@@ -20,7 +20,8 @@ class FeatureDataset(Dataset[dict[str, Tensor]]):
 
     recipe: a recipe or its file. split: "train", "val" or "test". arrays: names such as "global_grid", "local_map",
     "joint_heatmap", "joint_map"; by default those that the recipe's network takes. An item is {array: float16 of one
-    clip, "label": int64, "clip": int64}; `videos[clip]` and `views[clip]` say which clip that is, `classes[label]` what
+    clip, "label": int64, "clip": int64}; where clips have several labels, "label" is (k) uint8, and -1 where they
+    have none; `videos[clip]` and `views[clip]` say which clip that is, `classes[label]` what
     it shows, `left_out` what is missing in the cache, with the reason.
     Raises MissingFeatures where no clip of the split is cached, RecipeError and DatasetError as planning does.
     """
@@ -33,7 +34,7 @@ class FeatureDataset(Dataset[dict[str, Tensor]]):
         selection = select(plan(recipe, only=stages), split, stages)
         self.videos, self.views = [video.id for video in selection.videos], list(selection.views)
         self.classes, self.left_out = selection.classes, selection.left_out
-        self.features = Features(selection, names)
+        self.features = Features(selection, names, labelled=False)
 
     def __len__(self) -> int:
         return len(self.features)

@@ -110,8 +110,11 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -
     kept = np.isfinite(probabilities).all(1)
     probabilities, labels = probabilities[kept], labels[kept]
     predicted = probabilities.argmax(1)
-    sure = probabilities[np.arange(len(predicted)), predicted]
-    right = predicted == labels
+    return binned(probabilities[np.arange(len(predicted)), predicted], predicted == labels, bins)
+
+
+def binned(sure: np.ndarray, right: np.ndarray, bins: int) -> list[ReliabilityBin]:
+    """Answers of probability `sure` (n) in `bins` bins of equal width, against whether they are right (n)."""
     number = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
     found = []
     for index in range(bins):

@@ -222,7 +222,8 @@ def _clips(selection: Selection) -> str:
     """How many clips, and a digest of which."""
     digest = hashlib.blake2b(digest_size=8)
     for video, view in zip(selection.videos, selection.views, strict=True):
-        digest.update(f"{video.id}\0{view}\0{video.label}\n".encode(errors="surrogateescape"))
+        label = ";".join(map(str, video.all_labels)) or "-1"
+        digest.update(f"{video.id}\0{view}\0{label}\n".encode(errors="surrogateescape"))
     return f"{len(selection)}, {digest.hexdigest()}"
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from ...errors import MachineError
@@ -22,7 +21,7 @@ from . import checkpoint
 from .dataset import Batch, to_device
 from .distributed import ProcessGroup
 from .feature_stats import length, moments, pooled_moments
-from .losses import class_weights, targets
+from .losses import class_weights, losses, targets
 from .model_factory import inputs, require_memory
 from .optimizer import WeightAverage, make_optimizer, rate
 from .precision import PRECISIONS, autocast, quickest_attention
@@ -33,9 +32,10 @@ from .transforms import augment, map_side, mixup
 class TrainStep:
     """A network in training.
 
-    arguments: of STARTransformer. labels: (clips,) int of the training clips, for class weights. steps: optimizer
-    steps of the whole run. head_alone: all but the head stays as it is. precision: what its products are computed in on
-    this device. Raises MachineError where `train.compile` has no compiler, and where the memory is too small.
+    arguments: of STARTransformer. labels: `Selection.targets` of the training clips, for class weights. steps:
+    optimizer steps of the whole run. head_alone: all but the head stays as it is. precision: what its products are
+    computed in on this device. Raises MachineError where `train.compile` has no compiler, and where the memory is too
+    small.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class TrainStep:
         self.average = WeightAverage(self.network, self.asked.ema) if self.asked.ema else None
         self.standardize = self.network.tokens.standardize
         self.classes: int = arguments["classes"]
+        self.multilabel = labels.ndim == 2
         weighted = self.asked.class_weights
         self.weights = class_weights(labels, self.classes).to(ranks.device) if weighted else None
 
@@ -114,18 +115,14 @@ class TrainStep:
         with parallel.no_sync() if parallel else contextlib.nullcontext():
             with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
                 logits = model(**inputs(batch)).float()
-            losses = cross_entropy(logits, wanted, self.weights, reduction="none")
-            (losses.sum() * (micro_batch.weight * self.ranks.size)).backward()
-        right = self._right(logits.argmax(1), labels, micro_batch)
-        return torch.stack([losses.detach().sum(), right])
-
-    def _right(self, found: Tensor, labels: Tensor, micro_batch: MicroBatch) -> Tensor:
-        """How many answers are right, float32: of a clip that is two blended, each class by its share."""
-        right = (found == labels[: len(found)]).float()
-        if micro_batch.partners is not None:
-            other = found == labels[to_device(micro_batch.partners, labels.device)]
+            found = losses(logits, wanted, self.weights, multilabel=self.multilabel)
+            (found.sum() * (micro_batch.weight * self.ranks.size)).backward()
+        answers = logits.argmax(1)
+        right = _are_right(answers, labels[: len(answers)])
+        if micro_batch.partners is not None:  # of a clip that is two blended, each class counts by its share
+            other = _are_right(answers, labels[to_device(micro_batch.partners, labels.device)])
             right = micro_batch.share * right + (1 - micro_batch.share) * other
-        return right.sum()
+        return torch.stack([found.detach().sum(), right.sum()])
 
     def _prepare(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> tuple[Batch, Tensor]:
         """The batch, augmented, and its targets (b, k)."""
@@ -174,3 +171,10 @@ class TrainStep:
         checkpoint.put_optimizer(self.optimizer, checkpoint.under("optimizer", tensors), where)
         if self.average:
             checkpoint.put(self.average.model, checkpoint.under("average", tensors), where)
+
+
+def _are_right(found: Tensor, labels: Tensor) -> Tensor:
+    """(b,) float32: whether classes (b) are the clips' own; labels: (b), or (b, k) of 0 and 1."""
+    if labels.ndim == 2:
+        return labels.gather(1, found[:, None])[:, 0].float()
+    return (found == labels).float()

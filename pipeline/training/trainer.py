@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import Interrupted, StarError, UsageError
+from ...errors import Interrupted, RecipeError, StarError, UsageError
 from ...stages.precision import float64_device
 from ..planning.inputs import arrays_for
 from ..planning.selection import Selection
 from ..recipe import schema as settings
 from ..utils.progress import Progress
 from ..utils.signals import StopSignal
-from . import checkpoint, metrics
+from . import checkpoint, metrics, multilabel_metrics
 from .dataloader import FeatureLoader
 from .dataset import Batch, Features, keys_of, part_of, views_of_epoch
 from .distributed import ProcessGroup, join
@@ -41,6 +41,7 @@ from .validation import probabilities
 
 AGREE_EVERY = 16  # steps after which several processes ask each other whether to stop
 SHOWN = 8  # clips named in a message
+SCORES = ("mean_average_precision", "top1", "top5", "mean_class")  # of a judged epoch
 
 
 def train(
@@ -117,6 +118,11 @@ class Training:
         with ranks.together():
             check_augment(recipe)
             check_board(recipe)
+            if recipe.train.best_by == "mean_average_precision" and not training.multilabel:
+                raise RecipeError(
+                    "train.best_by: mean_average_precision is for clips of several labels, and these have one each; "
+                    "set it to top1, mean_class or loss"
+                )
         self.recipe, self.asked, self.folder = recipe, recipe.train, RunFolder(run)
         self.ranks, self.quiet = ranks, quiet
         if self.asked.fraction < 1:
@@ -137,7 +143,7 @@ class Training:
         steps = self.asked.epochs * steps_of(len(self.videos), self.asked.batch, self.asked.accumulate)
         self.start = start or Start()
         self.learner = TrainStep(
-            recipe, self.arguments, self.training.labels, steps, ranks, head_alone=self.start.freeze
+            recipe, self.arguments, self.training.targets, steps, ranks, head_alone=self.start.freeze
         )
         self.now = Counters()
         self.diverged: StarError | None = None
@@ -160,7 +166,9 @@ class Training:
                     row = self._finish_epoch()
                     shown = f"epoch {row['epoch']} of {self.asked.epochs}, {row['waiting']:.1%} waiting for data"
                     shown += f", loss {row['train_loss']:.3f}"
-                    bar.advance(0, f"{shown}, top-1 {row['top1']:.1%}" if "top1" in row else shown)
+                    score = "mAP" if "mean_average_precision" in row else "top-1"
+                    value = row.get("mean_average_precision", row.get("top1"))
+                    bar.advance(0, shown if value is None else f"{shown}, {score} {value:.1%}")
                     if board:
                         board.show(row)
             return self._summary()
@@ -327,17 +335,19 @@ class Training:
             self.test_stream,
             len(self.testing.classes),
             self.recipe.test.batch,
+            multilabel=self.testing.multilabel,
             precision=self.learner.precision,
             ranks=self.ranks,
         )
-        scores = metrics.scores(found, self.testing.labels)
+        judged = multilabel_metrics if self.testing.multilabel else metrics
+        scores = judged.scores(found, self.testing.targets)
         if not np.isfinite(found).all():
             error = StarError(
                 f"train: the judged loss is not finite in epoch {self.now.epoch}; {self._kept()}lower "
                 "train.learning_rate, set train.clip_norm, or check the test clips with `star verify RECIPE`"
             )
             self.ranks.agree(error)
-        row = {"test_loss": scores["loss"], **{name: scores[name] for name in ("top1", "top5", "mean_class")}}
+        row = {"test_loss": scores["loss"], **{name: scores[name] for name in SCORES if name in scores}}
         self.now.since_best += 1
         if self._merit(row) > self._merit(self.now.best):
             self.now.best, self.now.since_best = {"epoch": self.now.epoch, **row}, 0
@@ -355,6 +365,7 @@ class Training:
             if self.ranks.first:
                 note = {"network": self.arguments, "classes": list(self.training.classes), "arrays": list(self.names)}
                 note |= {"keys": keys_of(self.training, self.names), "epoch": self.now.epoch, "scores": scores}
+                note |= {"multilabel": True} if self.training.multilabel else {}
                 checkpoint.write(self.folder.weights(which), self.learner.judged.state_dict(), note)
 
     def _save_state(self) -> None:

@@ -15,6 +15,11 @@ from .model_factory import inputs
 from .precision import autocast
 
 
+def class_probabilities(logits: torch.Tensor, *, multilabel: bool) -> torch.Tensor:
+    """Probabilities (b, k) of logits (b, k): of one class among all, or of each class by itself."""
+    return logits.sigmoid() if multilabel else logits.softmax(-1)
+
+
 @torch.no_grad()
 def embeddings(network: STARTransformer, stream: FeatureLoader, batch: int, ranks: ProcessGroup) -> np.ndarray:
     """(clips, d) float32: what the network's head judges of every clip, in the order of the stream's features."""
@@ -34,13 +39,14 @@ def probabilities(
     classes: int,
     batch: int,
     *,
+    multilabel: bool = False,
     precision: str = "float32",
     ranks: ProcessGroup | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """(clips, k) float64: the network's class probabilities for every clip of the stream's features, in their order.
 
-    precision: as in `autocast`.
+    multilabel: each class is a question of its own, so that they do not add up to 1. precision: as in `autocast`.
     Each clip is computed once, by one rank, and padded by nothing; every rank gets all of them.
     """
     ranks = ranks or ProcessGroup(device=stream.features.device)
@@ -52,7 +58,7 @@ def probabilities(
         arrays = {name: array.float() for name, array in inputs(given).items()}
         with autocast(ranks.device, precision):
             logits = network(**arrays)
-        found[given["clip"].to(sums)] = logits.to(sums).double().softmax(1)
+        found[given["clip"].to(sums)] = class_probabilities(logits.to(sums).double(), multilabel=multilabel)
         if progress is not None:
             progress.advance(len(given["clip"]) * ranks.size)
     return ranks.add(found).cpu().numpy()

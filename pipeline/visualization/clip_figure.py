@@ -38,7 +38,7 @@ def inspect(recipe: Recipe, video: str, out: Path, view: int = 0) -> Path:
     if "frame_index" not in arrays:
         raise MissingFeatures(f"{found.id}: nothing of it is in {recipe.cache.root}; run `star extract` first")
     mirrored = ", mirrored" if arrays["flip"] else ""
-    title = f"{found.id}, view {view}{mirrored}: {planned.manifest.classes[found.label]}"
+    title = f"{found.id}, view {view}{mirrored}: {found.named(planned.manifest.classes) or 'no label'}"
     _draw(Viewer(planned, found, view, arrays), title).save(out)
     return out
 

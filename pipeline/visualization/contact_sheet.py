@@ -43,7 +43,7 @@ class Inspection:
                 name: round(float(value), 5) if np.isfinite(value) else None
                 for name, value in vars(clip.figures).items()
             }
-            name, video = self.classes[clip.video.label], clip.video
+            name, video = clip.video.named(self.classes), clip.video
             clips.append({"video": video.id, "class": name, "split": video.split, "reasons": clip.reasons, **figures})
         return {"picture": str(self.picture), "worst": clips}
 
@@ -90,7 +90,7 @@ def draw(planned: Plan, clips: list[Outlier]) -> Canvas:
             sheet.blank(x, y, WIDE, SIDE, "the video is not at hand")
         if seen is not None:
             sheet.paste(seen, x + WIDE + GAP, y)
-        named = f"{clip.video.id}: {planned.manifest.classes[clip.video.label]}, {clip.video.split}"
+        named = f"{clip.video.id}: {clip.video.named(planned.manifest.classes) or 'no label'}, {clip.video.split}"
         sheet.write(textwrap.shorten(named, 60, placeholder=" …"), x, y + SIDE + 5, fontweight="bold", fontsize=7.5)
         reasons = [line for reason in clip.reasons for line in textwrap.wrap(reason, 66)]
         sheet.write("\n".join(reasons[:4]), x, y + SIDE + 20, color=GREY, fontsize=7)

@@ -6,7 +6,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....errors import DatasetError
@@ -24,20 +23,14 @@ from ..folder_names import (
     split_of_name,
 )  # fmt: skip
 from .csv_list import Entry
+from .listing import Listing
+from .media_names import video_names
 
 JOINTS = ".npz"
 THUMBNAILS = "small pictures of videos, by its name"
 _KIND = r"(?:raw)?(?:frames?|images?|imgs?|pics?|pictures?|jpe?gs?|pngs?)"
 OF_FRAMES = re.compile(rf"^{_KIND}[._ -]|[._ -]?{_KIND}$", re.IGNORECASE)  # words beside a video's own name
 DEEPEST = 20  # folders below a class
-
-
-@dataclass
-class Listing:
-    """The videos that were listed, and what lies beside them and is none of them, with the reason."""
-
-    entries: list[Entry] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
 def class_folders(root: Path) -> Listing:
@@ -49,6 +42,16 @@ def class_folders(root: Path) -> Listing:
     data set in another layout.
     """
     listing = _Walk(root).listing()
+    listing.what = "a folder per class"
+    drop_frames_of_films(root, listing)
+    return listing
+
+
+def all_videos(root: Path) -> Listing:
+    """One entry, without a label, per video file or folder of frames below a root; of a video and a folder of its
+    frames the video. Joints lie beside, as for class folders."""
+    entries = [Entry(name, "", "", (), name) for name in video_names(root)]
+    listing = Listing(entries, what="videos without labels")
     drop_frames_of_films(root, listing)
     return listing
 
@@ -99,15 +102,11 @@ class _Walk:
                 f"dataset.root: {self.root} holds {_named(parts)} beside {_named(others)}: is it a part of a split, or "
                 "a class? put all classes below train/ and test/, or list the videos in a CSV (video,label,split)"
             )
-        counted = ("train", "test") if "test" in parts.values() else ("train", "val")
+        val = "val" if "test" in parts.values() else "test"
         for name in names:
             part = parts.get(name, "")
-            if part in counted:
-                self._part(name, "train" if part == "train" else "test")
-            elif part:
-                self.found.left_out.append(
-                    (name, "validation videos, and there are test videos too: star trains on one part and tests on one")
-                )
+            if part:
+                self._part(name, val if part == "val" else part)
             elif name in others:
                 self.found.left_out.append((name, f"a folder beside {_named(parts)}, so none of a class"))
 
@@ -148,12 +147,9 @@ class _Walk:
         for video, joints in self._films(folder, 0):
             below = video.removeprefix(f"{folder}/").split("/")[:-1]
             part = split or (split_of_name(below[0]) if below else "")  # as in wave/train/a.mp4
-            if part == "val":  # for testing, where there is nothing else for it
+            if part == "val" and not split:  # for testing, where there is nothing else for it
                 beside = [entry.name for entry in self._listed(folder, quiet=True) if _is_folder(entry)]
-                if "test" in map(split_of_name, beside):
-                    self.found.left_out.append((video, "a validation video, and its class has test videos too"))
-                    continue
-                part = "test"
+                part = "val" if "test" in map(split_of_name, beside) else "test"
             self.found.entries.append(Entry(video, label, part, (), folder, joints))
         if len(self.found.entries) == before and self._has_pictures(folder):
             reason = "pictures that lie in a class's folder itself; a video is a folder of pictures in that folder"

@@ -9,7 +9,7 @@ import math
 import os
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ SPANS = (("start", "end"), ("start_frame", "end_frame"))
 COLUMNS = ("video", "label", "split", "joints", *SPANS[0], *SPANS[1])
 SHOWN = 10  # classes that a message names
 KNOWN = frozenset(COLUMNS)
+BETWEEN_LABELS = ";"
 WITHOUT_SPANS = KNOWN - {name for pair in SPANS for name in pair}
 PLAIN = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*")  # a path that needs no second look
 
@@ -31,7 +32,7 @@ class Entry(NamedTuple):
 
     split: "train", "val", "test", or "" where the list leaves it open. where: the row, for messages. joints: the file
     with its joints, a path like the video's; "" where it has none. span: the part of the video that is meant, with
-    which `video` ends; None for all of it.
+    which `video` ends; None for all of it. others: further labels.
     """
 
     video: str
@@ -41,6 +42,12 @@ class Entry(NamedTuple):
     where: str
     joints: str = ""
     span: Span | None = None
+    others: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All its labels; none where it has none."""
+        return (self.label, *self.others) if self.label else ()
 
     @property
     def path(self) -> str:
@@ -54,8 +61,8 @@ def csv_files(root: Path) -> list[Path]:
 
 
 def the_list(root: Path, chosen: Path | None) -> Path | None:
-    """The CSV that `dataset.list` names, or the only one in ROOT; None where there is none. Raises DatasetError."""
-    if chosen and not chosen.is_file():
+    """The list that `dataset.list` names, or the only CSV in ROOT; None where there is none. Raises DatasetError."""
+    if chosen and not chosen.exists():
         raise MissingData(f"dataset.list: no file {chosen}; give a CSV (video,label,split)")
     lists = [chosen] if chosen else csv_files(root)
     if len(lists) > 1:
@@ -64,19 +71,25 @@ def the_list(root: Path, chosen: Path | None) -> Path | None:
     return lists[0] if lists else None
 
 
-def read_csv(path: Path, root: Path | None = None) -> list[Entry]:
+def read_csv(
+    path: Path, root: Path | None = None, classes: Sequence[str] | None = None, *, labelled: bool = True
+) -> list[Entry]:
     """The rows of a CSV, in its order; the header is required, the separator is a comma, semicolon or tab.
 
     root: where the videos lie. A name with a character that usually means something else (a backslash, a tab) is
-    taken as it stands where there is a file of exactly that name.
+    taken as it stands where there is a file of exactly that name. Several labels are separated by semicolons. classes:
+    of the recipe; what is among them as it stands is one label. labelled: whether each row has one; else labels are
+    not looked at.
 
     Raises DatasetError with the row for: a video given twice, an absolute path or one with "..", an empty label, a
     split other than train and test, joints that are no .npz file, a row longer than the header.
     """
-    return parse_csv(path, read_list(path, "save the list as CSV UTF-8"), root)
+    return parse_csv(path, read_list(path, "save the list as CSV UTF-8"), root, classes, labelled=labelled)
 
 
-def parse_csv(path: Path, text: str, root: Path | None = None) -> list[Entry]:
+def parse_csv(
+    path: Path, text: str, root: Path | None = None, classes: Sequence[str] | None = None, *, labelled: bool = True
+) -> list[Entry]:
     """The same of a text; path: what it is called in messages."""
     separator = max(",;\t", key=text.partition("\n")[0].count)  # spreadsheets of some countries write semicolons
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
@@ -85,7 +98,7 @@ def parse_csv(path: Path, text: str, root: Path | None = None) -> list[Entry]:
     try:
         first = next(reader, [])
         header = [name.strip().lower() for name in first]
-        lacking = [name for name in COLUMNS[:2] if name not in header]
+        lacking = [name for name in COLUMNS[: 1 + labelled] if name not in header]
         if lacking:
             found = f"{lacking[0]!r} in its first row {','.join(first)[:60]!r}"
             raise DatasetError(f"{path}: no column {found}; expected video,label,split")
@@ -97,8 +110,11 @@ def parse_csv(path: Path, text: str, root: Path | None = None) -> list[Entry]:
             if not any(row):
                 continue
             entry = _entry(f"{path.name}, row {reader.line_num}", columns, row, root)
+            entry = _with_labels(entry, classes or ()) if labelled else entry._replace(label="")
             if rows.setdefault(entry.video, reader.line_num) != reader.line_num:
-                raise DatasetError(f"{entry.where}: {entry.video} stands in row {rows[entry.video]} already")
+                remedy = f"; several labels stand in one row, with {BETWEEN_LABELS!r} between them"
+                remedy = remedy if labelled else ""
+                raise DatasetError(f"{entry.where}: {entry.video} stands in row {rows[entry.video]} already{remedy}")
             entries.append(entry)
     except csv.Error as error:
         raise DatasetError(f"{path.name}, row {reader.line_num}: {error}; check the quotes") from None
@@ -132,10 +148,8 @@ def _entry(where: str, columns: dict[str, int], row: list[str], root: Path | Non
         raise DatasetError(f"{where}: {len(row)} values for {len(columns)} columns; quote a value that has a comma")
     cells = [cell.strip() for cell in row] + [""] * (len(columns) - len(row))
     video = video_id(cells[columns["video"]], where, root=root)
-    label = cells[columns["label"]]
+    label = cells[columns["label"]] if "label" in columns else ""
     split = cells[columns["split"]].lower() if "split" in columns else ""
-    if not label:
-        raise DatasetError(f"{where}: {video} has no label")
     if split and split not in SPLITS:
         raise DatasetError(f"{where}: split {split!r} is neither 'train' nor 'test' (nor 'val')")
     joints, given = "", cells[columns["joints"]] if "joints" in columns else ""
@@ -153,6 +167,15 @@ def _entry(where: str, columns: dict[str, int], row: list[str], root: Path | Non
     others = (name for name in columns if name and name not in COLUMNS)
     groups = tuple((name, cells[columns[name]]) for name in others if cells[columns[name]])
     return Entry(video, label, split, groups, where, joints, span)
+
+
+def _with_labels(entry: Entry, classes: Sequence[str]) -> Entry:
+    """The row with its labels apart. Raises DatasetError where it has none."""
+    labels = [entry.label] if entry.label in classes else [one.strip() for one in entry.label.split(BETWEEN_LABELS)]
+    first, *others = dict.fromkeys(one for one in labels if one) or [""]
+    if not first:
+        raise DatasetError(f"{entry.where}: {entry.video} has no label")
+    return entry._replace(label=first, others=tuple(others))
 
 
 def _span(columns: dict[str, int], cells: list[str], where: str, video: str) -> Span | None:
@@ -175,11 +198,12 @@ def _span(columns: dict[str, int], cells: list[str], where: str, video: str) -> 
     return None
 
 
-def class_number(entry: Entry, index: Mapping[str, int]) -> int:
-    """The class's number; refused where `dataset.classes` does not list it."""
-    if entry.label in index:
-        return index[entry.label]
-    close = difflib.get_close_matches(entry.label, index, 1)
-    known = ", ".join([*index][:SHOWN]) + (", ..." if len(index) > SHOWN else "")
-    remedy = f"did you mean {close[0]!r}?" if close else f"known are {known}"
-    raise DatasetError(f"{entry.where}: label {entry.label!r} is not in dataset.classes; {remedy}")
+def class_numbers(entry: Entry, index: Mapping[str, int]) -> tuple[int, ...]:
+    """The numbers of its classes, in their order; refused where `dataset.classes` does not list one."""
+    for label in entry.labels:
+        if label not in index:
+            close = difflib.get_close_matches(label, index, 1)
+            known = ", ".join([*index][:SHOWN]) + (", ..." if len(index) > SHOWN else "")
+            remedy = f"did you mean {close[0]!r}?" if close else f"known are {known}"
+            raise DatasetError(f"{entry.where}: label {label!r} is not in dataset.classes; {remedy}")
+    return tuple(index[label] for label in entry.labels)

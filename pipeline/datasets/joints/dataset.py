@@ -17,8 +17,10 @@ from ....errors import AnnotationError, DatasetError, MissingData
 from ....stages.skeletons import Skeleton
 from .. import keypoint_files
 from ..base import Annotation, Manifest, Video
-from ..custom.csv_list import class_number
-from ..custom.splits import hashed_split, sides
+from ..custom.csv_list import class_numbers
+from ..custom.dataset import sides_of as sides_of_entries
+from ..custom.dataset import video_of
+from ..custom.splits import hashed_split
 from ..keypoint_files.pyskl import SUFFIXES as PICKLES
 from ..ntu.classes import CLASSES as NTU_CLASSES
 from ..ntu.dataset import groups_of
@@ -46,13 +48,11 @@ def load(settings: DatasetSettings, cache: Path | None = None) -> Manifest:
     listed = list_entries(settings)
     classes = settings.classes or listed.classes
     index = {label: number for number, label in enumerate(classes)}
-    split = sides(listed.entries, test_share=settings.test_share, seed=settings.split_seed, by=settings.split_by)
-    videos = []
-    for entry, side in zip(listed.entries, split, strict=True):
-        path = root / entry.path
-        number = class_number(entry, index)
-        videos.append(Video(entry.video, number, side, path, path, entry.groups, span=entry.span))
-    return Manifest(settings.name or root.name, classes, videos, _skeleton(videos), listed.left_out)
+    videos = [
+        video_of(entry, side, class_numbers(entry, index), root, root / entry.path)
+        for entry, side in zip(listed.entries, sides_of_entries(listed.entries, settings), strict=True)
+    ]
+    return Manifest(settings.name or root.name, classes, videos, _skeleton(videos), listed.left_out, listed.what)
 
 
 def read_annotation(path: Path, part: str = "") -> Annotation:
@@ -65,11 +65,6 @@ def protocols(root: Path, cache: Path | None) -> list[str]:
     return known_protocols(open_index(root, cache).splits) if root.suffix.lower() in PICKLES else []
 
 
-def what_is(settings: DatasetSettings) -> str:
-    """What ROOT was taken for, in a few words."""
-    return list_entries(settings).what if settings.root.is_dir() else "A pickle"
-
-
 def _of_pickle(settings: DatasetSettings, cache: Path | None) -> Manifest:
     root = settings.root
     if root.suffix.lower() not in PICKLES:
@@ -80,25 +75,27 @@ def _of_pickle(settings: DatasetSettings, cache: Path | None) -> Manifest:
     binary = index.folder / BINARY
     left_out = list(index.left_out)
     videos: dict[str, Video] = {}
-    labels = 1 + max((label for _, label, _, _ in index.samples), default=-1)
+    labels = 1 + max((label for _, own, _, _ in index.samples for label in own), default=-1)
     of_ntu = SAMPLE.match(index.samples[0][0]) is not None
-    classes = settings.classes or tuple(f"class_{number:03d}" for number in range(labels))
-    if of_ntu and not settings.classes and labels <= len(NTU_CLASSES):  # whose classes have known names
+    named = tuple(index.classes) if len(index.classes) >= labels else ()
+    classes = settings.classes or named or tuple(f"class_{number:03d}" for number in range(labels))
+    if of_ntu and not settings.classes and not named and labels <= len(NTU_CLASSES):  # whose classes have known names
         classes = NTU_CLASSES[: 60 if labels <= 60 else len(NTU_CLASSES)]
     if len(classes) < labels:
         raise DatasetError(f"dataset.classes: {len(classes)} names, and the pickle has {labels} labels; name all")
-    for name, label, digest, part in index.samples:
+    for name, own, digest, part in index.samples:
         if name in videos:
             left_out.append((name, "stands in the pickle twice"))
             continue
         side = hashed_split(name, settings.test_share, settings.split_seed) if split is None else split.get(name, "")
         if side:
             groups = groups_of(name) if of_ntu and SAMPLE.match(name) else ()
-            videos[name] = Video(name, label, side, binary, binary, groups, part, digest)
+            label, several = own[0] if own else -1, tuple(own) if len(own) > 1 else ()
+            videos[name] = Video(name, label, side, binary, binary, groups, part, digest, labels=several)
         else:
             left_out.append((name, "in no split of this protocol"))
     found = list(videos.values())
-    return Manifest(settings.name or root.stem, classes, found, _skeleton(found), left_out)
+    return Manifest(settings.name or root.stem, classes, found, _skeleton(found), left_out, "a pickle")
 
 
 def _skeleton(videos: Sequence[Video]) -> Skeleton | None:

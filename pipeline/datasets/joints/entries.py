@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from ....errors import DatasetError, MissingData
 from .. import keypoint_files, penn_action
 from ..base import files_below
-from ..custom.csv_list import Entry, read_csv, the_list
+from ..custom.csv_list import Entry
+from ..custom.lists import read_list
+from ..custom.media_names import joints_below
 from ..folder_names import parts_of
 from ..keypoint_files import nw_ucla
 from ..ntu.classes import CLASSES as NTU_CLASSES
@@ -38,9 +40,9 @@ class Listed:
 def list_entries(settings: DatasetSettings) -> Listed:
     """What lies in ROOT. Raises DatasetError where it is nothing that star knows, with what it may be."""
     root = settings.root
-    listed = the_list(root, settings.list)
+    listed = read_list(root, settings.list, joints_below, settings.classes)
     if listed:
-        return _of_labels(f"the list {listed.name}", read_csv(listed))
+        return _of_labels(listed.what, listed.entries, listed.left_out)
     names = sorted(name for name in files_below(root) if name.lower().endswith(keypoint_files.SUFFIXES))
     for found in (_nw_ucla(names), _penn_action(root, names), _ntu(settings, names)):
         if found:
@@ -54,9 +56,9 @@ def list_entries(settings: DatasetSettings) -> Listed:
     return replace(_of_labels("a folder per class", entries), left_out=left_out)
 
 
-def _of_labels(what: str, entries: list[Entry]) -> Listed:
-    classes = tuple(sorted({entry.label for entry in entries}))
-    return Listed(what, sorted(entries, key=lambda entry: entry.video), classes)
+def _of_labels(what: str, entries: list[Entry], left_out: list[Reason] | None = None) -> Listed:
+    classes = tuple(sorted({label for entry in entries for label in entry.labels}))
+    return Listed(what, sorted(entries, key=lambda entry: entry.video), classes, left_out or [])
 
 
 def _class_folders(root: Path, names: list[str]) -> tuple[list[Entry], list[Reason]]:
@@ -82,10 +84,9 @@ def _class_folders(root: Path, names: list[str]) -> tuple[list[Entry], list[Reas
             left_out[video] = (
                 f"a folder beside {' and '.join(f'{one}/' for one in list(parts)[:2])}, so none of a class"
             )
-        elif part == "val" and "test" in parts.values():
-            left_out[video] = "for validation, and there is a part for testing too"
         elif label:
-            found.setdefault(video, Entry(video, label, "test" if part == "val" else part, (), label))
+            split = "test" if part == "val" and "test" not in parts.values() else part
+            found.setdefault(video, Entry(video, label, split, (), label))
         else:
             left_out[video] = "in no class's folder"
     return list(found.values()), list(left_out.items())

@@ -19,10 +19,11 @@ import numpy as np
 from ....errors import AnnotationError, StorageError
 from ....side_files import LARGE, UntrustedFile, each, json_text, named, one_of, plain, read_json, record, text, whole
 from ..base import Annotation
+from ..keypoint_files.coco_json import of_names
 from ..keypoint_files.json_file import scored
 from ..keypoint_files.pyskl import Sample, SpooledPart, skeleton_by_count, unpack
 
-FORMAT = "star-joints 1"
+FORMAT = "star-joints 2"
 _INDEX = record(
     {
         "format": one_of(FORMAT),
@@ -30,6 +31,7 @@ _INDEX = record(
         "samples": each(plain),
         "splits": named(each(text())),
         "left_out": each(each(text(1 << 16), 2, 2)),
+        "classes": each(text()),
     }
 )
 BINARY, INDEX = "joints.bin", "index.json"
@@ -37,13 +39,17 @@ BINARY, INDEX = "joints.bin", "index.json"
 
 @dataclass(frozen=True)
 class PickleIndex:
-    """An unpacked pickle. folder: where. samples: name, label, digest and place (`Video.part`) of each sequence, in the
-    pickle's order."""
+    """An unpacked pickle.
+
+    folder: where. samples: name, labels, digest and place (`Video.part`) of each sequence, in the pickle's order.
+    classes: the labels' names, where the pickle has them.
+    """
 
     folder: Path
-    samples: list[tuple[str, int, str, str]]
+    samples: list[tuple[str, list[int], str, str]]
     splits: dict[str, list[str]]
     left_out: list[tuple[str, str]]
+    classes: list[str]
 
 
 def open_index(path: Path, cache: Path | None) -> PickleIndex:
@@ -87,7 +93,8 @@ def read_sample(binary: Path, part: str) -> Annotation:
         scores = there.astype(np.float32)
     else:
         scores = np.asarray(score, np.float32).reshape(keypoint.shape[:3]).swapaxes(0, 1)
-    skeleton = skeleton_by_count(places.shape[2], places.shape[-1])
+    named = of_names(found["joints"]) if found.get("joints") else None
+    skeleton = named or skeleton_by_count(places.shape[2], places.shape[-1])
     return Annotation(scored(places, scores), skeleton=skeleton, size=size)
 
 
@@ -99,12 +106,13 @@ def _array(binary: Path, place: list[Any]) -> np.ndarray:
     return np.fromfile(binary, part.dtype, int(np.prod(part.shape)), offset=part.offset).reshape(part.shape)
 
 
-def part_of(sample: Sample) -> str:
-    """A sequence's place as text, for `Video.part`."""
+def part_of(sample: Sample, joints: list[str]) -> str:
+    """A sequence's place as text, for `Video.part`. joints: their names, where the pickle has them."""
     keypoint, score = (
         [place.offset, place.dtype, list(place.shape)] if place else None for place in (sample.keypoint, sample.score)
     )
-    return json.dumps({"keypoint": keypoint, "score": score, "size": sample.size}, separators=(",", ":"))
+    known = {"joints": joints} if len(joints) == sample.keypoint.shape[2] else {}
+    return json.dumps({"keypoint": keypoint, "score": score, "size": sample.size, **known}, separators=(",", ":"))
 
 
 def _make(path: Path, home: Path, folder: Path, stamp: list[int]) -> None:
@@ -124,10 +132,11 @@ def _make(path: Path, home: Path, folder: Path, stamp: list[int]) -> None:
                     digest.update(repr((place.dtype, place.shape)).encode())
                     digest.update(binary[place.offset : place.offset + size].tobytes())
             digest.update(repr(sample.size).encode())
-            rows.append([sample.name, sample.label, digest.hexdigest(), part_of(sample)])
+            rows.append([sample.name, sample.labels, digest.hexdigest(), part_of(sample, content.joints)])
         del binary
         document = {"format": FORMAT, "stamp": stamp, "samples": rows, "splits": content.splits}
-        (fresh / INDEX).write_text(json_text(document | {"left_out": content.left_out}), encoding="utf-8")
+        document |= {"left_out": content.left_out, "classes": content.classes}
+        (fresh / INDEX).write_text(json_text(document), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         fresh.rename(folder)
@@ -143,8 +152,9 @@ def _read(folder: Path, stamp: list[int]) -> PickleIndex | None:
         return None
     sound = all(map(_is_sample, found["samples"])) and found["stamp"] == stamp and (folder / BINARY).is_file()
     left_out = [(str(name), str(reason)) for name, reason in found["left_out"]]
-    return PickleIndex(folder, found["samples"], found["splits"], left_out) if sound else None
+    return PickleIndex(folder, found["samples"], found["splits"], left_out, found["classes"]) if sound else None
 
 
 def _is_sample(row: Any) -> bool:
-    return type(row) is list and [type(value) for value in row] == [str, int, str, str]
+    fits = type(row) is list and [type(value) for value in row] == [str, list, str, str]
+    return fits and all(type(label) is int and label >= 0 for label in row[1])

@@ -37,6 +37,8 @@ def sides_of(settings: DatasetSettings, splits: Mapping[str, Sequence[str]]) -> 
         raise DatasetError(
             f"dataset.split: {both:,} sequences stand in both {parts['train']} and {testing}; correct the pickle"
         )
+    if parts.get("test") and parts.get("val"):
+        found |= dict.fromkeys(splits[parts["val"]], "val")
     return found | dict.fromkeys(splits[testing], "test")
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -164,13 +164,13 @@ def _scalar(dtype: Any, content: Any = b"") -> Any:
 
 @dataclass(frozen=True)
 class Sample:
-    """One sequence of a pickle: its name, label (-1 without), frame size (w, h) px, and where its arrays are.
+    """One sequence of a pickle: its name, labels, frame size (w, h) px, and where its arrays are.
 
     keypoint: (M, T, V, 2 or 3). score: (M, T, V), or (M, T, V, 1); None without.
     """
 
     name: str
-    label: int
+    labels: list[int]
     size: tuple[int, int] | None
     keypoint: SpooledPart
     score: SpooledPart | None
@@ -178,11 +178,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Content:
-    """What a pickle holds: its sequences, its splits (name -> names of sequences), and why others are left out."""
+    """What a pickle holds: its sequences, its splits (name -> names of sequences), and why others are left out.
+
+    classes, joints: their names, where star wrote the pickle.
+    """
 
     samples: list[Sample]
     splits: dict[str, list[str]]
     left_out: list[tuple[str, str]]
+    classes: list[str] = field(default_factory=list)
+    joints: list[str] = field(default_factory=list)
 
 
 def unpack(path: Path, spool: BinaryIO) -> Content:
@@ -227,7 +232,12 @@ def _content(path: Path, document: Any) -> Content:
                 "not read; use a pickle that holds them"
             )
         raise DatasetError(f"{path}: none of its {len(annotations):,} annotations can be used ({left_out[0][1]})")
-    return Content(samples, splits, left_out)
+    return Content(samples, splits, left_out, _texts(document, "classes"), _texts(document, "joints"))
+
+
+def _texts(document: Any, key: str) -> list[str]:
+    found: Any = document.get(key) if _is_dict(document) else None
+    return list(found) if _is_list(found) and all(isinstance(one, str) for one in found) else []
 
 
 def _sample(name: str, annotation: Any) -> Sample | str:
@@ -242,13 +252,14 @@ def _sample(name: str, annotation: Any) -> Sample | str:
     if place is not None and place.shape not in (shape[:3], (*shape[:3], 1)):
         return f"keypoint_score is {place.shape} where {shape[:3]} was expected"
     label = annotation.get("label", -1)
+    labels = [one for one in (label if _is_list(label) else [label]) if isinstance(one, int) and one >= 0]
     size = annotation.get("img_shape") or annotation.get("original_shape")
     try:
         height, width = (int(side) for side in size)  # type: ignore[union-attr]
         known = (width, height) if width > 0 and height > 0 else None
     except (TypeError, ValueError):
         known = None
-    return Sample(name, int(label) if isinstance(label, int) else -1, known, keypoint.place, place)
+    return Sample(name, labels, known, keypoint.place, place)
 
 
 def _is_list(value: Any) -> bool:

@@ -28,7 +28,7 @@ from ..decode_pool import VIDEOS_AHEAD, Job, Result, open_decode_pool
 from ..engine import Engine
 from ..profile import WorkerCounts
 from ..unit_results import ComputedUnit, WrittenUnit, reads_videos
-from ..video_task import VideoResult, VideoTask, lend_slots, read_video
+from ..video_task import SharedTask, VideoResults, lend_slots, read_videos
 from ..writer_threads import use_single_torch_thread, writer_threads
 
 IDLE_S = 120.0  # a worker that gets no task for so long gives its memory and its children back
@@ -187,9 +187,9 @@ class ExtractionWorker:
         self.graph = graph(recipe)
         pool = open_decode_pool(recipe, worker_config.children, worker_config.device)
         self.engine = Engine(recipe, self.graph, worker_config.device, pool, skeleton)
-        self.feed = PrefetchQueue[VideoTask, VideoResult](
+        self.feed = PrefetchQueue[SharedTask, VideoResults](
             self._start,
-            lambda reading: self.engine.pool.slots.give_back(reading.slots.values()),
+            lambda reading: self.engine.pool.slots.give_back(reading.slots),
             VIDEOS_AHEAD * worker_config.children,
         )
         self.network = ThreadPoolExecutor(1, "star-network", _settle, (worker_config,))
@@ -202,9 +202,9 @@ class ExtractionWorker:
             worker_config.children, inference_threads, writers, worker_config.device, worker_config.threads
         )
 
-    def _start(self, reading: VideoTask) -> tuple[VideoTask, Future[VideoResult]]:
+    def _start(self, reading: SharedTask) -> tuple[SharedTask, Future[VideoResults]]:
         lent = lend_slots(self.engine.pool.slots, reading)
-        return lent, self.engine.pool.submit(read_video, lent)
+        return lent, self.engine.pool.submit(read_videos, lent)
 
     def check(self, task: Task) -> None:
         """Whether a task can be done here at all. Raises MachineError."""
@@ -239,7 +239,7 @@ class ExtractionWorker:
     def _compute(
         self,
         unit: Unit,
-        outcomes: UnitJobs[VideoTask, VideoResult],
+        outcomes: UnitJobs[SharedTask, VideoResults],
         stopped: Callable[[], bool],
         count: Callable[[int], None],
     ) -> ComputedUnit | None:

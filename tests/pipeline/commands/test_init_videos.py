@@ -54,7 +54,7 @@ def test_a_folder_with_joints_goes_from_init_to_features(own: Path) -> None:
     """The recipe takes the joints beside the videos, and the heat maps lie where the .npz files say."""
     recipe, text, told = init(own)
     assert text.startswith(
-        "# 6 videos, 2 classes (squat, wave), joints of 6 of them (penn_action); "
+        "# A folder per class: 6 videos, 2 classes (squat, wave).\n# Joints of 6 of them (penn_action); "
         f"split drawn: {text.split('drawn: ')[1].split(' ')[0]} for training, "
     )
     assert (recipe.pose.source, recipe.pose.people, told) == ("annotations", 1, "")
@@ -98,7 +98,7 @@ def test_without_joints_a_pose_estimator_finds_them(tmp_path: Path) -> None:
     root = touch(tmp_path / "clips", *(f"{name}/{k}.mp4" for name in ("bow", "wave") for k in range(9)))
     recipe, text, told = init(root)
     assert (recipe.pose.source, told) == ("mmpose", "")
-    assert text.startswith("# 18 videos, 2 classes (bow, wave), no joints; split drawn: ")
+    assert text.startswith("# A folder per class: 18 videos, 2 classes (bow, wave).\n# No joints; split drawn: ")
     np.savez(root / "bow/1.npz", keypoints=np.ones((3, 13, 3)), skeleton="penn_action")
     touch(root, "lone/a.mp4")
     recipe, _, told = init(root)
@@ -124,7 +124,8 @@ def test_small_data_sets_get_a_seed_that_splits_every_class(tmp_path: Path) -> N
     recipe, text, told = init(root)
     assert recipe.dataset.split_seed == 0
     assert text.startswith(
-        "# 3 videos, 2 classes (bow, wave), no joints; split as listed: 1 for training, 2 for testing."
+        "# The list list.csv: 3 videos, 2 classes (bow, wave).\n"
+        "# No joints; split as listed: 1 for training, 2 for testing."
     )
     assert told == "warning: no training video of 1 of 2 classes (bow)\n"
 
@@ -175,13 +176,18 @@ def test_kinetics_is_recognised_by_its_list(tmp_path: Path) -> None:
 
 
 def test_folders_without_videos_are_one_line(tmp_path: Path) -> None:
-    """Empty; videos that nothing names; not there, which may be right on another machine."""
+    """Empty; videos that nothing names, where labels are wanted; not there, which may be right on another machine."""
     root = touch(tmp_path / "data", "notes.txt")
-    told = "neither a CSV (video,label,split) nor a folder of videos per class\n"
+    told = "neither a CSV (video,label,split) nor a folder of videos per class"
     result = star("init", "videos", "--root", root)
-    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"star: dataset.root: {root} has {told}")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"star: dataset.root: {root} has {told}\n")
     touch(root, "a.mp4", "b.MOV")
-    assert star("init", "videos", "--root", root).stderr == f"star: dataset.root: {root} holds 2 videos, but {told}"
+    path = tmp_path / "star.yaml"
+    path.write_text(f"{{dataset: {{kind: videos, root: {root}}}, cache: {{root: cache}}}}")
+    assert star("scan", path).stderr == (
+        f"star: dataset.root: {root} holds 2 videos, but {told}; dataset.labels: none is for features of videos "
+        "without labels\n"
+    )
     recipe, _, told = init(tmp_path / "gone")
     assert recipe.dataset.root == tmp_path / "gone"
     assert told.startswith(f"warning: {tmp_path}/gone is not there, so the recipe is a general one; ")

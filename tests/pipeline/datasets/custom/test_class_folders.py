@@ -130,11 +130,15 @@ def test_numbered_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
     assert set(videos(tmp_path / "b")) == {"part1/a.mp4", "part2/b.mp4"}
 
 
-def test_a_third_part_is_left_out_and_said(tmp_path: Path) -> None:
-    """Of train, val and test the middle one has no use here."""
-    touch(tmp_path, "train/wave/a.mp4", "val/wave/b.mp4", "test/wave/c.mp4")
-    assert {split for _, split in videos(tmp_path).values()} == {"train", "test"}
-    assert [name for name, _ in class_folders(tmp_path).left_out] == ["val"]
+def test_a_third_part_is_for_validation(tmp_path: Path) -> None:
+    """Of train, val and test, above the classes or below."""
+    touch(tmp_path / "a", "train/wave/a.mp4", "val/wave/b.mp4", "test/wave/c.mp4")
+    assert {split for _, split in videos(tmp_path / "a").values()} == {"train", "val", "test"}
+    touch(tmp_path / "b", "wave/train/a.mp4", "wave/val/b.mp4", "wave/test/c.mp4")
+    assert {name: split for name, (_, split) in videos(tmp_path / "b").items()} == {
+        "wave/train/a.mp4": "train", "wave/val/b.mp4": "val", "wave/test/c.mp4": "test",
+    }  # fmt: skip
+    assert class_folders(tmp_path / "a").left_out == []
 
 
 def test_the_split_below_the_class(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def refused(rows):
 def test_the_plain_form(rows):
     """video,label,split: what the documentation shows; where() names the row for messages."""
     first, second = rows("video,label,split\nclips/a.mp4,wave,train\nclips/b.mp4,bow,test\n")
-    assert first == ("clips/a.mp4", "wave", "train", (), "list.csv, row 2", "", None)
-    assert second == ("clips/b.mp4", "bow", "test", (), "list.csv, row 3", "", None)
+    assert first == ("clips/a.mp4", "wave", "train", (), "list.csv, row 2", "", None, ())
+    assert second == ("clips/b.mp4", "bow", "test", (), "list.csv, row 3", "", None, ())
 
 
 def test_the_split_is_optional_and_further_columns_are_groups(rows):
@@ -92,7 +92,8 @@ def test_rows_that_lack_something_are_refused(refused):
 def test_a_video_listed_twice_is_refused(refused):
     """Even when it is spelled differently."""
     text = "video,label\nb.mp4,bow\na.mp4,wave\n./b.mp4,wave\n"
-    assert refused(text) == "list.csv, row 4: b.mp4 stands in row 2 already"
+    more = "; several labels stand in one row, with ';' between them"
+    assert refused(text) == f"list.csv, row 4: b.mp4 stands in row 2 already{more}"
 
 
 def test_lists_that_are_none_are_refused(refused, tmp_path):

@@ -225,7 +225,7 @@ def files(root: Path, *names: str) -> Path:
 
 
 def test_what_is_left_out_of_class_folders_is_said(tmp_path):
-    """Loose files, validation where there is a test, folders beside the parts of a split."""
+    """Loose files, folders beside the parts of a split."""
     root = files(tmp_path / "a", "wave/a.npz", "bow/b.npz", "loose.npz")
     manifest = load(root)
     assert [video.id for video in manifest.videos] == ["bow/b.npz", "wave/a.npz"]
@@ -233,11 +233,10 @@ def test_what_is_left_out_of_class_folders_is_said(tmp_path):
     root = files(tmp_path / "b", "train/wave/a.npz", "val/wave/b.npz", "test/wave/c.npz", "old/d.npz", "test/e.npz")
     manifest = load(root)
     assert {video.id: video.split for video in manifest.videos} == {
-        "train/wave/a.npz": "train", "test/wave/c.npz": "test",
+        "train/wave/a.npz": "train", "val/wave/b.npz": "val", "test/wave/c.npz": "test",
     }  # fmt: skip
     assert manifest.classes == ("wave",)
     assert dict(manifest.left_out) == {
-        "val/wave/b.npz": "for validation, and there is a part for testing too",
         "old/d.npz": "a folder beside test/ and train/, so none of a class",
         "test/e.npz": "in no class's folder",
     }
