@@ -6,14 +6,13 @@
 
 A pickle is a program. This one is run by an unpickler that knows how numpy puts its arrays together, in old and new
 spellings, and nothing else: any other name is refused before it is looked up, so nothing of a stranger's ever runs.
-Arrays do not stay in memory: their bytes go to a file while the pickle is read, see `SpooledArray`.
+Arrays go to a file while the pickle is read, see `SpooledArray`; until its end the unpickler keeps their bytes too.
 """
 
 from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,8 +26,6 @@ from ....stages.skeletons import COCO, H36M, NTU, OPENPOSE_25, SKELETONS, Skelet
 NAME = "pyskl pickle"
 SUFFIXES = (".pkl", ".pickle")
 ALIGNED = 64  # bytes: where arrays begin in the spool
-FORGOTTEN = 256 << 20  # bytes of arrays after which the unpickler's memory of them is dropped
-LARGE = 1 << 12  # bytes: what is larger than this is an array's, and not asked for twice
 BY_JOINTS = {len(skeleton.joints): skeleton for skeleton in SKELETONS.values()}
 IN_PLANE, IN_SPACE = {17: COCO, 25: OPENPOSE_25}, {17: H36M, 25: NTU}  # where two layouts have as many joints
 
@@ -82,7 +79,6 @@ class Spool:
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.bytes = 0
-        self.added: Callable[[int], None] = lambda size: None
 
     def add(self, shape: tuple[int, ...], dtype: Any, content: Any, *, fortran: bool) -> SpooledPart:
         """Write an array; returns where it is. Raises ForeignPickle where it is none of numbers, ValueError where
@@ -98,7 +94,6 @@ class Spool:
         place = SpooledPart(self.bytes, array.dtype.newbyteorder("=").str, shape)
         self.file.write(content)
         self.bytes += len(content)
-        self.added(len(content))
         return place
 
 
@@ -108,8 +103,6 @@ class ArraysOnly(pickle.Unpickler):
     def __init__(self, file: BinaryIO, spool: Spool) -> None:
         super().__init__(file, encoding="latin1")
         self.spool = spool
-        self.read = 0
-        spool.added = self._count
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for a name of the pickle. Raises ForeignPickle for any that is not numpy's."""
@@ -135,18 +128,6 @@ class ArraysOnly(pickle.Unpickler):
         found = SpooledArray(self.spool)
         found.place = self.spool.add(tuple(shape), dtype, content, fortran=order == "F")
         return found
-
-    def _count(self, size: int) -> None:
-        """Now and then let go of the bytes of arrays that are spooled already: no pickle asks for them again."""
-        self.read += size
-        if self.read >= FORGOTTEN:
-            self.read = 0
-            memo = self.memo.copy()  # pyright: ignore[reportAttributeAccessIssue] (the C unpickler has it)
-            self.memo = {  # pyright: ignore[reportAttributeAccessIssue]
-                number: value
-                for number, value in memo.items()
-                if not (isinstance(value, (bytes, bytearray, str)) and len(value) > LARGE)
-            }
 
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
