@@ -143,9 +143,9 @@ def test_the_example_of_a_head(demo: Path) -> None:
     assert re.fullmatch(r"\d+ of \d+ test clips, where guessing gives \d+\n", said)
 
 
-def test_the_example_of_a_time_line(demo: Path, drawn: Path) -> None:
+def test_the_example_of_a_time_line(demo: Path) -> None:
     star.train(star.load_recipe(demo / "demo" / "star.yaml"), demo / "run")
-    film = next((drawn / "videos").glob("wave_*.mp4"))
+    film = next((demo / "demo" / "data" / "videos").glob("wave_*.mp4"))
     said = python(str(ROOT / "examples" / "timeline.py"), "run", str(film), "out.mp4", folder=demo)
     assert re.match(r" +0\.0 s  \w+  \d+%\n", said)
     assert (demo / "out.mp4").stat().st_size > 1000
