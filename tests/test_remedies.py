@@ -634,6 +634,9 @@ ELSEWHERE = {
     "pipeline/commands/demo.py": "what `star demo` prints at its end; tests of the demo run the same code",
     "pipeline/extraction/cluster/driver.py": "`dask worker` and packages, tests/pipeline/extraction/cluster",
     "pipeline/extraction/audit.py": "extraction_audit__other_values",
+    "pipeline/commands/share.py": "tests/pipeline/commands/test_share.py pushes, pulls and predicts",
+    "pipeline/evaluation/model_card.py": "a broken metrics.json, which `star test` writes anew",
+    "pipeline/extraction/fault_isolation.py": "`star doctor`, of a machine that fails",
 }
 NO_REMEDY = re.compile(
     r"would fail in `star extract`|here, `star extract` would find no videos|another `star train` is at work there"
