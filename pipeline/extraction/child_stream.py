@@ -22,6 +22,7 @@ from .decode_pool import allow_children, begin_child, death
 
 AHEAD = 12  # messages that the parent holds before it has asked for them
 TICK_S = 0.2  # how often a thread that waits looks whether it is still wanted
+START_S = 300.0  # that a child may take to start and to load what it needs, on a machine that is busy
 LAST_S = 5.0  # that a child which has said its last word may take to go
 
 
@@ -114,8 +115,10 @@ class ChildStream:
 
     def _read(self) -> None:
         """In a thread: from the pipe into the queue, until the last word."""
+        silence = max(self.timeout, START_S)  # until the child has begun
         while not self._closed.is_set():
-            message = self._message()
+            message = self._message(silence)
+            silence = self.timeout
             if message is None:
                 continue
             while not self._closed.is_set():
@@ -127,9 +130,10 @@ class ChildStream:
             if isinstance(message, (_End, BaseException)):
                 return
 
-    def _message(self) -> Any:
+    def _message(self, silence: float) -> Any:
+        """The next message, None for a sign of life; the error that `silence` seconds without one, or an end, mean."""
         try:
-            if self._connection.poll(self.timeout):
+            if self._connection.poll(silence):
                 return self._connection.recv()
         except (EOFError, OSError):
             self._process.join(LAST_S)
@@ -137,7 +141,7 @@ class ChildStream:
             return VideoCrash(f"{self.name}: the decoder died ({how}); the file is broken or too large")
         self._process.kill()
         return VideoTimeout(
-            f"{self.name}: nothing was decoded for {self.timeout:g} s; raise decode.timeout if the disk is only slow"
+            f"{self.name}: nothing was decoded for {silence:g} s; raise decode.timeout if the disk is only slow"
         )
 
 
@@ -150,6 +154,7 @@ def _child(connection: Connection, work: Work, job: Any) -> None:
     begin_child()
     last: Any = _End()
     try:
+        connection.send(None)
         work(job, ParentPipe(connection))
     except StarError as error:
         last = error
