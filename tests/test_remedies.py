@@ -361,10 +361,10 @@ def training_run_dir__metrics_that_are_none(place: Place) -> None:
 @fault
 def training_trainer__stopped(place: Place) -> None:
     """the same command with --resume goes on from there."""
-    from star.pipeline.training.trainer import Training
+    from star.pipeline.training.distributed import ProcessGroup
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Training, "_asked_to_stop", lambda self, stop: True)
+        patch.setattr(ProcessGroup, "any", lambda ranks, flag: True)
         told = place.fails("train", place.recipe, "--run", place.run)
     assert "the same command with --resume goes on from there" in told
     place.works("train", place.recipe, "--run", place.run, "--resume")

@@ -310,7 +310,7 @@ class TrainSettings(Settings):
     epochs: Positive = 300
     batch: Batch = 4
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: Annotated[Real, Field(gt=0, le=1e6)] = 2e-4
+    learning_rate: Annotated[Real, Field(gt=0, le=1e32)] = 2e-4
     momentum: Fraction = 0.9
     weight_decay: Annotated[Real, Field(ge=0, le=1e6)] = 0.0
     schedule: Literal["constant", "cosine", "onecycle"] = "constant"

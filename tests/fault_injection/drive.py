@@ -39,7 +39,7 @@ def run(words: list[str], errors: Path) -> int:
     child = os.fork()
     if not child:
         handle = os.open(errors, os.O_WRONLY | os.O_TRUNC)
-        os.dup2(handle, 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(handle, 2)
         from star.cli import main
 

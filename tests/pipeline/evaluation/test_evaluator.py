@@ -211,6 +211,7 @@ def test_checkpoint_of_an_unknown_network(runs, tmp_path):
     from star.pipeline.training import checkpoint
 
     path = tmp_path / "best" / "weights.safetensors"
-    checkpoint.write(path, {}, {"network": {"classes": 2, "joints": 3, "colour": "red"}})
+    note = {"classes": ["a", "b"], "arrays": [], "keys": {}}
+    checkpoint.write(path, {}, {"network": {"classes": 2, "joints": 3, "colour": "red"}, **note})
     with pytest.raises(UsageError, match=r"names no network that this star can build \(.*colour"):
         load(tmp_path, "best")

@@ -166,9 +166,10 @@ def test_missing_array_is_named(toys):
     places = selection.places | {"tokens": selection.places["heatmaps"]}
     made = type(selection)(selection.videos, selection.views, places, wrong, [], selection.classes)
     first = sorted(wrong["heatmaps"].segments())[0]
-    with pytest.raises(MissingFeatures) as error:
+    with pytest.raises(CorruptSegment) as error:
         Features(made, ("joint_map",))
-    assert str(error.value) == f"{wrong['heatmaps'].file(first)}: has no joint_map; run `star extract` again"
+    told = "has no joint_map; `star verify RECIPE --repair` moves it aside"
+    assert str(error.value) == f"{wrong['heatmaps'].file(first)}: {told}"
 
 
 def test_segment_of_another_shape_is_refused(toy, tmp_path):
