@@ -67,7 +67,7 @@ def test_a_pipe_in_real_time(estimated_run: Path, long_film: Path, tmp_path: Pat
     source = feed(tmp_path, long_film, "-", 3)
     out = tmp_path / "live.csv"
     process = predict("-", estimated_run, "--window", 1, "--every", 0.5, "-o", out, stdin=source.stdout)
-    said, errors = process.communicate(timeout=200)
+    said, errors = process.communicate(timeout=900)
     source.wait()
     assert process.returncode == 0, errors
     *answers, last = documents(said)
@@ -90,12 +90,12 @@ def test_a_stream_of_the_network_until_ctrl_c(estimated_run: Path, long_film: Pa
     """UDP on the loopback: answers come while it is sent; Ctrl-C ends with the summary, exit code 130."""
     address = f"udp://127.0.0.1:{free_port()}"
     process = predict(address, estimated_run, "--window", 1)
-    source = feed(tmp_path, long_film, f"{address}?pkt_size=1316", 40)
+    source = feed(tmp_path, long_film, f"{address}?pkt_size=1316", 300)
     assert process.stdout is not None
     try:
         answers = [json.loads(process.stdout.readline()) for _ in range(3)]
         process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=100)
+        said, errors = process.communicate(timeout=900)
     finally:
         source.kill()
         source.wait()
