@@ -19,7 +19,7 @@ from ..extraction.execution import ExecutionConfig
 from ..extraction.film_windows import FilmFrame, FilmTask, FilmWindow
 from ..extraction.frame_joints import FrameJoints
 from ..extraction.models import ClipState
-from ..extraction.video_task import VideoResult, VideoTask
+from ..extraction.video_task import SharedTask, VideoResult, VideoResults, VideoTask
 from ..planning.graph import graph
 from ..planning.inputs import stages_for_training
 from ..planning.manifest import Digests
@@ -133,7 +133,7 @@ class WindowComputer:
         """Windows through the networks, heat maps and tokens, by the code that extracts clips."""
         clips = tuple(Clip(task.video, 0) for task, *_ in windows)
         unit = Unit(self.stages, clips, {}, {video.id: Digests() for video, _ in clips})
-        outcomes = ((task, _finished(result)) for task, result, *_ in windows)
+        outcomes = ((SharedTask((task,)), _finished(result)) for task, result, *_ in windows)
         computer = self.engine.computer
         computed = computer.finish(computer.compute(unit, outcomes, lambda: False, lambda count: None))
         if computed.failures:
@@ -153,10 +153,10 @@ def _window(task: VideoTask, state: ClipState, person: int | None, boxes: np.nda
     return ComputedWindow(task.video.span.start, task.video.span.end, state.arrays, person, boxes)
 
 
-def _finished(result: VideoResult) -> Future[VideoResult]:
+def _finished(result: VideoResult) -> Future[VideoResults]:
     """A result as the future of a decoding process that is done."""
-    future: Future[VideoResult] = Future()
-    future.set_result(result)
+    future: Future[VideoResults] = Future()
+    future.set_result([result])
     return future
 
 
