@@ -75,9 +75,13 @@ def parse_json(content: str | bytes) -> Any:
         raise UntrustedFile("is nested without end") from None
     except ValueError as error:
         raise UntrustedFile(f"is no JSON ({error})") from None
-    if _is_deeper(found, DEEP):
-        raise UntrustedFile(f"is nested more than {DEEP} deep")
-    return found
+    level = [found]  # all lists and objects of one depth
+    for _ in range(DEEP):
+        inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list)))
+        level = [one for values in inner for one in values if isinstance(one, (dict, list))]
+        if not level:
+            return found
+    raise UntrustedFile(f"is nested more than {DEEP} deep")
 
 
 def _not_finite(text: str) -> float:
@@ -87,16 +91,6 @@ def _not_finite(text: str) -> float:
 def _finite(text: str) -> float:
     number = float(text)
     return number if math.isfinite(number) else _not_finite(text[:20])
-
-
-def _is_deeper(value: Any, depth: int) -> bool:
-    level = [value]
-    for _ in range(depth):
-        inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list)))
-        level = [one for values in inner for one in values if isinstance(one, (dict, list))]
-        if not level:
-            return False
-    return True
 
 
 def parse_yaml(text: str) -> Any:

@@ -60,7 +60,15 @@ def find_conflicts(into: Store, wanted: Sequence[tuple[StageStore, Sequence[str]
         for segment in map(source.segment, segments):
             for number, row in enumerate(segment.rows):
                 first, place = seen[home].setdefault(row, (segment, number))
-                if not _same(first, place, segment, number):
+                if first.head.version == segment.head.version:
+                    same = np.array_equal(first.digests[place], segment.digests[number])
+                else:  # checksums of different format versions cannot be compared, their values can
+                    same = first.names == segment.names and all(
+                        first.layout(name).dtype == segment.layout(name).dtype
+                        and first.read(name, [place]).tobytes() == segment.read(name, [number]).tobytes()
+                        for name in first.names
+                    )
+                if not same:
                     conflicts.append(RowConflict(*home, row, first.path, segment.path))
     return conflicts
 
@@ -113,17 +121,6 @@ def copy_failures(source: Store, into: Store) -> int:
     if fresh:
         ledger.record(fresh)
     return len(fresh)
-
-
-def _same(first: Segment, place: int, second: Segment, number: int) -> bool:
-    """Whether two rows hold the same values; checksums of different format versions cannot be compared."""
-    if first.head.version == second.head.version:
-        return np.array_equal(first.digests[place], second.digests[number])
-    return first.names == second.names and all(
-        first.layout(name).dtype == second.layout(name).dtype
-        and first.read(name, [place]).tobytes() == second.read(name, [number]).tobytes()
-        for name in first.names
-    )
 
 
 def _copy(source: Path, target: Path) -> int:

@@ -86,16 +86,14 @@ def upright(keypoints: np.ndarray, skeleton: Skeleton | None) -> float | None:
         for words in (TOP, BOTTOM)
     )
     joints = np.where(np.isfinite(keypoints).all(-1, keepdims=True), keypoints, 0)
-    (high, both), (low, also) = (_mean_height(joints[:, :, which]) for which in (top, bottom))
-    both &= also
+    both, heights = np.ones(joints.shape[:2], bool), []
+    for which in (top, bottom):  # the mean y, (F, P), of the joints that are there
+        part = joints[:, :, which]
+        seen = part[..., 2] > 0
+        heights.append((part[..., 1] * seen).sum(-1) / np.maximum(seen.sum(-1), 1))
+        both &= seen.any(-1)
+    high, low = heights
     return float((high <= low)[both].mean()) if both.any() else None
-
-
-def _mean_height(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(F, P) mean y of the joints (F, P, n, 3) that are there, and whether any is."""
-    seen = joints[..., 2] > 0
-    count = seen.sum(-1)
-    return (joints[..., 1] * seen).sum(-1) / np.maximum(count, 1), count > 0
 
 
 def all_upside_down(shares: Sequence[float | None]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from ..datasets.base import Video
 from ..planning.manifest import Digests, digests
 from ..planning.plan import Plan, remember
 from ..utils.hardware import cores
@@ -25,7 +24,7 @@ def learn_sources(planned: Plan, quiet: bool) -> tuple[int, dict[str, str]]:
         Progress("sources", len(there), "videos", quiet=quiet) as bar,
         ThreadPoolExecutor(cores()) as pool,  # hashing lets go of the interpreter
     ):
-        for video, fresh in zip(there, pool.map(_fresh, there), strict=True):
+        for video, fresh in zip(there, pool.map(lambda one: digests(one, Digests()), there), strict=True):
             before = sources.known[video.id].digests
             if before.video not in ("", fresh.video):
                 found[video.id] = str(video.media)
@@ -35,8 +34,3 @@ def learn_sources(planned: Plan, quiet: bool) -> tuple[int, dict[str, str]]:
             bar.advance()
     remember(planned)
     return len(there), found
-
-
-def _fresh(video: Video) -> Digests:
-    """What its bytes are now."""
-    return digests(video, Digests())

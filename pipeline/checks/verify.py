@@ -214,24 +214,22 @@ def _misaligned(planned: Plan, spoilt: Mapping[StageStore, set[str]]) -> Iterato
     """Rows of one clip that do not belong together, in segments that are sound by themselves."""
     bad = {stage_store.path: names for stage_store, names in spoilt.items()}
     if decode := planned.stages.get("decode"):
-        yield from _other_frames(planned, decode, bad.get(decode.stage_store.path, set()))
+        settings = planned.graph["decode"].stage
+        spans = {video.id for video in planned.manifest.videos if video.span}
+        broken = bad.get(decode.stage_store.path, set())
+        for (video, view), place in decode.places.items():
+            if place.segment in broken:
+                continue
+            names = ("frame_index", "frame_count", "flip")
+            index, count, flip = (decode.read([(video, view)], name)[0] for name in names)
+            chosen, flipped = settings.sample(video, view, int(count))
+            if video in spans:  # its frames count from the video's beginning
+                chosen = chosen + (index[0] - chosen[0])
+            if not np.array_equal(index, chosen) or bool(flip) != flipped:
+                message = f"{decode.stage_store.path}: {video}, view {view}: not the frames that its settings choose"
+                yield CacheFinding(decode.stage_store, place.segment, Problem("misaligned", message, (video,)))
     for stage in planned.stages.values():
         yield from _other_inputs(planned, stage, bad)
-
-
-def _other_frames(planned: Plan, decode: StagePlan, bad: set[str]) -> Iterator[CacheFinding]:
-    settings = planned.graph["decode"].stage
-    spans = {video.id for video in planned.manifest.videos if video.span}
-    for (video, view), place in decode.places.items():
-        if place.segment in bad:
-            continue
-        index, count, flip = (decode.read([(video, view)], name)[0] for name in ("frame_index", "frame_count", "flip"))
-        chosen, flipped = settings.sample(video, view, int(count))
-        if video in spans:  # its frames count from the video's beginning
-            chosen = chosen + (index[0] - chosen[0])
-        if not np.array_equal(index, chosen) or bool(flip) != flipped:
-            message = f"{decode.stage_store.path}: {video}, view {view}: not the frames that its settings choose"
-            yield CacheFinding(decode.stage_store, place.segment, Problem("misaligned", message, (video,)))
 
 
 def _other_inputs(planned: Plan, stage: StagePlan, bad: dict[Any, set[str]]) -> Iterator[CacheFinding]:

@@ -121,20 +121,16 @@ def _write_tars(out: Path, planned: Plan, clips: Sequence[Clip], names: Sequence
         for shard, start in enumerate(range(0, len(numbers), CLIPS_PER_SHARD)):
             with tarfile.open(out / f"{split}-{shard:06d}.tar", "w") as tar:
                 for number in numbers[start : start + CLIPS_PER_SHARD]:
-                    _add_sample(tar, planned, clips[number], entries[number], names)
-                    yield entries[number] | {"shard": f"{split}-{shard:06d}.tar"}
-
-
-def _add_sample(tar: tarfile.TarFile, planned: Plan, clip: Clip, entry: dict[str, Any], names: Sequence[str]) -> None:
-    """The members of one sample: SAMPLE.ARRAY.npy, SAMPLE.json, and SAMPLE.cls where it has a label."""
-    members = {"json": json_text(entry).encode()} | (
-        {"cls": str(entry["class"]).encode()} if entry["class"] >= 0 else {}
-    )
-    for name in names:
-        content = io.BytesIO()
-        np.save(content, planned.stages[STAGES[name]].read([(clip.video.id, clip.view)], name)[0], allow_pickle=False)
-        members[f"{name}.npy"] = content.getvalue()
-    for suffix, content in members.items():
-        member = tarfile.TarInfo(f"{entry['sample']}.{suffix}")  # no times: the same features give the same file
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
+                    entry, of_clip = entries[number], [(clips[number].video.id, clips[number].view)]
+                    members = {"json": json_text(entry).encode()}
+                    members |= {"cls": str(entry["class"]).encode()} if entry["class"] >= 0 else {}
+                    for name in names:
+                        content = io.BytesIO()
+                        array = planned.stages[STAGES[name]].read(of_clip, name)[0]
+                        np.save(content, array, allow_pickle=False)
+                        members[f"{name}.npy"] = content.getvalue()
+                    for suffix, value in members.items():  # without times: the same features give the same file
+                        member = tarfile.TarInfo(f"{entry['sample']}.{suffix}")
+                        member.size = len(value)
+                        tar.addfile(member, io.BytesIO(value))
+                    yield entry | {"shard": f"{split}-{shard:06d}.tar"}

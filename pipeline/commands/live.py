@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...errors import UsageError, VideoError
 from ...stages.readers.live import live_source
-from ..evaluation.live import LiveAnswer, LiveSummary, live_answers
+from ..evaluation.live import LiveSummary, live_answers
 from ..evaluation.timeline import TimelineOptions, open_timeline
 from ..evaluation.timeline_files import open_timeline_file
 from ..extraction.execution import ExecutionConfig
@@ -63,24 +63,19 @@ def run_live(
                 summary.add(found)
                 if file:
                     file.add(found.answer)
-                show(readable_json(found.to_document()) if as_json else _line(found))
+                rates = f"{found.delay:.2f} s behind, {found.rate:.1f} frames/s, {found.dropped:,} dropped"
+                show(readable_json(found.to_document()) if as_json else f"{line(found.answer)}   {rates}")
         except VideoError as failure:
             error = str(failure)
-    show(readable_json({"source": source, **({"error": error} if error else {}), "summary": summary.to_document()})
-         if as_json else _told(source, summary, error))  # fmt: skip
-    return 130 if stop.asked else 3 if error else 0
-
-
-def _line(found: LiveAnswer) -> str:
-    return f"{line(found.answer)}   {found.delay:.2f} s behind, {found.rate:.1f} frames/s, {found.dropped:,} dropped"
-
-
-def _told(source: str, summary: LiveSummary, error: str) -> str:
     document = summary.to_document()
-    delay = document["delay"]
-    said = (
-        f"{source}: {summary.answers:,} answers in {clock(document['seconds'])}, {summary.frames:,} frames "
-        f"({document['rate']:.1f}/s), {summary.dropped:,} dropped; delay {delay['median']:.2f} s in the median, "
-        f"{delay['most']:.2f} s at most"
-    )
-    return f"{error}\n{said}" if error else said
+    if as_json:
+        show(readable_json({"source": source, **({"error": error} if error else {}), "summary": document}))
+    else:
+        delay = document["delay"]
+        show(
+            (f"{error}\n" if error else "")
+            + f"{source}: {summary.answers:,} answers in {clock(document['seconds'])}, {summary.frames:,} frames "
+            f"({document['rate']:.1f}/s), {summary.dropped:,} dropped; delay {delay['median']:.2f} s in the median, "
+            f"{delay['most']:.2f} s at most"
+        )
+    return 130 if stop.asked else 3 if error else 0

@@ -83,7 +83,12 @@ def run_push(run: Path, target: str, license_name: str, *, private: bool = False
     files = shared_files(run, license_name, title)
     if repo is None:
         folder = Path(target).expanduser()
-        _require_ours(folder)
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder}: is a file; name a folder")
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / "recipe.yaml").is_file():
+            raise UsageError(f"{folder}: holds something else; name a new folder, or one that star pushed to")
+        if (folder / "lock").exists():
+            raise UsageError(f"{folder}: is a run that star trained; name another folder")
         for name, content in files.items():
             replace_bytes(folder / name, content)
         where = str(folder)
@@ -91,7 +96,14 @@ def run_push(run: Path, target: str, license_name: str, *, private: bool = False
         with tempfile.TemporaryDirectory() as temporary:
             for name, content in files.items():
                 replace_bytes(Path(temporary) / name, content)
-            where = _upload(repo, Path(temporary), private=private)
+            api = _hub().HfApi()
+
+            def send() -> str:
+                api.create_repo(repo, private=private, exist_ok=True)
+                api.upload_folder(repo_id=repo, folder_path=temporary, commit_message="star push")
+                return f"{api.endpoint}/{repo}"
+
+            where = _asked_of_hub(repo, send)
     return PushedRun(run, where, sorted(files), sum(map(len, files.values())), license_name)
 
 
@@ -104,32 +116,21 @@ def run_pull(source: str, run: Path) -> PulledRun:
         raise UsageError(f"{run}: is there already; name a new folder")
     repo = repository(source)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(source).expanduser() if repo is None else _download(repo, Path(temporary))
-        _require_run(folder, source)
+        if repo is None:
+            folder = Path(source).expanduser()
+        else:
+            folder, hub, names = Path(temporary), _hub(), [*FILES, *WEIGHTS]
+            _asked_of_hub(repo, lambda: hub.snapshot_download(repo, local_dir=temporary, allow_patterns=names))
+        if not (folder / "recipe.yaml").is_file():
+            raise UsageError(f"{source}: holds no run (no recipe.yaml); give what `star push` made")
+        recipe = recipes.load(folder / "recipe.yaml")  # and its weights belong to it
+        checkpoint.read_note(folder / recipe.test.checkpoint / "weights.safetensors", checkpoint.NETWORK)
         taken = [name for name in (*FILES, *WEIGHTS) if (folder / name).is_file()]
         with reporting(run):
             for name in taken:
                 (run / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(folder / name, run / name)
     return PulledRun(source, run, taken)
-
-
-def _require_ours(folder: Path) -> None:
-    """Raises UsageError for a folder with something else in it than what was pushed before."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "recipe.yaml").is_file():
-        raise UsageError(f"{folder}: holds something else; name a new folder, or one that star pushed to")
-    if (folder / "lock").exists():
-        raise UsageError(f"{folder}: is a run that star trained; name another folder")
-
-
-def _require_run(folder: Path, source: str) -> None:
-    """Raises UsageError for a folder without a recipe and weights that belong together."""
-    if not (folder / "recipe.yaml").is_file():
-        raise UsageError(f"{source}: holds no run (no recipe.yaml); give what `star push` made")
-    recipe = recipes.load(folder / "recipe.yaml")
-    checkpoint.read_note(folder / recipe.test.checkpoint / "weights.safetensors", checkpoint.NETWORK)
 
 
 def _hub() -> Any:
@@ -140,24 +141,6 @@ def _hub() -> Any:
             "a repository of the hub needs the package huggingface_hub; pip install 'star[hub]', or name a folder"
         ) from None
     return huggingface_hub
-
-
-def _upload(repo: str, folder: Path, *, private: bool) -> str:
-    api = _hub().HfApi()
-
-    def send() -> str:
-        api.create_repo(repo, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repo, folder_path=str(folder), commit_message="star push")
-        return f"{api.endpoint}/{repo}"
-
-    return _asked_of_hub(repo, send)
-
-
-def _download(repo: str, folder: Path) -> Path:
-    hub = _hub()
-    names = [*FILES, *WEIGHTS]
-    _asked_of_hub(repo, lambda: hub.snapshot_download(repo, local_dir=str(folder), allow_patterns=names))
-    return folder
 
 
 def _asked_of_hub(repo: str, ask: Callable[[], Any]) -> Any:

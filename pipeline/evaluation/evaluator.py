@@ -71,7 +71,11 @@ def evaluate(
             network, note = load(run, which or recipe.test.checkpoint, ranks.device)
             selection = _as_trained(run, note, selection)
         if progress and ranks.first:
-            _tell_differences(run, note, recipe)
+            asked, trained = recipe.model.model_dump(mode="json"), note["network"]
+            differ = [name for name in asked if name in trained and trained[name] != asked[name]]
+            if differ:
+                other = ", ".join(f"model.{name} {trained[name]!r}" for name in differ)
+                tell(f"{run}: trained with {other}; that is what is tested, not the recipe's")
         views = selection if recipe.test.views == "all" else selection.first_views()
         stream = FeatureLoader(
             Features(views, note["arrays"], preload="none", device=ranks.device, checksums=recipe.train.checksums),
@@ -137,11 +141,3 @@ def _as_trained(run: Path, note: Mapping[str, Any], selection: Selection) -> Sel
         for video in selection.videos
     ]
     return replace(selection, videos=videos, classes=tuple(known))
-
-
-def _tell_differences(run: Path, note: Mapping[str, Any], recipe: settings.Recipe) -> None:
-    """Say once which settings of the network differ from the recipe's: the checkpoint's hold."""
-    asked, trained = recipe.model.model_dump(mode="json"), note["network"]
-    other = [f"model.{name} {trained[name]!r}" for name in asked if name in trained and trained[name] != asked[name]]
-    if other:
-        tell(f"{run}: trained with {', '.join(other)}; that is what is tested, not the recipe's")

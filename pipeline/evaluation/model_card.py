@@ -46,7 +46,13 @@ def shared_files(run: Path, license_name: str, title: str) -> dict[str, bytes]:
         f"{which}/weights.safetensors": _content(weights),
     }
     files |= {name: _content(run / name) for name in COPIED if (run / name).is_file()}
-    judged = _json(run / "test" / "metrics.json")
+    judged, path = {}, run / "test" / "metrics.json"
+    if path.is_file():
+        try:
+            judged = parse_json(read_bytes(path, LARGE))
+        except (UntrustedFile, OSError) as error:
+            raise UsageError(f"{path}: {error}; run `star test` again, or delete it") from None
+        judged = judged if isinstance(judged, dict) else {}
     if judged:
         judged = {name: value for name, value in judged.items() if name not in OF_VIDEOS}
         files["test/metrics.json"] = json.dumps(judged, indent=1).encode()
@@ -92,20 +98,17 @@ def card(
         "tags": ["action-recognition", "skeleton", "star-transformer"],
     }
     if judged:
-        head["model-index"] = [{"name": title, "results": [_result(recipe, judged)]}]
+        figures = ((name, round(judged[key], 4)) for key, name in FIGURES.items())
+        result = {
+            "task": {"type": "video-classification"},
+            "dataset": {"name": _data(recipe), "type": recipe.dataset.kind, "split": "test"},
+            "metrics": [{"type": "accuracy", "name": name, "value": value} for name, value in figures],
+        }
+        head["model-index"] = [{"name": title, "results": [result]}]
     fields = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
-    body = "\n".join([*_what(recipe, note, environment, title), *_figures(judged), *_use(recipe), *_recipe(recipe)])
+    settings = f"## Recipe\n\n```yaml\n{recipes.dump(recipe).strip()}\n```"
+    body = "\n".join([*_what(recipe, note, environment, title), *_figures(judged), *_use(recipe), settings])
     return f"---\n{fields}---\n\n{body}\n"
-
-
-def _result(recipe: Recipe, judged: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "task": {"type": "video-classification"},
-        "dataset": {"name": _data(recipe), "type": recipe.dataset.kind, "split": "test"},
-        "metrics": [
-            {"type": "accuracy", "name": name, "value": round(judged[key], 4)} for key, name in FIGURES.items()
-        ],
-    }
 
 
 def _data(recipe: Recipe) -> str:
@@ -170,22 +173,8 @@ def _use(recipe: Recipe) -> Iterator[str]:
     )
 
 
-def _recipe(recipe: Recipe) -> Iterator[str]:
-    yield f"## Recipe\n\n```yaml\n{recipes.dump(recipe).strip()}\n```"
-
-
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        found = parse_json(read_bytes(path, LARGE))
-    except (UntrustedFile, OSError) as error:
-        raise UsageError(f"{path}: {error}; run `star test` again, or delete it") from None
-    return found if isinstance(found, dict) else {}

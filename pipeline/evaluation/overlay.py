@@ -68,24 +68,25 @@ class FilmOverlay:
 
     def _show(self, *, last: bool = False) -> None:
         """Draw the pictures for which the window in hand speaks; the last one speaks for the rest of the film."""
-        if self._said:
-            end = shown_span(self._said[0], self.every, first=not self._begun)[1]
-            self._draw_until(float("inf") if last else end)
-            self._said, self._begun = [], True
-
-    def _draw_until(self, end: float) -> None:
+        if not self._said:
+            return
+        end = shown_span(self._said[0], self.every, first=not self._begun)[1]
         while (coming := self._held or next(self._pictures, None)) is not None:
             self._held = coming
-            if coming[0] >= end:
-                return
+            if coming[0] >= end and not last:
+                break
             self._held, self._index = None, self._index + 1
             self._writer.add(self._drawn(coming[1]), coming[0])
+        self._said, self._begun = [], True
 
     def _drawn(self, picture: np.ndarray) -> np.ndarray:
         height, width = picture.shape[:2]
-        people, boxes = self._people()
+        marks = [answer.marks for answer in self._said if answer.marks]
+        joints = [at_frame(one.frame_index, one.keypoints, self._index) for one in marks if one.keypoints is not None]
+        boxes = [at_frame(one.frame_index, one.boxes, self._index) for one in marks if one.boxes is not None]
         drawn = scene(
-            picture, people, width=width, height=height, skeleton=self.skeleton, floor=self.floor, boxes=boxes,
+            picture, np.concatenate(joints) if joints else np.zeros((0, 0, 3), np.float32), width=width, height=height,
+            skeleton=self.skeleton, floor=self.floor, boxes=np.concatenate(boxes) if boxes else None,
             thickness=max(1, round(height * LINES)),
         )  # fmt: skip
         letters = max(9, round(height * LETTERS))
@@ -93,26 +94,12 @@ class FilmOverlay:
             text = f"{answer.label}  {answer.probability:.0%}"
             if answer.person is None:
                 words_on(drawn, text, (0, 0), letters, answer.probability)
-            elif (corner := self._above(answer)) is not None:
-                place = corner[0], corner[1] - 2 * letters
-                words_on(drawn, f"{answer.person}: {text}", place, max(9, letters * 2 // 3), answer.probability)
+            elif answer.marks is not None and answer.marks.boxes is not None:
+                box = at_frame(answer.marks.frame_index, answer.marks.boxes, self._index)[0]
+                if np.isfinite(box).all():  # the person is seen: the words stand above the box
+                    place = int(box[0]), int(box[1]) - 2 * letters
+                    words_on(drawn, f"{answer.person}: {text}", place, max(9, letters * 2 // 3), answer.probability)
         return drawn
-
-    def _people(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """The joints (P, N, 3) and boxes (P, 4) of the picture that is drawn."""
-        marks = [answer.marks for answer in self._said if answer.marks]
-        joints = [at_frame(one.frame_index, one.keypoints, self._index) for one in marks if one.keypoints is not None]
-        boxes = [at_frame(one.frame_index, one.boxes, self._index) for one in marks if one.boxes is not None]
-        nobody = np.zeros((0, 0, 3), np.float32)
-        return np.concatenate(joints) if joints else nobody, np.concatenate(boxes) if boxes else None
-
-    def _above(self, answer: WindowAnswer) -> tuple[int, int] | None:
-        """The upper left corner of a person's box; None where the person is not seen."""
-        marks = answer.marks
-        if marks is None or marks.boxes is None:
-            return None
-        box = at_frame(marks.frame_index, marks.boxes, self._index)[0]
-        return (int(box[0]), int(box[1])) if np.isfinite(box).all() else None
 
     def __enter__(self) -> FilmOverlay:
         return self

@@ -161,25 +161,23 @@ def load_predictor(run: Path, overrides: tuple[str, ...], execution: ExecutionCo
     """A run's network with its recipe, the overrides laid over it. Raises UsageError, RecipeError."""
     path = run_recipe(run)
     trained = recipes.load(path, tuple(one for one in overrides if one.startswith(("dataset.", "cache."))))
-    known, skeleton = _known(trained)
+    known: dict[Path, Video] = {}  # the data set's videos by their files; none where it is not on this machine
+    skeleton = None
+    try:
+        manifest, _, _ = open_manifest(trained.dataset, trained.cache.root)
+    except DatasetError:
+        pass
+    else:
+        skeleton = manifest.skeleton
+        known = {video.media.absolute(): video for video in manifest.videos if video.span is None}
+        for video in manifest.videos:
+            if video.span is not None:
+                whole = replace(video, id=video.id.removesuffix(video.span.fragment()), span=None)
+                known.setdefault(video.media.absolute(), whole)
     recipe = recipes.load(path, (*for_other_source(trained, skeleton, overrides), *overrides))
     network, note = load(run, recipe.test.checkpoint, execution.devices[0])
     check(recipe, skeleton, run, note)
     return TrainedPredictor(recipe, network, note, known, skeleton)
-
-
-def _known(recipe: Recipe) -> tuple[dict[Path, Video], Skeleton | None]:
-    """The data set's videos by their files; none where it is not on this machine."""
-    try:
-        manifest, _, _ = open_manifest(recipe.dataset, recipe.cache.root)
-    except DatasetError:
-        return {}, None
-    videos = {video.media.absolute(): video for video in manifest.videos if video.span is None}
-    for video in manifest.videos:
-        if video.span is not None:
-            whole = replace(video, id=video.id.removesuffix(video.span.fragment()), span=None)
-            videos.setdefault(video.media.absolute(), whole)
-    return videos, manifest.skeleton
 
 
 def predict(

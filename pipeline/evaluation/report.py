@@ -106,7 +106,10 @@ def read_run(path: Path, name: str, pictures: Pictures | None = None) -> Run:
     for kind, group in (("wrong", "worst"), ("right", "surest")):
         for clip in scores.get(group, [])[: results.SHOWN]:
             picture = pictures(clip["video"]) if pictures else None
-            looked = _looked_at(clip.get("frames", {}))
+            attention = {name: np.asarray(share) for name, share in [*clip.get("frames", {}).items()][:MODULES]}
+            lengths = {len(share) for share in attention.values()}
+            shows = len(lengths) == 1 and 0 < min(lengths) <= FRAMES  # else there is no picture of it to draw
+            looked = _data_uri(frames_picture(attention)) if shows else ""
             clips.append({**clip, "kind": kind, "picture": _data_uri(picture) if picture else "", "looked": looked})
     return Run(
         name=name,
@@ -120,13 +123,6 @@ def read_run(path: Path, name: str, pictures: Pictures | None = None) -> Run:
         reliability=_image(test / "reliability.png"),
         clips=clips,
     )
-
-
-def _looked_at(frames: Mapping[str, Sequence[float]]) -> str:
-    """The picture of how much is looked at each frame, as a data URI; "" where there is none to draw."""
-    attention = {module: np.asarray(share) for module, share in list(frames.items())[:MODULES]}
-    lengths = {len(share) for share in attention.values()}
-    return _data_uri(frames_picture(attention)) if len(lengths) == 1 and 0 < min(lengths) <= FRAMES else ""
 
 
 def render(runs: Sequence[Run]) -> str:

@@ -18,7 +18,6 @@ from ..extraction.engine import Engine
 from ..extraction.execution import ExecutionConfig
 from ..extraction.film_windows import FilmFrame, FilmTask, FilmWindow
 from ..extraction.frame_joints import FrameJoints
-from ..extraction.models import ClipState
 from ..extraction.video_task import SharedTask, VideoResult, VideoResults, VideoTask
 from ..planning.graph import graph
 from ..planning.inputs import stages_for_training
@@ -139,18 +138,14 @@ class WindowComputer:
         if computed.failures:
             raise VideoError(computed.failures[0][3])
         found = {state.clip.video.id: state for state in computed.states}
-        answers = [
-            _window(task, found[task.video.id], person, boxes)
-            for task, _result, person, boxes in windows
-            if task.video.id in found
-        ]
+        answers: list[ComputedWindow] = []
+        for task, _result, person, boxes in windows:
+            span, state = task.video.span, found.get(task.video.id)
+            assert span is not None
+            if state is not None:
+                answers.append(ComputedWindow(span.start, span.end, state.arrays, person, boxes))
         computer.recycle(computed.features)
         return answers
-
-
-def _window(task: VideoTask, state: ClipState, person: int | None, boxes: np.ndarray | None) -> ComputedWindow:
-    assert task.video.span is not None
-    return ComputedWindow(task.video.span.start, task.video.span.end, state.arrays, person, boxes)
 
 
 def _finished(result: VideoResult) -> Future[VideoResults]:

@@ -160,7 +160,8 @@ class SRTTimeline(TimelineFile):
         if not self._said:
             return
         start, end = shown_span(self._said[0], self._every, first=not (self._count or self._shown))
-        text = "\n".join(_spoken(answer) for answer in self._said)
+        people = ("" if answer.person is None else f"person {answer.person}: " for answer in self._said)
+        text = "\n".join(person + answer.label for person, answer in zip(people, self._said, strict=True))
         self._said = []
         if self._shown and self._shown[2] == text and start <= self._shown[1] + 1e-6:
             self._shown = (self._shown[0], end, text)
@@ -193,10 +194,6 @@ def open_timeline_file(path: Path, every: float) -> TimelineFile:
     if kind == ".json":
         return JSONTimeline(path)
     raise UsageError(f"-o {path}: a time line is written as .csv, .json or .srt; end the name so")
-
-
-def _spoken(answer: WindowAnswer) -> str:
-    return answer.label if answer.person is None else f"person {answer.person}: {answer.label}"
 
 
 def _srt_time(seconds: float) -> str:

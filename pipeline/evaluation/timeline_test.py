@@ -93,7 +93,11 @@ def evaluate_timeline(
     true = [segment for film in films if film.video.id not in failed for segment in film.true]
     document = _document(found, true, options, predictor.classes, len(films), failed)
     replace_bytes(run / "test" / "timeline.json", json.dumps(document, indent=1).encode())
-    replace_bytes(run / "test" / "timeline.csv", _table(found).encode("utf-8", "surrogateescape"))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(ActionSegment._fields)
+    writer.writerows((one.video, f"{one.start:.6g}", f"{one.end:.6g}", one.label, f"{one.score:.6f}") for one in found)
+    replace_bytes(run / "test" / "timeline.csv", table.getvalue().encode("utf-8", "surrogateescape"))
     return document
 
 
@@ -214,11 +218,3 @@ def _document(
         "films": films,
         "failed": dict(failed),
     }
-
-
-def _table(found: Iterable[ActionSegment]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(ActionSegment._fields)
-    writer.writerows((one.video, f"{one.start:.6g}", f"{one.end:.6g}", one.label, f"{one.score:.6f}") for one in found)
-    return text.getvalue()

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from ...stages.precision import TOLERANCE
-from ..planning.plan import Clip, Plan, plan
+from ..planning.plan import Clip, plan
 from ..planning.work_units import cut
 from ..recipe.schema import Recipe
 from ..utils.progress import Progress
 from ..utils.text import table
 from .engine import open_engine
 from .execution import ExecutionConfig
-from .models import ClipState
 from .prefetch import compute_units
 
 FROM_BACKBONE = ("global_grid", "local_map", "joint_map")  # arrays that `backbone.precision` moves; no other does
@@ -112,6 +111,7 @@ def audit(
     chosen = random.Random(seed).sample(complete, min(count, len(complete)))
     work = cut(planned, tuple(planned.stages), sorted(chosen, key=lambda clip: (clip.video.id, clip.view)))
     result = Audit(len(chosen))
+    compared = [(stage, name) for stage in planned.stages.values() for name in planned.graph[stage.name].arrays]
     skeleton = planned.manifest.skeleton
     with open_engine(recipe, planned.graph, execution.devices[0], execution.children, skeleton) as engine:
         if "backbone" in planned.stages and chosen:
@@ -124,14 +124,9 @@ def audit(
             for _, computed in compute_units(engine, work, execution.children, lambda: False, bar.advance):
                 result.failed += [message for *_, message in computed.failures]
                 for state in engine.computer.finish(computed).states:
-                    _compare(planned, state, result)
+                    for stage, name in compared:
+                        precision = recipe.backbone.precision if name in FROM_BACKBONE else "float32"
+                        cached = stage.read([(state.clip.video.id, state.clip.view)], name)[0]
+                        comparison = result.arrays.setdefault(name, ArrayAudit(TOLERANCE[precision]))
+                        comparison.add(cached, np.asarray(state.arrays[name]))
     return result
-
-
-def _compare(planned: Plan, state: ClipState, result: Audit) -> None:
-    for stage in planned.stages.values():
-        for name in planned.graph[stage.name].arrays:
-            precision = planned.recipe.backbone.precision if name in FROM_BACKBONE else "float32"
-            cached = stage.read([(state.clip.video.id, state.clip.view)], name)[0]
-            comparison = result.arrays.setdefault(name, ArrayAudit(TOLERANCE[precision]))
-            comparison.add(cached, np.asarray(state.arrays[name]))

@@ -191,18 +191,14 @@ class _OpenWindows:
     def wants(self, index: int) -> bool:
         """Whether a window takes this frame; to be asked of every index in order."""
         while self._next is not None and self._next.start <= self.film.times[index]:
-            self._begin(self._next)
+            span, video = self._next, self.job.task.video
+            if span.frames(self.film.times)[1]:
+                task = replace(self.job.task, video=replace(video, id=video.id + span.fragment(), span=span))
+                chosen = choose_frames(task, 0, self.film)
+                self._needed.update({int(index) for index in chosen["frame_index"]})
+                self._open.append((task, chosen))
             self._next = next(self._coming, None)
         return index in self._needed
-
-    def _begin(self, span: Span) -> None:
-        if not span.frames(self.film.times)[1]:
-            return
-        video = self.job.task.video
-        task = replace(self.job.task, video=replace(video, id=video.id + span.fragment(), span=span))
-        chosen = choose_frames(task, 0, self.film)
-        self._needed.update({int(index) for index in chosen["frame_index"]})
-        self._open.append((task, chosen))
 
     def add(self, index: int, picture: np.ndarray) -> Iterator[FilmWindow]:
         """Take a frame; yields the windows that are complete with it."""

@@ -18,7 +18,7 @@ from .models import Models
 from .video_task import Arrays, stored
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 SEEN = 0.25  # the share of a window's frames in which somebody must be seen to be answered for
@@ -81,30 +81,29 @@ class FrameJoints:
 
     def keypoints(self, arrays: Arrays, boxes: np.ndarray) -> np.ndarray:
         """The joints (T, people, N, 3) of a window in its boxes, as they would be cached."""
+        import torch
+
+        from ...stages.pose.person_crop_gpu import person_crops_gpu
+
         index = [int(number) for number in arrays["frame_index"]]
         held = valid_boxes(boxes)
         keys = [(index[t], boxes[t, person].tobytes()) for t, person in np.argwhere(held)]
         new = {key: np.frombuffer(key[1], np.float32) for key in keys if key not in self._joints}
         if new:
             numbers, around = [key[0] for key in new], np.stack(list(new.values()))
-            found = self.models.estimator.predict(self._crops(numbers, around), around)
+            window, pictures = self.models.estimator.window, [self.frames[number] for number in numbers]
+            if self._detects:  # cut as for clips: where the detector is, or as the decoding child does
+                device = self.models.device
+                crops = person_crops_gpu(window, torch.from_numpy(np.stack(pictures)).to(device), around[:, None])
+            else:
+                crops = person_crops(window, pictures, around[:, None])
+            found = self.models.estimator.predict(crops, around)
             self._joints.update(zip(new, found, strict=True))
         skeleton = self.models.estimator.skeleton
         joints = np.zeros((*held.shape, len(skeleton.joints), 3), np.float32)
         if keys:
             joints[held] = np.stack([self._joints[key] for key in keys])
         return stored(joints, arrays, skeleton, SKELETONS.get(self.settings.layout))
-
-    def _crops(self, numbers: list[int], boxes: np.ndarray) -> np.ndarray | Tensor:
-        """What the pose network sees, cut as for clips: where the detector is, or as the decoding child does."""
-        import torch
-
-        from ...stages.pose.person_crop_gpu import person_crops_gpu
-
-        window, pictures = self.models.estimator.window, [self.frames[number] for number in numbers]
-        if not self._detects:
-            return person_crops(window, pictures, boxes[:, None])
-        return person_crops_gpu(window, torch.from_numpy(np.stack(pictures)).to(self.models.device), boxes[:, None])
 
     def _detect(self, index: list[int], size: tuple[int, int]) -> None:
         # Who is followed is followed in the order of the film, also through frames that only a later window takes.

@@ -128,19 +128,15 @@ class _Latest:
         with self._lock:
             self.count += 1
             if self._frames and not 0 < frame.time - self._frames[-1].time < JUMP_S:
-                self._begin_anew(frame.time)
+                self._dropped += len(self._times)  # after a jump of the clock: no window spans it
+                self._frames.clear()
+                self._times.clear()
+                self._last = max(int(np.ceil(frame.time / self.every)) - 1, -1)
             self._frames.append(frame)
             self._times.append(frame.time)
             oldest = frame.time - self.window - self.every
             while self._frames[0].time < oldest:
                 self._frames.popleft()
-
-    def _begin_anew(self, now: float) -> None:
-        """After a jump of the clock: no window spans it."""
-        self._dropped += len(self._times)
-        self._frames.clear()
-        self._times.clear()
-        self._last = max(int(np.ceil(now / self.every)) - 1, -1)
 
     def _newest(self) -> int:
         """The number of the newest window that is complete; one that was taken where there is no newer."""

@@ -125,21 +125,19 @@ class Models:
 
     def _seen(self, state: ClipState) -> tuple[np.ndarray, np.ndarray | Tensor]:
         """Boxes (T, people, 4) and crops of a clip: those cut where it was read, or around detected people."""
-        assert state.read is not None
-        view = state.clip.view
-        if view in state.read.crops:
-            return state.read.boxes[view], state.read.crops[view]
-        return self._detected([state.read.full[int(index)] for index in state.arrays["frame_index"]], state.arrays)
-
-    def _detected(self, frames: list[np.ndarray], arrays: Arrays) -> tuple[np.ndarray, Tensor]:
-        """The same around people whom the detector finds: whole frames go to the device, once, and stay there."""
         import torch
 
         from ...stages.pose.people import link_people
         from ...stages.pose.person_crop_gpu import person_crops_gpu
 
+        assert state.read is not None
+        view = state.clip.view
+        if view in state.read.crops:
+            return state.read.boxes[view], state.read.crops[view]
+        # whole frames go to the device, once, and stay there
+        frames = [state.read.full[int(index)] for index in state.arrays["frame_index"]]
         pixels = torch.from_numpy(np.stack(frames)).to(self.device)
-        width, height = (int(side) for side in arrays["frame_size"])
+        width, height = (int(side) for side in state.arrays["frame_size"])
         settings = self.recipe.pose
         boxes = link_people(self.detector.find(pixels, (width, height)), settings.people, settings.choose)
         return boxes, person_crops_gpu(self.estimator.window, pixels, boxes)

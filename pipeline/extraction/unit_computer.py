@@ -58,7 +58,8 @@ class UnitComputer:
         """Take a unit through the networks. outcomes: its readings' futures, in order. stopped: asked between batches.
 
         count: told, from any thread, how many clips are through. A video that fails is left out and listed; all
-        others go on. The last batches may still be under way: `finish` waits for them, and does the rest.
+        others go on. The last batches may still be under way: `finish` waits for them, and does the rest. Raises
+        MachineError where all videos were there and none is any more.
         """
         result = ComputedUnit(unit)
         states = self._states(unit, outcomes, result, count)
@@ -66,20 +67,14 @@ class UnitComputer:
             self._send(batch, result, count)
             if stopped():
                 break
-        self._refuse_vanished(result)
+        if len(unit.there) >= 2 and len(result.failures) >= len(unit.videos):
+            media = [video.media for name, (video, _) in unit.videos.items() if name in unit.there]
+            if not any(path.exists() for path in media):  # a disk went away, no video is bad
+                raise MachineError(
+                    f"dataset.root: {media[0]} and {len(media) - 1} more are gone since the run began; bring them back "
+                    "(is the disk mounted?), and the same command goes on"
+                )
         return result
-
-    def _refuse_vanished(self, result: ComputedUnit) -> None:
-        """Raises MachineError where all videos of a unit were there and none is: a disk went away, no video is bad."""
-        unit = result.unit
-        if len(unit.there) < 2 or len(result.failures) < len(unit.videos):
-            return
-        media = [video.media for name, (video, _) in unit.videos.items() if name in unit.there]
-        if not any(path.exists() for path in media):
-            raise MachineError(
-                f"dataset.root: {media[0]} and {len(media) - 1} more are gone since the run began; bring them back (is "
-                "the disk mounted?), and the same command goes on"
-            )
 
     def _states(
         self,
@@ -133,20 +128,16 @@ class UnitComputer:
             count(len(batch))
             return
         if "backbone" in stages and not result.features:
-            result.features = self._feature_memory(len(result.unit.clips))
+            clips = len(result.unit.clips)
+            while self._free and not result.features:  # memory of an earlier unit: fresh memory costs as much as a copy
+                features = self._free.popleft()
+                result.features = features if len(features["local_map"]) >= clips else {}
+            result.features = result.features or self.models.network.allocate_features(clips, self.recipe.decode.frames)
         rows = {name: array[first : first + len(batch)] for name, array in result.features.items()}
         with spent(result.seconds, "networks full"):
             future = self.threads.submit(self._through, batch, stages, rows)
         future.add_done_callback(lambda done: count(len(batch)))
         result.batches.append(future)
-
-    def _feature_memory(self, clips: int) -> dict[str, np.ndarray]:
-        """Memory for the features of a unit: that of an earlier one, since fresh memory costs as much as a copy."""
-        while self._free:
-            features = self._free.popleft()
-            if len(features["local_map"]) >= clips:
-                return features
-        return self.models.network.allocate_features(clips, self.recipe.decode.frames)
 
     def recycle(self, features: dict[str, np.ndarray]) -> None:
         """Take the memory of features that are written, for a later unit."""
@@ -158,24 +149,24 @@ class UnitComputer:
         seconds: Counter[str] = Counter()
         if "pose" in stages:
             with spent(seconds, "pose"):
-                self._pose(batch)
+                lacking = [state for state in batch if "keypoints" not in state.arrays]
+                try:
+                    if lacking:
+                        self.models.estimate(lacking)
+                except Exception as error:
+                    isolate(
+                        lacking,
+                        "pose",
+                        error,
+                        lambda number: self.models.estimate([lacking[number]]),
+                        self.models.try_pose,
+                    )
         if "backbone" in stages:
             with spent(seconds, "backbone"):
                 self._backbone(batch, rows)
         for state in batch:
             state.frames = state.read = None
         return seconds
-
-    def _pose(self, batch: list[ClipState]) -> None:
-        lacking = [state for state in batch if "keypoints" not in state.arrays]
-        if not lacking:
-            return
-        try:
-            self.models.estimate(lacking)
-        except Exception as error:
-            isolate(
-                lacking, "pose", error, lambda number: self.models.estimate([lacking[number]]), self.models.try_pose
-            )
 
     def _backbone(self, batch: list[ClipState], rows: Mapping[str, np.ndarray]) -> None:
         frames = self.models.network.allocate_clips(self.recipe.decode.frames)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -66,20 +66,18 @@ class UnitWriter:
         }
         attributes = {array: about.attributes() for array, about in node.arrays.items()}
         provenance = self._provenance(computed, name)
-        stored = [above for above in node.takes if node.upstream[above] == self.graph[above].key]  # see backbone.keep
-        inputs = {above: self._digests(computed, above, rows, segments) for above in stored}
+        inputs: dict[str, np.ndarray] = {}  # (rows, 8) uint8: the digests of the rows that these were made from
+        for above in node.takes:
+            if node.upstream[above] != self.graph[above].key:  # see backbone.keep
+                continue
+            source = self.store.stage_store(above, self.graph[above].key)
+            if above in segments:  # just written
+                inputs[above] = source.segment(segments[above]).digests
+            else:
+                clips = ((clip.video.id, clip.view) for clip in computed.unit.clips)
+                places = dict(zip(clips, computed.unit.inputs[above], strict=True))
+                inputs[above] = source.digests([places[row.video_id, row.view] for row in rows])
         return stage_store.write(rows, arrays, attributes, provenance, self.recipe.cache.compression, inputs)
-
-    def _digests(
-        self, computed: ComputedUnit, stage: str, rows: Sequence[Row], segments: Mapping[str, str]
-    ) -> np.ndarray:
-        """(rows, 8) uint8: the digests of the rows of a stage that these were made from, cached or just written."""
-        stage_store = self.store.stage_store(stage, self.graph[stage].key)
-        if stage in segments:
-            return stage_store.segment(segments[stage]).digests
-        clips = ((clip.video.id, clip.view) for clip in computed.unit.clips)
-        places = dict(zip(clips, computed.unit.inputs[stage], strict=True))
-        return stage_store.digests([places[row.video_id, row.view] for row in rows])
 
     def _provenance(self, computed: ComputedUnit, stage: str) -> dict[str, Any]:
         together = {

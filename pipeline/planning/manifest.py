@@ -231,7 +231,12 @@ def open_manifest(settings: DatasetSettings, cache: Path) -> tuple[Manifest, Sou
         if remembered is None:
             raise
         manifest = _restore(remembered, settings.root, name)
-        warning = f"dataset.root: {_absence(settings.root)}; going on with the list of videos kept in {path}"
+        try:
+            empty = next(settings.root.iterdir(), None) is None
+            absence = "is empty, as where nothing is mounted" if empty else "lacks the videos"
+        except OSError as error:
+            absence = "lacks the videos" if isinstance(error, NotADirectoryError) else "is not there"
+        warning = f"dataset.root: {settings.root} {absence}; going on with the list of videos kept in {path}"
     removed = remembered.get("removed", ()) if remembered else ()
     parts = _parts(path)
     memory = _memory(remembered)
@@ -243,17 +248,6 @@ def open_manifest(settings: DatasetSettings, cache: Path) -> tuple[Manifest, Sou
         names = "\n".join(manifest.skeleton.joints).encode(errors="surrogateescape")
         layout = hashlib.blake2b(names, digest_size=4).hexdigest()
     return manifest, Sources(manifest, memory, removed, parts, layout), warning
-
-
-def _absence(root: Path) -> str:
-    """What is the matter with a data set's folder in which no videos are."""
-    try:
-        empty = next(root.iterdir(), None) is None
-    except NotADirectoryError:
-        empty = False
-    except OSError:
-        return f"{root} is not there"
-    return f"{root} is empty, as where nothing is mounted" if empty else f"{root} lacks the videos"
 
 
 def remember(settings: DatasetSettings, cache: Path, sources: Sources, shard: Shard | None = None) -> None:
@@ -324,6 +318,7 @@ def _is_row(row: Any, classes: int) -> bool:
     if type(row) is not list or not 12 <= len(row) <= 15 or type(row[0]) is not str or id_problem(row[0]):
         return False
     texts, numbers, groups = (row[2], row[3], row[6], row[7]), (row[1], *row[8:12]), row[5]
+    span = row[13] if len(row) > 13 else None
     return (
         all(type(value) is str and len(value) <= LONG for value in texts)
         and all(type(value) is int and abs(value) <= LARGEST for value in numbers)
@@ -333,7 +328,8 @@ def _is_row(row: Any, classes: int) -> bool:
         and type(groups) is list
         and all(map(_is_pair, groups))
         and (len(row) < 13 or type(row[12]) is str)
-        and (len(row) < 14 or row[13] is None or _is_span(row[13]))
+        and (span is None or (type(span) is list and len(span) == 3 and span[2] in ("s", "frame")))
+        and (span is None or {type(end) for end in span[:2]} <= {int, float})
         and (len(row) < 15 or _are_labels(row[14], classes))
     )
 
@@ -344,15 +340,6 @@ def _is_pair(value: Any) -> bool:
 
 def _are_labels(value: Any, classes: int) -> bool:
     return type(value) is list and all(type(label) is int and 0 <= label < classes for label in value)
-
-
-def _is_span(value: Any) -> bool:
-    fits = type(value) is list and len(value) == 3 and value[2] in ("s", "frame")
-    return fits and {type(end) for end in value[:2]} <= {int, float}
-
-
-def _is_inodes(value: Any) -> bool:
-    return type(value) is list and [type(part) for part in value] == [int] * 4
 
 
 _LIST = record(
@@ -378,7 +365,8 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     rows, inodes, classes = found["videos"], found.setdefault("inodes", []), len(found["classes"])
     sound = all(_is_row(row, classes) for row in rows) and all(map(_is_pair, found["left_out"]))
-    return found if sound and all(map(_is_inodes, inodes)) and len(inodes) in (0, len(rows)) else None
+    sound = sound and all(type(one) is list and [*map(type, one)] == [int] * 4 for one in inodes)
+    return found if sound and len(inodes) in (0, len(rows)) else None
 
 
 def _memory(remembered: dict[str, Any] | None) -> dict[str, Source]:
@@ -394,16 +382,10 @@ def _restored_skeleton(remembered: dict[str, Any]) -> Skeleton | None:
     if not remembered["skeleton"]:
         return None
     name, joints, pairs, limbs = remembered["skeleton"]
-    flips, drawn = (tuple(_two(pair, len(joints)) for pair in part) for part in (pairs, limbs))
-    return Skeleton(str(name), tuple(map(str, joints)), flips, drawn)
-
-
-def _two(pair: Any, joints: int) -> tuple[int, int]:
-    """Two numbers of joints. Raises ValueError."""
-    first, second = map(int, pair)
-    if not (0 <= first < joints and 0 <= second < joints):
-        raise ValueError(pair)
-    return first, second
+    flips, drawn = ([(int(first), int(second)) for first, second in part] for part in (pairs, limbs))
+    if not all(0 <= number < len(joints) for pair in (*flips, *drawn) for number in pair):
+        raise ValueError(remembered["skeleton"])
+    return Skeleton(str(name), tuple(map(str, joints)), tuple(flips), tuple(drawn))
 
 
 def _restore(remembered: dict[str, Any], root: Path, name: str) -> Manifest:

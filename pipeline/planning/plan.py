@@ -113,7 +113,16 @@ def plan(
         failures = {} if retry_failed else _believed(ledger, sources, videos, recipe.pose)
 
         stage_stores = {name: store.stage_store(name, nodes[name].key, schema(recipe, nodes, name)) for name in wanted}
-        wants = _Wants(clips, sources, _never_seen(clips, sources, stage_stores.values()))
+        # Videos whose bytes were never read, and of which no stage has a row, whatever its bytes were: that they are
+        # missing is known without reading them, which for thousands of films or folders of frames would take hours.
+        unread = [clip for clip in clips if not sources.known[clip.video.id].digests.video]
+        unread = [clip for clip in unread if sources.known[clip.video.id].present]
+        never_seen = {clip.video.id for clip in unread}
+        for stage_store in stage_stores.values() if unread else ():
+            index = stage_store.index()
+            if len(index):
+                never_seen -= {clip.video.id for clip in unread if index.sources(clip.video.id, clip.view)}
+        wants = _Wants(clips, sources, frozenset(never_seen))
         stages = {
             name: _compare(stage_store, wants, nodes[name].annotated, failures)
             for name, stage_store in stage_stores.items()
@@ -160,19 +169,6 @@ class _Wants:
             videos, views = [video for video, _ in self.names], [view for _, view in self.names]
             self._keys[annotated] = row_keys(videos, views, digests)
         return self._keys[annotated]
-
-
-def _never_seen(clips: list[Clip], sources: Sources, stage_stores: Iterable[StageStore]) -> frozenset[str]:
-    """Videos whose bytes were never read, and of which no stage has a row, whatever its bytes were: that they are
-    missing is known without reading them, which for thousands of films or folders of frames would take hours."""
-    unread = [clip for clip in clips if not sources.known[clip.video.id].digests.video]
-    unread = [clip for clip in unread if sources.known[clip.video.id].present]
-    seen: set[str] = set()
-    for stage_store in stage_stores if unread else ():
-        index = stage_store.index()
-        if len(index):
-            seen.update(clip.video.id for clip in unread if index.sources(clip.video.id, clip.view))
-    return frozenset(clip.video.id for clip in unread) - seen
 
 
 atexit.register(gc.unfreeze)  # or libraries that count their objects at the end would miss what `plan` froze

@@ -106,7 +106,12 @@ def read(path: Path, shape: Shape = plain) -> tuple[dict[str, Tensor], dict[str,
 def _opened(path: Path, shape: Shape) -> Generator[tuple[Any, dict[str, Any]], None, None]:
     """The file and its note; what it raises inside is said in one line."""
     if not path.is_file():
-        raise UsageError(f"{path}: no checkpoint there; {_remedy(path)}")
+        run = path.parent.parent
+        begun = " --resume" if (run / "recipe.yaml").is_file() else ""
+        remedy = f"`star train RECIPE --run {shlex.quote(str(run))}{begun}` makes it"
+        if path.parent.name == "best" and (run / "last" / path.name).is_file():
+            remedy = "another one is: --set test.checkpoint=last"
+        raise UsageError(f"{path}: no checkpoint there; {remedy}")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -122,15 +127,6 @@ def _opened(path: Path, shape: Shape) -> Generator[tuple[Any, dict[str, Any]], N
     except (SafetensorError, ValueError, KeyError, OSError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path}: not a whole checkpoint ({reason}); delete it, or train again") from None
-
-
-def _remedy(path: Path) -> str:
-    """What makes a checkpoint that is not there."""
-    run = path.parent.parent
-    if path.parent.name == "best" and (run / "last" / path.name).is_file():
-        return "another one is: --set test.checkpoint=last"
-    begun = " --resume" if (run / "recipe.yaml").is_file() else ""
-    return f"`star train RECIPE --run {shlex.quote(str(run))}{begun}` makes it"
 
 
 def read_note(path: Path, shape: Shape = plain) -> tuple[list[str], dict[str, Any]]:

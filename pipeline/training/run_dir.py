@@ -67,14 +67,6 @@ ENVIRONMENT = record(
 EPOCH = record({"epoch": whole(1, settings.LARGEST)}, {"step": whole(), "seconds": number})
 
 
-def _figures(row: Any, place: str) -> None:
-    """One line of metrics.jsonl."""
-    EPOCH(row, place)
-    for name, value in row.items():
-        if value is not None and not isinstance(value, (bool, str)):
-            number(value, name)
-
-
 class RunFolder:
     """The files of one run; only the first rank holds one that writes."""
 
@@ -107,12 +99,8 @@ class RunFolder:
             raise UsageError(f"{self.path}: another `star train` is at work there; take another folder") from None
         except OSError:
             pass  # a file system without locks
-        self._tidy()
-
-    def _tidy(self) -> None:
-        """Remove what killed writers left in the run's folders."""
         for folder in (self.path, *(self.path / name for name in ("last", "best", "test"))):
-            if folder.is_dir():
+            if folder.is_dir():  # remove what killed writers left
                 with reporting(folder):
                     remove_leftovers(folder, time.time())
 
@@ -176,7 +164,10 @@ class RunFolder:
         for line in lines:
             try:
                 row = parse_json(line)
-                _figures(row, "")
+                EPOCH(row, "")
+                for name, value in row.items():
+                    if value is not None and not isinstance(value, (bool, str)):
+                        number(value, name)
             except UntrustedFile:
                 continue
             found.append(row)

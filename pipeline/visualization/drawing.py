@@ -45,7 +45,18 @@ def scene(
         if np.isfinite(box).all():
             cv2.rectangle(picture, place(box[:2], ratio), place(box[2:], ratio), BOX, thickness)
     for person in people:
-        _draw_person(picture, person, ratio, skeleton, floor, thickness)
+        colours = [MIDDLE] * len(person)
+        for left, right in skeleton.get("flip_pairs", ()):
+            colours[left], colours[right] = LEFT, RIGHT
+        seen = np.isfinite(person).all(-1) & (person[:, 2] > floor)
+        places = [place(joint, ratio) if there else (0, 0) for joint, there in zip(person, seen, strict=True)]
+        for a, b in skeleton.get("limbs", ()):
+            if seen[a] and seen[b]:
+                colour = colours[a] if colours[a] == colours[b] else MIDDLE
+                cv2.line(picture, places[a], places[b], colour, thickness, cv2.LINE_AA)
+        for joint in np.flatnonzero(seen):
+            x, y = places[joint]
+            cv2.rectangle(picture, (x - thickness, y - thickness), (x + thickness, y + thickness), colours[joint], -1)
     return picture
 
 
@@ -84,25 +95,6 @@ def coloured(values: np.ndarray) -> np.ndarray:
 
     levels = (np.atleast_2d(values) * 255).round().astype(np.uint8)
     return np.ascontiguousarray(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1]).reshape(*values.shape, 3)
-
-
-def _draw_person(
-    picture: np.ndarray, person: np.ndarray, ratio: float, skeleton: Mapping[str, Any], floor: float, thickness: int
-) -> None:
-    import cv2
-
-    colours = [MIDDLE] * len(person)
-    for left, right in skeleton.get("flip_pairs", ()):
-        colours[left], colours[right] = LEFT, RIGHT
-    seen = np.isfinite(person).all(-1) & (person[:, 2] > floor)
-    places = [place(joint, ratio) if there else (0, 0) for joint, there in zip(person, seen, strict=True)]
-    for a, b in skeleton.get("limbs", ()):
-        if seen[a] and seen[b]:
-            colour = colours[a] if colours[a] == colours[b] else MIDDLE
-            cv2.line(picture, places[a], places[b], colour, thickness, cv2.LINE_AA)
-    for joint in np.flatnonzero(seen):
-        x, y = places[joint]
-        cv2.rectangle(picture, (x - thickness, y - thickness), (x + thickness, y + thickness), colours[joint], -1)
 
 
 def _resized(picture: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -41,7 +41,18 @@ class PoseEstimator:
 
         self.device, self.batch = device, min(batch, CPU_BATCH) if device == "cpu" else batch
         self.design = mmpose_models.model_spec(pose.model)
-        file = _weights_file(pose, checkpoint)
+        file = checkpoint
+        if pose.checkpoint in ("random", "official"):
+            file = mmpose_models.official_weights(pose.model) if pose.checkpoint == "official" else None
+        elif checkpoint is None:
+            raise WeightsError(
+                f"pose.checkpoint: the file with sha256 {pose.checkpoint[:12]}… is needed; give its path"
+            )
+        elif (found := weights.sha256(checkpoint)) != pose.checkpoint:
+            raise WeightsError(
+                f"{checkpoint}: its sha256 begins with {found[:12]}, the recipe's with {pose.checkpoint[:12]}; "
+                "put the old file back, or take pose.checkpoint_sha256 out of the recipe to extract anew"
+            )
         network: Any = mmpose_models.build(pose.model, pose.seed, draw=file is None)
         if file is not None:
             weights.load_into(network, weights.load_state_dict(file), file, mmpose_models.display_name(pose.model))
@@ -155,19 +166,3 @@ def full_batches(crops: Tensor, size: int) -> Iterator[Tensor]:
 def _array(values: Any) -> np.ndarray:
     """Decoders give numpy arrays or tensors."""
     return values if isinstance(values, np.ndarray) else values.cpu().numpy()
-
-
-def _weights_file(pose: PoseStage, checkpoint: Path | None) -> Path | None:
-    """The file that pose.checkpoint stands for, None for random weights; one that is given must have its sha256."""
-    if pose.checkpoint == "random":
-        return None
-    if pose.checkpoint == "official":
-        return mmpose_models.official_weights(pose.model)
-    if checkpoint is None:
-        raise WeightsError(f"pose.checkpoint: the file with sha256 {pose.checkpoint[:12]}… is needed; give its path")
-    if (found := weights.sha256(checkpoint)) != pose.checkpoint:
-        raise WeightsError(
-            f"{checkpoint}: its sha256 begins with {found[:12]}, the recipe's with {pose.checkpoint[:12]}; "
-            "put the old file back, or take pose.checkpoint_sha256 out of the recipe to extract anew"
-        )
-    return checkpoint

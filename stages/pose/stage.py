@@ -78,10 +78,16 @@ class PoseStage:
         if self.source != "mmpose" and self.occluded:
             settings["occluded"] = True
         if self.estimates:
-            settings |= self._network()
+            settings |= {"model": self.model, "checkpoint": self.checkpoint, "detector": self.detector}
+            if self.detects:
+                settings |= {"detector_weights": self.detector_weights, "linking": "assignment", "crops": "grid"}
+            if "random" in (self.checkpoint, settings.get("detector_weights")):
+                settings["seed"] = self.seed
         if self.layout != "own":
             settings["layout"] = self.layout
-        if self._chooses:
+        # `choose` where it is another rule than the source has by itself; a whole frame holds one person
+        is_whole = self.source == "mmpose" and self.detector == "frame"
+        if self.choose != "auto" and not is_whole and (self.detects or self.choose != "moving"):
             settings["choose"] = self.choose
         if self.link and (self.source != "mmpose" or self.detector == "annotations"):
             settings["link"] = True
@@ -94,21 +100,6 @@ class PoseStage:
     def flattening(self) -> Projection | None:
         """How joints in three dimensions become pixels; None where the recipe does not say."""
         return Projection(self.projection, self.yaw, self.up, self.scale, self.seed) if self.projection else None
-
-    def _network(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {"model": self.model, "checkpoint": self.checkpoint, "detector": self.detector}
-        if self.detects:
-            settings |= {"detector_weights": self.detector_weights, "linking": "assignment", "crops": "grid"}
-        if "random" in (self.checkpoint, settings.get("detector_weights")):
-            settings["seed"] = self.seed
-        return settings
-
-    @property
-    def _chooses(self) -> bool:
-        """Whether `choose` is another rule than the source has by itself; a whole frame holds one person."""
-        if self.source == "mmpose" and self.detector == "frame":
-            return False
-        return self.choose != "auto" and (self.detects or self.choose != "moving")
 
 
 def annotated_keypoints(
@@ -220,21 +211,15 @@ def _weights(keypoints: np.ndarray, choose: str) -> tuple[np.ndarray, np.ndarray
     elif choose == "score":
         weights = keypoints[..., 2].sum((0, 2), dtype=np.float64)
     else:
-        weights = _motion(keypoints)
+        # The main actor moves most (docs/method.md, "NTU RGB+D"): the standard deviation of a joint's place over the
+        # frames in which it is seen, times the share of the frames in which it is, mean over joints: a body that
+        # flickers up for a few frames does not count as an actor.
+        seen = keypoints[..., 2] > 0  # (F, P0, N)
+        frames = np.maximum(seen.sum(0), 1)
+        middle = keypoints[..., :2].sum(0, dtype=np.float64) / frames[..., None]
+        squares = ((keypoints[..., :2] - middle) ** 2).sum(-1) * seen
+        weights = (np.sqrt(squares.sum(0) / frames) * seen.sum(0)).mean(-1)  # of one clip: frames are common to all
     return weights, (keypoints[..., 2] > 0).sum((0, 2))
-
-
-def _motion(keypoints: np.ndarray) -> np.ndarray:
-    """How much each of the people (P0,) moves: the main actor moves most (docs/method.md, "NTU RGB+D").
-
-    Motion is the standard deviation of a joint's place over the frames in which it is seen, times the share of the
-    frames in which it is, mean over joints: a body that flickers up for a few frames does not count as an actor.
-    """
-    seen = keypoints[..., 2] > 0  # (F, P0, N)
-    frames = np.maximum(seen.sum(0), 1)
-    middle = keypoints[..., :2].sum(0, dtype=np.float64) / frames[..., None]
-    squares = ((keypoints[..., :2] - middle) ** 2).sum(-1) * seen
-    return (np.sqrt(squares.sum(0) / frames) * seen.sum(0)).mean(-1)  # of one clip: the number of frames is common
 
 
 def _extents(keypoints: np.ndarray, least: int = 2) -> np.ndarray:

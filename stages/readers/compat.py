@@ -19,16 +19,9 @@ def prepare_pyav() -> None:
     logging.set_skip_repeated(False)
     getLogger("libav").addHandler(NullHandler())
     getLogger("libav").propagate = False
-    _accept_unknown_side_data()
 
-
-def _accept_unknown_side_data() -> None:
-    """Let `frame.side_data` list also what FFmpeg attaches and PyAV has no name for.
-
-    FFmpeg's newer decoders attach EXIF data to pictures, for one; PyAV then raises ValueError for all side data of the
-    frame, the display matrix included. A value without a name becomes a member of PyAV's enumeration.
-    """
-
+    # FFmpeg's newer decoders attach EXIF data to pictures, for one; PyAV then raises ValueError for all side data of
+    # the frame, the display matrix included. A value without a name becomes a member of PyAV's enumeration.
     def named(cls: type[Type], value: object) -> Type:
         member = object.__new__(cls)
         member._name_, member._value_ = f"UNKNOWN_{value}", value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -56,7 +55,12 @@ class DecordReader(VideoReader):
         wanted = self.checked_indices(indices)
         if not wanted:
             return
-        decord, chosen = _decord(), set(wanted)
+        try:
+            import decord
+        except ImportError:
+            raise MissingPackage("decord is not installed; set decode.reader to auto, or pip install decord") from None
+        decord.logging.set_level(decord.logging.QUIET)
+        chosen = set(wanted)
         try:
             reader = decord.VideoReader(str(self._path), num_threads=1)
         except (decord.DECORDError, RuntimeError) as error:
@@ -78,12 +82,3 @@ class DecordReader(VideoReader):
     def close(self) -> None:
         """Close the file."""
         self._survey.close()
-
-
-def _decord() -> Any:
-    try:
-        import decord
-    except ImportError:
-        raise MissingPackage("decord is not installed; set decode.reader to auto, or pip install decord") from None
-    decord.logging.set_level(decord.logging.QUIET)
-    return decord

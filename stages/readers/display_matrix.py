@@ -17,7 +17,14 @@ def has_vertical_flip(path: Path, container: str) -> bool:
     try:
         with path.open("rb") as file:
             file.seek(0, 2)
-            for start in _heads(file, file.tell()):
+            heads = (  # where the contents of the tracks' heads begin
+                place
+                for kind, start, end in _boxes(file, 0, file.tell())
+                for track, inside, last in (_boxes(file, start, end) if kind == b"moov" else ())
+                for name, place, _ in _boxes(file, inside, last)
+                if track == b"trak" and name == b"tkhd"
+            )
+            for start in heads:
                 file.seek(start)
                 head = file.read(100)
                 place = 52 if head[0] == 1 else 40
@@ -27,13 +34,6 @@ def has_vertical_flip(path: Path, container: str) -> bool:
     except (OSError, struct.error):
         pass
     return False
-
-
-def _heads(file: BinaryIO, size: int) -> Iterator[int]:
-    """Where the contents of the tracks' heads begin."""
-    for kind, start, end in _boxes(file, 0, size):
-        for track, inside, last in _boxes(file, start, end) if kind == b"moov" else ():
-            yield from (place for name, place, _ in _boxes(file, inside, last) if track == b"trak" and name == b"tkhd")
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:

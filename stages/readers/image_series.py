@@ -132,7 +132,16 @@ def _in_order(folder: Path, names: list[_Name], notes: list[str]) -> ImageSeries
         if all(one.numbers[place] == next_one.numbers[place] for place in varying):
             raise UnreadableVideo(f"{folder}: {one.name} and {next_one.name} have the same number; {ADVICE}")
     if len(varying) == 1:
-        notes += _gaps([name.numbers[varying[0]] for name in ordered])
+        numbers = [name.numbers[varying[0]] for name in ordered]
+        steps = [b - a for a, b in itertools.pairwise(numbers)]
+        step = min(steps, default=1)
+        missing = sum(width // step - 1 for width in steps)
+        if missing:
+            where = next(place for place, width in enumerate(steps) if width > step)
+            notes.append(
+                f"{missing:,} numbers are missing among its frames, the first behind {numbers[where]}; "
+                "the frames are taken to follow each other without a gap"
+            )
     return ImageSeries([name.name for name in ordered], notes)
 
 
@@ -161,19 +170,3 @@ def _refuse_product(folder: Path, names: list[_Name], varying: Sequence[int]) ->
         number = min(common)
         same = [name.name for name in names if name.numbers[counted] == number]
         raise UnreadableVideo(f"{folder}: {_listed(same)} are frames of different series; {ADVICE}")
-
-
-def _gaps(numbers: Sequence[int]) -> list[str]:
-    """A note on numbers that are missing, where the others follow each other in even steps."""
-    steps = [b - a for a, b in itertools.pairwise(numbers)]
-    if not steps:
-        return []
-    step = min(steps)
-    missing = sum(width // step - 1 for width in steps)
-    if not missing:
-        return []
-    where = next(place for place, width in enumerate(steps) if width > step)
-    return [
-        f"{missing:,} numbers are missing among its frames, the first behind {numbers[where]}; "
-        "the frames are taken to follow each other without a gap"
-    ]

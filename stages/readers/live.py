@@ -125,13 +125,20 @@ class LiveReader:
                 self.dropped += 1
                 continue
             behind = False
-            for frame in self._decoded(packet):
+            try:
+                frames = packet.decode()
+            except FFmpegError:  # streams begin in mid picture and lose packets
+                continue
+            for frame in frames:
                 arrived = time.monotonic()
                 stamp = float(frame.pts * (frame.time_base or Fraction(1, 1))) if frame.pts is not None else arrived
                 first = stamp if first is None else first
                 seconds = stamp - first
-                if self.source.is_pipe:
-                    arrived = self._pace(seconds, arrived)
+                # a pipe runs no further ahead of real time than AHEAD_S; whoever writes it waits
+                ahead = self._base + seconds - arrived
+                if self.source.is_pipe and AHEAD_S < ahead < float("inf"):
+                    time.sleep(ahead - AHEAD_S)
+                    arrived = time.monotonic()
                 self._base = min(self._base, arrived - seconds)
                 behind = arrived - seconds - self._base > LAG_S and not self.source.is_pipe
                 yield LiveFrame(index, seconds, arrived, self._base + seconds, frame)
@@ -144,20 +151,6 @@ class LiveReader:
             yield from self._container.demux(self.stream)
         except (FFmpegError, OSError):  # a connection that is gone is the end
             return
-
-    def _decoded(self, packet: Any) -> list[VideoFrame]:
-        try:
-            return list(packet.decode())
-        except FFmpegError:  # streams begin in mid picture and lose packets
-            return []
-
-    def _pace(self, seconds: float, arrived: float) -> float:
-        """Let a pipe run no further ahead of real time than AHEAD_S; whoever writes it waits."""
-        ahead = self._base + seconds - arrived
-        if AHEAD_S < ahead < float("inf"):
-            time.sleep(ahead - AHEAD_S)
-            return time.monotonic()
-        return arrived
 
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """A picture as it is shown: (h, w, 3) uint8 RGB, upright and of square pixels."""

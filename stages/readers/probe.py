@@ -91,7 +91,10 @@ class _PacketCounter:
         if cut:
             raise cut_off(self.file.path, count)
         if self.first and (doubtful := self.first.doubtful):
-            count = self._shown_from(self.file.first_shown(doubtful))
+            first, stamps = self.file.first_shown(doubtful), [stamp for stamp in self.stamps if stamp is not None]
+            if first is not None and len(stamps) == count:  # pictures count from the first one on that is shown
+                self.stamps = [stamp for stamp in stamps if stamp >= first] or self.stamps
+            count = len(self.stamps)
         if self.groups:
             self.file.check_end(self.groups.packets)
         if why := self.file.missing_end():
@@ -118,27 +121,17 @@ class _PacketCounter:
                 if self.groups:
                     self.groups.add(packet)
                 if self.looks and self.size is None:
-                    self._look(packet)
+                    # until the first picture comes out: as many packets as the decoder holds back
+                    try:
+                        for frame in self.file.decode(packet)[:1]:
+                            turn = self.file.orientation_of(frame)
+                            self.size = self.file.shown_size(frame, turn)
+                            self.notes += self.file.display_notes(frame, turn)
+                    except FFmpegError:
+                        self.looks = False
         except FFmpegError as error:
             raise broken_off(self.file.path, len(self.stamps), self.file.stream.frames, error) from None
         return damaged, cut
-
-    def _shown_from(self, first: int | None) -> int:
-        """How many pictures there are from the first one on that is shown, by their time stamps."""
-        known = [stamp for stamp in self.stamps if stamp is not None]
-        if first is not None and len(known) == len(self.stamps):
-            self.stamps = [stamp for stamp in known if stamp >= first] or self.stamps
-        return len(self.stamps)
-
-    def _look(self, packet: object) -> None:
-        """Decode until the first picture comes out, which may take as many packets as the decoder holds back."""
-        try:
-            for frame in self.file.decode(packet)[:1]:  # type: ignore[arg-type]
-                turn = self.file.orientation_of(frame)
-                self.size = self.file.shown_size(frame, turn)
-                self.notes += self.file.display_notes(frame, turn)
-        except FFmpegError:
-            self.looks = False
 
 
 def is_hidden(codec: str, packet: bytes) -> bool:

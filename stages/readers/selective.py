@@ -205,16 +205,13 @@ def _whole_packets(file: VideoFile) -> Iterator[Packet[VideoStream]]:
             if ended:
                 raise UnprovableOrder("an empty packet in mid stream")
             ended = packet.size == 0
-            if packet.is_corrupt or packet.is_discard or _changes_parameters(packet):
+            try:
+                changes = any(data.data_type == "new_extradata" for data in packet.iter_sidedata())
+            except IndexError:  # a kind that PyAV has no name for
+                changes = True
+            if packet.is_corrupt or packet.is_discard or changes:
                 raise UnprovableOrder("a packet that is damaged, not to be shown, or changes the parameters")
             if not ended:
                 yield packet
     except FFmpegError as error:
         raise UnprovableOrder(f"the container breaks off: {error}") from None
-
-
-def _changes_parameters(packet: Packet[VideoStream]) -> bool:
-    try:
-        return any(data.data_type == "new_extradata" for data in packet.iter_sidedata())
-    except IndexError:  # a kind that PyAV has no name for
-        return True

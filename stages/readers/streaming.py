@@ -14,8 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from av.error import FFmpegError
-from av.packet import Packet
-from av.video.stream import VideoStream
 
 from ...errors import UnreadableVideo
 from .base import VideoReader, is_folder
@@ -60,8 +58,8 @@ class StreamingReader(VideoReader):
                     continue
                 self._packets += 1
                 whole = whole and packet.pts is not None
-                if whole:
-                    stamps.append(_stamp(packet))
+                if packet.pts is not None:
+                    stamps.append(packet.pts)
                 if self._packets % BEAT == 0:
                     self._beat()
         except FFmpegError:  # the decoder will say so, after all that comes before
@@ -169,8 +167,3 @@ class ArrayFilm(VideoReader):
 def open_stream(path: Path, beat: Callable[[], None] = lambda: None) -> StreamingReader | StreamedFolder:
     """A film or a folder of pictures, to be read once. Raises as `decode.open_video` does."""
     return StreamedFolder(path) if is_folder(path) else StreamingReader(path, beat)
-
-
-def _stamp(packet: Packet[VideoStream]) -> int:
-    assert packet.pts is not None
-    return packet.pts

@@ -52,7 +52,18 @@ def write_onnx(
             warnings.filterwarnings(
                 "ignore", "# The axis name"
             )  # that several inputs share the number of clips is meant
-            _export(module.eval(), path, example, outputs)
+            clips = torch.export.Dim("clips")
+            torch.onnx.export(
+                module.eval(),
+                kwargs=dict(example),
+                f=str(path),
+                input_names=list(example),
+                output_names=list(outputs),
+                dynamic_shapes={name: {0: clips} for name in example},
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
     finally:
         module.train(was_training)
     if properties:
@@ -60,18 +71,3 @@ def write_onnx(
         onnx.helper.set_model_props(model, dict(properties))
         onnx.save(model, path)
     return path
-
-
-def _export(module: nn.Module, path: Path, example: Mapping[str, Tensor], outputs: Sequence[str]) -> None:
-    clips = torch.export.Dim("clips")
-    torch.onnx.export(
-        module,
-        kwargs=dict(example),
-        f=str(path),
-        input_names=list(example),
-        output_names=list(outputs),
-        dynamic_shapes={name: {0: clips} for name in example},
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )

@@ -94,7 +94,10 @@ class STARTransformer(nn.Module):
         self.width = width
         _check_words(norm=norm, order=order, modalities=modalities, class_tokens=class_tokens, position=position)
         _check_words(readout=readout, head=head)
-        _check_sizes(frames, width, heads, (*encoder, *decoder))
+        if width % heads:
+            raise UsageError(f"width: {width} is not a multiple of heads ({heads})")
+        if frames % 2 and {"Z", "B"} & {*encoder, *decoder}:
+            raise UsageError(f"frames: {frames} is odd; zigzag and binary attention need an even number of frames")
         if class_tokens == "none" and readout != "mean":
             raise UsageError(
                 f"readout {readout!r} needs class tokens and class_tokens is 'none'; set readout to 'mean'"
@@ -231,13 +234,6 @@ def _check_words(**settings: str) -> None:
     for name, value in settings.items():
         if value not in CHOICES[name]:
             raise UsageError(f"{name}: {value!r} is not one of {', '.join(CHOICES[name])}")
-
-
-def _check_sizes(frames: int, width: int, heads: int, letters: Sequence[str]) -> None:
-    if width % heads:
-        raise UsageError(f"width: {width} is not a multiple of heads ({heads})")
-    if frames % 2 and {"Z", "B"} & set(letters):
-        raise UsageError(f"frames: {frames} is odd; zigzag and binary attention need an even number of frames")
 
 
 def _stack(count: int, letters: Sequence[str], mixer: dict[str, Any], block: dict[str, Any]) -> nn.ModuleList:

@@ -223,9 +223,13 @@ class Driver:
             if self.execution.scheduler
             else -(-self.execution.workers // len(self.execution.devices))
         )
+        present = ()  # the videos' files that are here: a worker that has none of them lacks the data set's disk
+        if reads_videos(job.unit):
+            media = [video.media for name, (video, _) in job.unit.videos.items() if name in job.unit.there]
+            present = tuple(str(path) for path in media if path.exists())
         task = Task(
             job.unit, self.recipe, self.planned.manifest.skeleton, self.keys, self.topic,
-            self.execution.devices, slot, peers, children, _present(job.unit),
+            self.execution.devices, slot, peers, children, present,
         )  # fmt: skip
         with self._unless_away():
             future = self.client.submit(work_on, task, key=key, workers=[worker], pure=False)
@@ -239,18 +243,18 @@ class Driver:
             while True:
                 if said:
                     self.banned.discard(said["worker"])  # it only slept
-                if key in self.tasks:
-                    self._sign(self.tasks[key][0], said) if said else self._end(key)
+                if key in self.tasks and not said:
+                    self._end(key)
+                elif key in self.tasks:
+                    job = self.tasks[key][0]
+                    worker = self.scheduler.holder(job)
+                    if worker is not None:
+                        self.heard[worker] = time.monotonic()
+                    job.begun = job.begun or said["begun"]
+                    if said["clips"]:
+                        job.shown += said["clips"]
+                        self.bar.advance(said["clips"])
                 key, said = self.events.get_nowait()
-
-    def _sign(self, job: Job, said: dict[str, Any]) -> None:
-        worker = self.scheduler.holder(job)
-        if worker is not None:
-            self.heard[worker] = time.monotonic()
-        job.begun = job.begun or said["begun"]
-        if said["clips"]:
-            job.shown += said["clips"]
-            self.bar.advance(said["clips"])
 
     def _end(self, key: str) -> None:
         """A task is over, one way or another."""
@@ -288,22 +292,18 @@ class Driver:
         else:
             done, self.found.counts_by_worker[worker] = answer
             self.scheduler.done(job)
-            self._find(done)
+            until = time.monotonic() + VISIBLE_S
+            for stage, segment in done.segments.items():
+                path = self.planned.stages[stage].stage_store.file(segment)
+                while not path.exists():  # what a worker wrote must be seen here, or the folders are not the same
+                    if time.monotonic() > until:
+                        raise MachineError(
+                            f"cache.root: a worker wrote {path}, which is not here; "
+                            "give all machines one shared folder under the same path"
+                        )
+                    time.sleep(TICK_S)
             self.bar.advance(len(job.unit.clips) - job.shown)
             self.ready.append((job.unit, done))
-
-    def _find(self, done: WrittenUnit) -> None:
-        """What a worker wrote must be seen here, or the folder is not the same on both machines."""
-        until = time.monotonic() + VISIBLE_S
-        for stage, segment in done.segments.items():
-            path = self.planned.stages[stage].stage_store.file(segment)
-            while not path.exists():
-                if time.monotonic() > until:
-                    raise MachineError(
-                        f"cache.root: a worker wrote {path}, which is not here; "
-                        "give all machines one shared folder under the same path"
-                    )
-                time.sleep(TICK_S)
 
     def _lost(self, worker: str, how: str, error: type[VideoError]) -> None:
         """A worker is gone with units in its hands; those of one video that cost too many are given up."""
@@ -368,14 +368,6 @@ class Driver:
     def _tell(self, line: str) -> None:
         if not self.bar.quiet:
             tell(line)
-
-
-def _present(unit: Unit) -> tuple[str, ...]:
-    """The files of a unit's videos that are here: a worker that has none of them lacks the data set's disk."""
-    if not reads_videos(unit):
-        return ()
-    media = [video.media for name, (video, _) in unit.videos.items() if name in unit.there]
-    return tuple(str(path) for path in media if path.exists())
 
 
 @contextmanager

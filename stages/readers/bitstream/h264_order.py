@@ -45,24 +45,18 @@ def display_order(headers: list[SliceHeader], sequence: SequenceParameters, dela
     pictures: list[H264Picture] = []
     for group, (start, end) in enumerate(pairwise([*starts, len(headers)])):
         part = headers[start:end]
-        _check_no_gap(part, 1 << sequence.frame_num_bits)
+        if part[0].frame_num:
+            raise UnprovableOrder("an IDR picture whose frame_num is not 0")
+        last = 0  # frame_num is one more than that of the last reference picture (7.4.3)
+        for header in part[1:]:
+            if header.frame_num != (last + 1) % (1 << sequence.frame_num_bits):
+                raise UnprovableOrder("a reference picture is missing")
+            last = header.frame_num if header.reference else last
         counts = _order_counts(part, sequence)
         _check_reordering(counts, depth)
         places = {count: start + place for place, count in enumerate(sorted(counts))}
         pictures += [H264Picture(places[count], group, part[index].reference) for index, count in enumerate(counts)]
     return pictures
-
-
-def _check_no_gap(headers: list[SliceHeader], modulus: int) -> None:
-    """frame_num is one more than that of the last reference picture (7.4.3)."""
-    if headers[0].frame_num:
-        raise UnprovableOrder("an IDR picture whose frame_num is not 0")
-    last = 0
-    for header in headers[1:]:
-        if header.frame_num != (last + 1) % modulus:
-            raise UnprovableOrder("a reference picture is missing")
-        if header.reference:
-            last = header.frame_num
 
 
 def _order_counts(headers: list[SliceHeader], sequence: SequenceParameters) -> list[int]:

@@ -60,7 +60,14 @@ class H264Parser:
             elif kind in {_SEQUENCE, _PICTURES}:
                 self._add(unit)
             elif kind == _MESSAGES:
-                _check_messages(unit)
+                # supplemental messages (7.3.2.3.1) may not change which pictures are put out, or how they are shown
+                payload, place = unit[1:].replace(b"\0\0\3", b"\0\0").rstrip(b"\0"), 0
+                while place < len(payload) - 1:
+                    message, place = _number(payload, place)
+                    size, place = _number(payload, place)
+                    if message in _UNSURE_MESSAGES:
+                        raise UnprovableOrder(_UNSURE_MESSAGES[message])
+                    place += size
             elif kind not in {_DELIMITER, _FILLER}:
                 raise UnprovableOrder(f"a NAL unit of type {kind}")
         if not slices or not slices[0].first:
@@ -134,18 +141,6 @@ def _split_at_codes(data: bytes) -> list[bytes]:
     if before.strip(b"\0") or not all(units):
         raise UnprovableOrder("a packet is not made of whole NAL units")
     return units
-
-
-def _check_messages(unit: bytes) -> None:
-    """Supplemental messages (7.3.2.3.1) may not change which pictures are put out, or how they are shown."""
-    payload = unit[1:].replace(b"\0\0\3", b"\0\0").rstrip(b"\0")
-    place = 0
-    while place < len(payload) - 1:
-        kind, place = _number(payload, place)
-        size, place = _number(payload, place)
-        if kind in _UNSURE_MESSAGES:
-            raise UnprovableOrder(_UNSURE_MESSAGES[kind])
-        place += size
 
 
 def _number(payload: bytes, place: int) -> tuple[int, int]:
