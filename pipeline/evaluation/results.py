@@ -99,7 +99,11 @@ def judge(
         scored = multilabel_results.summary(averaged, targets, classes, asked.bootstrap)
         table, bins = multilabel_results.table(averaged, targets), multilabel_metrics.reliability(averaged, targets)
     else:
-        scored = _summary(averaged, place, targets, classes, asked.bootstrap)
+        scored = {
+            **metrics.scores(averaged, targets),
+            "intervals": metrics.intervals(place, targets, len(classes), asked.bootstrap),
+            "per_class": _per_class(place, metrics.predicted(averaged), targets, classes),
+        }
         table = metrics.confusion(metrics.predicted(averaged), targets, len(classes))
         bins = metrics.reliability(averaged, targets)
     summary = {
@@ -121,17 +125,6 @@ def judge(
         list(clips_of), selection.labels[first], targets, metrics.predicted(averaged), averaged, place, table, classes,
         summary, clips,
     )  # fmt: skip
-
-
-def _summary(
-    averaged: np.ndarray, place: np.ndarray, labels: np.ndarray, classes: Sequence[str], resamples: int
-) -> dict[str, Any]:
-    """Scores with intervals, and what each class came to."""
-    return {
-        **metrics.scores(averaged, labels),
-        "intervals": metrics.intervals(place, labels, len(classes), resamples),
-        "per_class": _per_class(place, metrics.predicted(averaged), labels, classes),
-    }
 
 
 def _per_class(
@@ -163,23 +156,18 @@ def _surest(
     right: bool,
 ) -> list[dict[str, Any]]:
     """The right, or the wrong, answers of which the network was most sure, the surest first."""
-    predicted = metrics.predicted(probabilities)
+    predicted, several = metrics.predicted(probabilities), targets.ndim == 2
     chosen = np.flatnonzero(((place == 0) == right) & (predicted >= 0))
     order: list[int] = chosen[np.argsort(-probabilities[chosen, predicted[chosen]], kind="stable")].tolist()
     return [
         {
             "video": videos[index],
-            "label": _named(targets[index], classes),
+            "label": multilabel_results.named(targets[index], classes) if several else classes[int(targets[index])],
             "predicted": classes[predicted[index]],
             "probability": float(probabilities[index, predicted[index]]),
         }
         for index in order[: SHOWN if right else WORST]
     ]
-
-
-def _named(target: Any, classes: Sequence[str]) -> str:
-    """A video's class, or its classes."""
-    return multilabel_results.named(target, classes) if np.ndim(target) else classes[int(target)]
 
 
 def write(folder: Path, evaluation: EvaluationResult) -> None:

@@ -23,7 +23,7 @@ from .models import ClipState, Models
 from .profile import spent
 from .unit_reader import UnitReader
 from .unit_results import ComputedUnit, reads_videos
-from .video_task import Arrays, SharedTask, VideoResult, VideoResults, VideoTask, region_of
+from .video_task import Arrays, SharedTask, VideoResults, region_of
 
 STAGE_OF_ERROR = {"annotation": "pose"}
 NETWORKS = ("pose", "backbone")  # stages that may run a network, in their order
@@ -106,18 +106,12 @@ class UnitComputer:
                     count(len(job.views))
                 else:
                     result.seconds.update({"decode": one.seconds, "decode processor": one.processor})
-                    yield from self._clips(job, one, cached)
-
-    def _clips(
-        self, job: VideoTask, found: VideoResult, cached: Mapping[tuple[str, int], Arrays]
-    ) -> Iterator[ClipState]:
-        """The views of a video that was read."""
-        for view, arrays in found.chosen.items():
-            joints = {"keypoints": found.keypoints[view]} if view in found.keypoints else {}
-            have = {**cached[job.video.id, view], **arrays, **joints}
-            slot = job.slots.get(view)
-            frames = found.frames.get(view) if slot is None else self.pool.slots[slot]
-            yield ClipState(Clip(job.video, view), have, found.digests, frames, found, slot)
+                    for view, arrays in one.chosen.items():
+                        joints = {"keypoints": one.keypoints[view]} if view in one.keypoints else {}
+                        have = {**cached[job.video.id, view], **arrays, **joints}
+                        slot = job.slots.get(view)
+                        frames = one.frames.get(view) if slot is None else self.pool.slots[slot]
+                        yield ClipState(Clip(job.video, view), have, one.digests, frames, one, slot)
 
     def _send(self, batch: list[ClipState], result: ComputedUnit, count: Callable[[int], None]) -> None:
         """Give a batch of clips to the networks that the unit lacks."""

@@ -301,7 +301,16 @@ def _joined(job: VideoTask, result: VideoResult, annotation: Annotation | None) 
         return result
     for view, arrays in result.chosen.items():
         own, index = _within_span(job, annotation, arrays, view)
-        joints = _flat(job, own, view)
+        if not own.is_spatial:
+            joints = own.joints(occluded=job.occluded)
+        elif job.kind != "joints":
+            raise AnnotationError(f"{job.video.id}: its joints have three dimensions; a video needs them in its pixels")
+        elif job.projection is None:
+            raise AnnotationError(
+                f"{job.video.id}: its joints have three dimensions; set pose.projection to front, side or camera"
+            )
+        else:
+            joints = job.projection.project(own.keypoints, own.skeleton or job.skeleton, job.video.id, view)
         count = int(arrays["frame_count"])
         found = annotated_keypoints(joints, index, count, job.people, job.choose, link=job.link)
         result.keypoints[view] = stored(found, arrays, job.skeleton, job.layout)
@@ -321,19 +330,6 @@ def _within_span(job: VideoTask, annotation: Annotation, arrays: Arrays, view: i
         for values in [getattr(annotation, name)]
     }
     return replace(annotation, **parts), index - first  # pyright: ignore[reportArgumentType]
-
-
-def _flat(job: VideoTask, annotation: Annotation, view: int) -> np.ndarray:
-    """The joints (F, P, N, 3) in pixels, as one view sees them. Raises AnnotationError."""
-    if not annotation.is_spatial:
-        return annotation.joints(occluded=job.occluded)
-    if job.kind != "joints":
-        raise AnnotationError(f"{job.video.id}: its joints have three dimensions; a video needs them in its pixels")
-    if job.projection is None:
-        raise AnnotationError(
-            f"{job.video.id}: its joints have three dimensions; set pose.projection to front, side or camera"
-        )
-    return job.projection.project(annotation.keypoints, annotation.skeleton or job.skeleton, job.video.id, view)
 
 
 def stored(keypoints: np.ndarray, arrays: Arrays, skeleton: Skeleton | None, layout: Skeleton | None) -> np.ndarray:

@@ -330,16 +330,13 @@ def _is_row(row: Any, classes: int) -> bool:
         and (len(row) < 13 or type(row[12]) is str)
         and (span is None or (type(span) is list and len(span) == 3 and span[2] in ("s", "frame")))
         and (span is None or {type(end) for end in span[:2]} <= {int, float})
-        and (len(row) < 15 or _are_labels(row[14], classes))
+        and (len(row) < 15 or type(row[14]) is list)
+        and (len(row) < 15 or all(type(label) is int and 0 <= label < classes for label in row[14]))
     )
 
 
 def _is_pair(value: Any) -> bool:
     return type(value) is list and [type(part) for part in value] == [str, str]
-
-
-def _are_labels(value: Any, classes: int) -> bool:
-    return type(value) is list and all(type(label) is int and 0 <= label < classes for label in value)
 
 
 _LIST = record(
