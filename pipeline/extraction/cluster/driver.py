@@ -243,9 +243,9 @@ class Driver:
             while True:
                 if said:
                     self.banned.discard(said["worker"])  # it only slept
-                if key in self.tasks and not said:
+                if not said and key in self.tasks:
                     self._end(key)
-                elif key in self.tasks:
+                elif said and key in self.tasks:
                     job = self.tasks[key][0]
                     worker = self.scheduler.holder(job)
                     if worker is not None:
