@@ -88,8 +88,8 @@ def _said(value: object) -> str:
 
 
 EVERYWHERE = [
-    (video_task, "digests"), (video_task, "require_media"), (video_task, "open_video"), (video_task, "_choose"),
-    (video_task, "_annotation"), (video_task, "region_of"), (video_task, "annotated_keypoints"),
+    (video_task, "digests"), (video_task, "require_media"), (video_task, "open_video"), (video_task, "choose_frames"),
+    (video_task, "annotation_of"), (video_task, "region_of"), (video_task, "annotated_keypoints"),
     (video_task, "crop_frame"), (datasets, "read_annotation"), (decode, "_open"), (selective, "VideoFile"),
     (container, "_open"), (container, "_video_stream"), (container.VideoFile, "packets"),
     (container.VideoFile, "decode"), (container.VideoFile, "rgb"), (container.VideoFile, "times"),
