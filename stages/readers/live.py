@@ -100,6 +100,8 @@ class LiveReader:
         self.source, self.dropped = source, 0
         prepare_pyav()
         options = dict(PROMPT)
+        if source.is_pipe:  # what was read to find the streams holds the first key picture, which no other may follow
+            del options["fflags"]
         if source.container is None:  # a camera is a device, and opens nothing
             options |= {"protocol_whitelist": source.protocols, "format_whitelist": LIVE_FORMATS}
         if source.address.startswith("udp:"):
