@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .pipeline.extraction.runner import ExtractionResult
     from .pipeline.training.feature_dataset import FeatureDataset
+    from .stages.end_to_end import EndToEnd
     from .stages.transformer import STARTransformer
 
 __all__ = [
@@ -126,8 +127,9 @@ class TrainedRun:
         self.path = Path(path)
         self.recipe = schema.load(run_recipe(self.path))
 
-    def network(self, checkpoint: str | None = None, device: str = "cpu") -> STARTransformer:
-        """The network with the weights of "best" or "last" (by default what the recipe's test.checkpoint names)."""
+    def network(self, checkpoint: str | None = None, device: str = "cpu") -> STARTransformer | EndToEnd:
+        """The network with the weights of "best" or "last" (by default what the recipe's test.checkpoint names); of a
+        run of `star finetune` with its backbone."""
         return self._load(checkpoint, device)[0]
 
     @property
@@ -189,7 +191,7 @@ class TrainedRun:
                 for answer in timeline.pictures(array, rate)
             ]
 
-    def _load(self, checkpoint: str | None, device: str) -> tuple[STARTransformer, dict[str, Any]]:
+    def _load(self, checkpoint: str | None, device: str) -> tuple[STARTransformer | EndToEnd, dict[str, Any]]:
         from .pipeline.training.model_factory import load
 
         return load(self.path, checkpoint or self.recipe.test.checkpoint, device)

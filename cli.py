@@ -239,6 +239,53 @@ def train(
 
 @main.command()
 @RECIPE
+@click.option("--run", "run", type=FILE, required=True, help="Folder for the trained network.")
+@click.option("--resume", is_flag=True, help="Go on where the run in this folder stopped.")
+@DEVICE
+@common
+def pretrain(
+    recipe: Path, run: Path, resume: bool, device: str, overrides: tuple[str, ...], as_json: bool, quiet: bool
+) -> None:
+    """Teach the STAR-Transformer to find hidden tokens of cached clips, without their labels.
+
+    \b
+    Example: star pretrain star.yaml --run runs/pretrained
+    star train star.yaml --init runs/pretrained --run runs/few --set train.fraction=0.1
+    """
+    from .pipeline.commands.pretrain import run_pretrain
+
+    answer(run_pretrain(load_recipe(recipe, overrides), run, device=device, resume=resume, quiet=quiet), as_json)
+
+
+@main.command()
+@RECIPE
+@click.option("--run", "run", type=FILE, required=True, help="Folder for the trained network.")
+@click.option("--resume", is_flag=True, help="Go on where the run in this folder stopped.")
+@click.option("--init", type=FILE, metavar="RUN", help="Begin with the transformer of a run of `star train`.")
+@click.option("--freeze", metavar="LAYERS", help="Layers of the backbone that stay as they are: stem,layer1.")
+@DEVICE
+@common
+def finetune(
+    recipe: Path, run: Path, resume: bool, init: Path | None, freeze: str | None, device: str,
+    overrides: tuple[str, ...], as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Train the backbone together with the STAR-Transformer, on kept frames (decode.keep: frames).
+
+    Leaves backbone.safetensors in the run's folder, which `backbone.weights` takes; `star test` and `star predict` take
+    the run as any other.
+
+    \b
+    Example: star finetune star.yaml --set decode.keep=frames --run runs/tuned --freeze stem,layer1
+    after: star extract star.yaml --set decode.keep=frames
+    """
+    from .pipeline.commands.finetune import run_finetune
+
+    asked = load_recipe(recipe, overrides)
+    answer(run_finetune(asked, run, device=device, resume=resume, quiet=quiet, init=init, freeze=freeze), as_json)
+
+
+@main.command()
+@RECIPE
 @click.option(
     "--run", "runs", type=FILE, required=True, multiple=True, help="Folder of the trained network; several are fused."
 )
@@ -299,11 +346,12 @@ main.add_command(pull)
 @click.option("--runs", "runs", type=FILE, required=True, help="Folder of its runs and tables.")
 @click.option("--seeds", type=click.IntRange(1, 10_000), default=3, show_default=True, help="Runs of every variant.")
 @click.option("--classes", default="", metavar="A,B", help="Classes whose accuracy together gets a column of its own.")
+@click.option("--init", type=FILE, metavar="RUN", help="Every run begins with the weights of this one.")
 @DEVICE
 @common
 def ablate(
-    recipe: Path, study: str | None, vary: tuple[str, ...], runs: Path, seeds: int, classes: str, device: str,
-    overrides: tuple[str, ...], as_json: bool, quiet: bool,
+    recipe: Path, study: str | None, vary: tuple[str, ...], runs: Path, seeds: int, classes: str,
+    init: Path | None, device: str, overrides: tuple[str, ...], as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train and test every variant of a STUDY, or of your own settings, and print the table; what is finished already
     is not done again.
@@ -311,12 +359,13 @@ def ablate(
     \b
     Example: star ablate star.yaml --study tokens --runs ablations --seeds 3
     star ablate star.yaml --vary model.width=64,128 --vary train.learning_rate=1e-3,3e-4 --runs ablations
+    star ablate star.yaml --study data --init runs/pretrained --runs ablations/pretrained
     """
     from .pipeline.commands.ablate import run_ablate
 
     result = run_ablate(
         recipe, study, runs, vary=vary, overrides=overrides, seeds=seeds,
-        classes=[name for name in classes.split(",") if name], device=device, quiet=quiet,
+        classes=[name for name in classes.split(",") if name], init=init, device=device, quiet=quiet,
     )  # fmt: skip
     answer(result, as_json)
 

@@ -21,14 +21,15 @@ from common import options, turns
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.video import mc3_18
 
-from star.stages.backbone.network import PIXEL_DEVIATION, PIXEL_MEAN, BackboneNetwork, BackboneStage
+from star.stages.backbone.architectures import KINETICS_DEVIATION, KINETICS_MEAN
+from star.stages.backbone.network import BackboneNetwork, BackboneStage
 from star.stages.precision import compute_precision
 
 
 def plain(device: str) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """The script one writes first: frames (b, T, y, x, 3) uint8 -> the features of layer4 and layer2."""
     model = create_feature_extractor(mc3_18().eval(), {"layer4": "global_grid", "layer2": "local_map"}).to(device)
-    mean, deviation = torch.tensor(PIXEL_MEAN, device=device), torch.tensor(PIXEL_DEVIATION, device=device)
+    mean, deviation = torch.tensor(KINETICS_MEAN, device=device), torch.tensor(KINETICS_DEVIATION, device=device)
 
     @torch.no_grad()
     def run(frames: np.ndarray) -> dict[str, np.ndarray]:

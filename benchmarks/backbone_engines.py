@@ -27,8 +27,9 @@ from common import options, turns
 from torch import Tensor, nn
 
 from star.pipeline.utils import process_settings
-from star.stages.backbone.mc3 import load
-from star.stages.backbone.network import LAYERS, BackboneNetwork, BackboneStage
+from star.stages.backbone.architectures import LAYERS
+from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.weights import load
 from star.stages.precision import compute_precision
 
 SIDE, FRAMES = 112, 16
@@ -58,7 +59,7 @@ def own(dtype: torch.dtype) -> Run:
 
     def run(x: Tensor) -> list[Tensor]:
         kept = []
-        for _, layer in network.layers:
+        for _, layer in network.features.layers:
             x = layer(x, keep=len(kept) == 3)
             kept.append(x)
         return kept[2::2]

@@ -42,8 +42,8 @@ from star.pipeline.planning.work_units import units
 from star.pipeline.recipe import presets
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.utils.hardware import cores
-from star.stages.backbone.mc3 import load as load_mc3
 from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.weights import load as load_mc3
 
 PRODUCT, COPY, FRAMES = "the bfloat16 product", "the copy", "reading and cutting alone"
 
@@ -186,7 +186,7 @@ def backbone(run: Run) -> Iterator[Row]:
 def _layers(run: Run, network: BackboneNetwork, frames: Tensor) -> Iterator[tuple[str, float]]:
     with torch.inference_mode():
         x = frames.float().permute(0, 4, 1, 2, 3).to(network._dtype)
-        for name, layer in network.layers:
+        for name, layer in network.features.layers:
             yield name, seconds(run, partial(layer, x))
             x = layer(x)
 

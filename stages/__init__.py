@@ -5,6 +5,7 @@ from __future__ import annotations
 from .backbone.network import BackboneStage
 from .base import Stage
 from .decode import DecodeStage
+from .frames import FramesStage
 from .heatmaps import HeatmapsStage
 from .pose.stage import PoseStage
 from .tokens import TokensStage
@@ -12,6 +13,7 @@ from .tokens import TokensStage
 STAGES: dict[str, type[Stage]] = {  # in graph order: each takes only what stands above it
     "decode": DecodeStage,
     "pose": PoseStage,
+    "frames": FramesStage,
     "backbone": BackboneStage,
     "heatmaps": HeatmapsStage,
     "tokens": TokensStage,

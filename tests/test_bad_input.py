@@ -87,7 +87,7 @@ def weights_of_another_network(recipe: Path, folder: Path) -> tuple[list[str | P
 @mistake(2)
 def no_weights_file(recipe: Path, folder: Path) -> tuple[list[str | Path], str]:
     """A file of weights that is not there."""
-    told = f"backbone.weights: no file {folder}/a.pth; give a file, or one of kinetics400, official, random"
+    told = f"backbone.weights: no file {folder}/a.pth; give a file, or one of default, kinetics400, official, random"
     return ["extract", recipe, "--set", f"backbone.weights={folder}/a.pth"], told
 
 

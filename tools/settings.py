@@ -20,12 +20,15 @@ What a setting changes decides what has to be computed again:
 
 | section | a change recomputes |
 |---|---|
-| `decode` | frames, sampling, seed, flip: all. `views`: only the new views. jpeg: backbone, tokens. Others: nothing |
+| `decode` | frames, sampling, seed, flip: all. `views`: the new views. jpeg: backbone, tokens. Others: nothing |
 | `pose` | pose, heat maps, tokens (and the backbone where `crop: person`). batch: nothing |
 | `backbone` | backbone, tokens; size, crop, margin, jitter and local_layer also the heat maps. batch: nothing |
 | `heatmaps` | heat maps, tokens |
 | `tokens` | tokens |
-| `model`, `train`, `test` | nothing: features do not depend on them |
+| `model`, `train`, `finetune`, `pretrain`, `test` | nothing: features do not depend on them |
+
+With `decode.keep: frames` the frames themselves are stored (they depend on `decode`, size, crop and margin), and what
+changes the backbone alone reads no video.
 
 This page is made from `pipeline/recipe/schema.py` (`python tools/settings.py > docs/recipe.md`).
 """

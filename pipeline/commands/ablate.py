@@ -9,6 +9,7 @@ from ...errors import UsageError
 from ..evaluation.ablation import Ablation, ablate
 from ..evaluation.studies import STUDIES, fold_variants, grid
 from ..recipe.schema import load
+from ..training.transfer import Start
 
 
 def run_ablate(
@@ -20,10 +21,12 @@ def run_ablate(
     overrides: Sequence[str] = (),
     seeds: int = 3,
     classes: Sequence[str] = (),
+    init: Path | None = None,
     device: str = "auto",
     quiet: bool = False,
 ) -> Ablation:
-    """`star ablate`; see `ablation.ablate`. study: a name of `STUDIES`, or None with `vary`, see `studies.grid`.
+    """`star ablate`; see `ablation.ablate`. study: a name of `STUDIES`, or None with `vary`, see `studies.grid`. init:
+    a run whose weights every run begins with.
 
     Raises UsageError where there is neither or both.
     """
@@ -39,6 +42,7 @@ def run_ablate(
         runs,
         seeds=seeds,
         classes=classes,
+        start=Start(init),
         device=device,
         quiet=quiet,
     )

@@ -23,7 +23,7 @@ RECIPE = click.argument("recipe", type=FILE)
 RUN = click.option("--run", type=FILE, required=True, help="Folder of the trained network.")
 DEVICE = click.option("--device", default="auto", show_default=True, help="cpu or cuda.")
 SECONDS = click.FloatRange(min=0, min_open=True)
-STAGES = ("decode", "pose", "backbone", "heatmaps", "tokens")
+STAGES = ("decode", "pose", "frames", "backbone", "heatmaps", "tokens")
 STUDIES = (
     "tokens",
     "modules",
@@ -33,6 +33,7 @@ STUDIES = (
     "no-attention",
     "frames",
     "training",
+    "backbones",
     "folds",
     "data",
 )

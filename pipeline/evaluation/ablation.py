@@ -22,6 +22,7 @@ from ..planning.selections import selections, training_selections
 from ..recipe.schema import Recipe
 from ..training.run_dir import RunFolder
 from ..training.trainer import train
+from ..training.transfer import Start
 from ..utils.atomic import replace_bytes
 from ..utils.progress import tell
 from .evaluator import evaluate
@@ -98,6 +99,7 @@ def ablate(
     *,
     seeds: int = 3,
     classes: Sequence[str] = (),
+    start: Start = Start(),
     device: str = "auto",
     quiet: bool = False,
 ) -> Ablation:
@@ -105,12 +107,13 @@ def ablate(
 
     load: settings to lay over the recipe -> the recipe. study: what it is called. variants: see `STUDIES` and `grid`;
     all of them are loaded before the first is trained. seeds: runs of each variant, with train.seed 0 and up. classes:
-    whose accuracy together gets a column of its own. What a variant needs and the cache lacks is extracted first.
+    whose accuracy together gets a column of its own. start: what every run begins with. What a variant needs and the
+    cache lacks is extracted first.
     Raises UsageError for an unknown class, and whatever extraction and training raise; all finished runs are kept.
     """
     folder = runs / file_name(study)
     recipes = {name: [load((*over, f"train.seed={seed}")) for seed in range(seeds)] for name, over in variants.items()}
-    rows = [_variant(name, loaded, folder, classes, device, quiet) for name, loaded in recipes.items()]
+    rows = [_variant(name, loaded, folder, classes, start, device, quiet) for name, loaded in recipes.items()]
     found = Ablation(study, seeds, tuple(classes), tuple(rows))
     replace_bytes(runs / f"{folder.name}.json", json_text(found.to_document(), 1).encode())
     replace_bytes(runs / f"{folder.name}.md", ("\n".join(found.to_lines()) + "\n").encode())
@@ -118,7 +121,13 @@ def ablate(
 
 
 def _variant(
-    name: str, variants: list[Recipe], folder: Path, classes: Sequence[str], device: str, quiet: bool
+    name: str,
+    variants: list[Recipe],
+    folder: Path,
+    classes: Sequence[str],
+    start: Start,
+    device: str,
+    quiet: bool,
 ) -> VariantScores:
     """All seeds of one variant: the scores of each, and what the network and its training cost."""
     extract(variants[0], only=stages_for_training(variants[0]), execution=ExecutionConfig(device), quiet=quiet)
@@ -130,7 +139,7 @@ def _variant(
     for seed, recipe in enumerate(variants):
         run = folder / f"{file_name(name)}-seed{seed}"
         begun = RunFolder(run).recipe.exists()  # a finished run is only judged
-        costs.append(train(recipe, training, judged, run, device=device, resume=begun, progress=not quiet))
+        costs.append(train(recipe, training, judged, run, device=device, resume=begun, progress=not quiet, start=start))
         tests.append(evaluate(recipe, testing, run, device=device, progress=False).summary)
         if classes:
             rows = [row for row in tests[-1]["per_class"] if row["class"] in classes]

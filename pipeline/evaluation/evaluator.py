@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from ...errors import UsageError
-from ...stages.transformer import STARTransformer
 from ..planning.graph import graph
 from ..planning.inputs import STAGE_OF
 from ..planning.selection import Selection
@@ -20,7 +19,7 @@ from ..training import checkpoint
 from ..training.dataloader import FeatureLoader
 from ..training.dataset import Features, keys_of
 from ..training.distributed import ProcessGroup, join
-from ..training.model_factory import inputs, load
+from ..training.model_factory import Network, inputs, load
 from ..training.validation import embeddings, probabilities
 from ..utils.progress import Progress, tell
 from .embeddings import write_embeddings
@@ -38,8 +37,8 @@ def test_selection(recipe: settings.Recipe, run: Path, which: str | None, quiet:
     missing = [stage for stage in stages if stage not in graph(recipe).names]
     if missing:
         raise UsageError(
-            f"{run}: was trained on {', '.join(note['arrays'])}, which tokens.form {recipe.tokens.form!r} does not "
-            f"make; take its own recipe, {run / 'recipe.yaml'}"
+            f"{run}: was trained on {', '.join(note['arrays'])}, which tokens.form {recipe.tokens.form!r} with "
+            f"decode.keep {recipe.decode.keep!r} does not make; take its own recipe, {run / 'recipe.yaml'}"
         )
     (testing,) = selections(recipe, ("test",), quiet, stages=stages)
     return testing
@@ -104,7 +103,7 @@ def evaluate(
 
 
 @torch.no_grad()
-def looked_at(network: STARTransformer, features: Features, clip: int) -> dict[str, list[float]]:
+def looked_at(network: Network, features: Features, clip: int) -> dict[str, list[float]]:
     """Module -> how much the tokens that are read out look at each frame (t), adding up to 1; for pictures."""
     batch = inputs(features.__getitems__([clip]))
     arrays = {name: array.to(features.device).float() for name, array in batch.items()}

@@ -15,11 +15,12 @@ import torch
 
 from ...cache import atomic
 from ...errors import DatasetError, StarError, UsageError
+from ...stages.end_to_end import EndToEnd
 from ...stages.from_features import OUTPUTS, FeaturesToScores, JointsToScores
 from ...stages.skeletons import Skeleton
 from ...stages.transformer import STARTransformer
 from ...version import __version__
-from ..planning.array_shapes import local_side
+from ..planning.array_shapes import local_shape
 from ..planning.array_shapes import shapes as array_shapes
 from ..planning.graph import graph
 from ..planning.joint_layout import KNOWN, held
@@ -44,12 +45,14 @@ def export(run: Path, path: Path, beginning: str = "tokens") -> dict[str, Any]:
 
     recipe = recipes.load(run / "recipe.yaml")
     network, note = load(run, recipe.test.checkpoint)
+    if isinstance(network, EndToEnd):
+        raise UsageError(f"{run}: a run of `star finetune`, with a backbone; only runs of `star train` are exported")
     example = _example(recipe, network, beginning)
     shapes = {name: list(array.shape[1:]) for name, array in example.items()}
     notes = {"preprocessing": json.dumps({"inputs": shapes, **preprocessing(recipe, beginning)})}
     with atomic.reporting(path):
         if beginning == "tokens":
-            export_onnx(network, path, map_size=local_side(recipe), classes=note["classes"], properties=notes)
+            export_onnx(network, path, map_size=local_shape(recipe).side, classes=note["classes"], properties=notes)
         else:
             module = _module(recipe, network, beginning)
             write_onnx(module, example, OUTPUTS, path, {"classes": json.dumps(note["classes"]), **notes})
@@ -89,7 +92,7 @@ def _module(recipe: Recipe, network: STARTransformer, beginning: str) -> Feature
 
 def _example(recipe: Recipe, network: STARTransformer, beginning: str) -> dict[str, torch.Tensor]:
     """The file's inputs for two clips: zeros of their shapes."""
-    side, known = local_side(recipe), network.example(2, local_side(recipe))
+    side, known = local_shape(recipe).side, network.example(2, local_shape(recipe).side)
     if beginning == "tokens":
         return known
     if not {"joint_map", "joint_heatmap"} & set(known):

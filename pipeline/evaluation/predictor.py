@@ -19,7 +19,7 @@ from ..extraction.execution import ExecutionConfig
 from ..extraction.prefetch import compute_units
 from ..extraction.unit_results import ComputedUnit
 from ..planning.graph import graph
-from ..planning.inputs import stages_for_training
+from ..planning.inputs import STAGE_OF
 from ..planning.joint_layout import check, for_other_source
 from ..planning.manifest import Digests, open_manifest
 from ..planning.plan import Clip
@@ -117,15 +117,18 @@ class TrainedPredictor:
         """The names of the network's outputs."""
         return list(self.note["classes"])
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that make what the network takes."""
+        return graph(self.recipe).below(tuple(STAGE_OF[array] for array in self.note["arrays"]))
+
     def video(self, path: Path) -> Video:
         """The data set's video in this file, or one without annotations."""
         return self.known.get(path.absolute()) or Video(str(path), -1, "test", path.absolute())
 
     def refused(self, videos: Sequence[Video]) -> dict[str, str]:
         """The videos that are no data set's and would need annotated joints, each with the reason."""
-        if self.recipe.pose.source != "annotations":
-            return {}
-        if "pose" not in graph(self.recipe).below(stages_for_training(self.recipe)):
+        if self.recipe.pose.source != "annotations" or "pose" not in self.stages:
             return {}
         strangers = [video for video in videos if video.label < 0]
         return {video.id: STRANGER if video.media.exists() else "no such file" for video in strangers}
@@ -176,6 +179,8 @@ def load_predictor(run: Path, overrides: tuple[str, ...], execution: ExecutionCo
                 known.setdefault(video.media.absolute(), whole)
     recipe = recipes.load(path, (*for_other_source(trained, skeleton, overrides), *overrides))
     network, note = load(run, recipe.test.checkpoint, execution.devices[0])
+    kept = "frames" if "frames" in note["arrays"] else "none"  # nothing is kept that the network does not take
+    recipe = recipe.model_copy(update={"decode": recipe.decode.model_copy(update={"keep": kept})})
     check(recipe, skeleton, run, note)
     return TrainedPredictor(recipe, network, note, known, skeleton)
 
@@ -195,12 +200,11 @@ def predict(
     run was trained on. Raises UsageError for a folder that is no run, RecipeError for a wrong override.
     """
     trained = load_predictor(run, overrides, execution)
-    recipe, skeleton = trained.recipe, trained.skeleton
+    recipe, skeleton, stages = trained.recipe, trained.skeleton, trained.stages
     asked = {str(given): trained.video(given) for given in videos}
     failed = trained.refused(list(asked.values()))
-    computed = _compute(
-        recipe, [video for video in asked.values() if video.id not in failed], skeleton, execution, quiet
-    )
+    readable = [video for video in asked.values() if video.id not in failed]
+    computed = _compute(recipe, readable, stages, skeleton, execution, quiet)
     failed |= {failure[0]: failure[3] for failure in computed.failures}
     answers: list[VideoPrediction] = []
     for given, video in asked.items():
@@ -214,12 +218,17 @@ def predict(
 
 
 def _compute(
-    recipe: Recipe, videos: list[Video], skeleton: Skeleton | None, execution: ExecutionConfig, quiet: bool
+    recipe: Recipe,
+    videos: list[Video],
+    stages: Sequence[str],
+    skeleton: Skeleton | None,
+    execution: ExecutionConfig,
+    quiet: bool,
 ) -> ComputedUnit:
-    """What the recipe's network takes of the test views, in memory."""
+    """These stages of the test views, in memory."""
     clips = tuple(Clip(video, view) for video in videos for view in range(recipe.decode.views.test))
     nodes = graph(recipe)
-    unit = Unit(nodes.below(stages_for_training(recipe)), clips, {}, {video.id: Digests() for video in videos})
+    unit = Unit(tuple(stages), clips, {}, {video.id: Digests() for video in videos})
     if not clips:
         return ComputedUnit(unit)
     with (

@@ -1,7 +1,7 @@
 """The ablations: for each study, its variants by name and the settings that they lay over a recipe.
 
 tokens, depth, modules and the looks of FAttn, ZAttn and BAttn are the paper's four tables; joint-token, position,
-no-attention, frames and data are what its readers ask; training sets the paper's beside a shorter one.
+no-attention, frames, backbones and data are what its readers ask; training sets the paper's beside a shorter one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import product
 
 from ...errors import UsageError
 from ...side_files import UntrustedFile, parse_yaml
+from ...stages.backbone.architectures import ARCHITECTURES
 from ..recipe.presets import train_settings
 
 Variants = Mapping[str, tuple[str, ...]]
@@ -103,6 +104,14 @@ STUDIES: Mapping[str, Variants] = {
         **{f"16 frames, {way}": (f"decode.sampling={way}",) for way in ("linspace", "window")},
     },
     "training": {name: (f"train={json.dumps(train_settings(name))}",) for name in ("paper", "fast")},
+    "backbones": {
+        model: (
+            f"backbone.model={model}",
+            f"backbone.global_layer={known.layers[0]}",
+            f"backbone.local_layer={known.layers[1]}",
+        )
+        for model, known in ARCHITECTURES.items()
+    },
     "folds": {},  # one variant for each of dataset.folds
-    "data": {f"{share:.0%}": (f"train.fraction={share}",) for share in (0.1, 0.25, 0.5, 1.0)},
+    "data": {f"{share:.0%}": (f"train.fraction={share}",) for share in (0.01, 0.05, 0.1, 0.25, 1.0)},
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import VideoError
+from ...errors import UsageError, VideoError
 from ...stages.readers.streaming import ArrayFilm
 from ..datasets.base import Video
 from ..extraction.child_stream import ChildStream
@@ -140,6 +140,11 @@ def open_timeline(
     Raises UsageError and RecipeError as `predict` does.
     """
     predictor = load_predictor(run, overrides, execution)
+    if "frames" in predictor.note["arrays"]:
+        raise UsageError(
+            f"{run}: a run of `star finetune` judges whole videos; for windows extract with its backbone.safetensors, "
+            "and train on that"
+        )
     with open_window_computer(
         predictor.recipe, predictor.skeleton, execution, each_person=options.each_person
     ) as windows:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +12,10 @@ from ...errors import VideoError
 from ...stages.pose.person_crop import PersonCropper
 from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import SKELETONS
-from ..planning.graph import Graph
+from ..planning.graph import Graph, weights_file
 from ..planning.manifest import Digests
 from ..planning.plan import Clip
-from ..recipe.schema import WORDS, Recipe
+from ..recipe.schema import Recipe
 from .video_task import Arrays, VideoResult, stored
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Models:
         from ...stages.backbone.network import BackboneNetwork
 
         settings = self.recipe.backbone
-        file = file_of(settings.weights)
+        file = weights_file(settings.weights)
         return BackboneNetwork(self.graph["backbone"].stage, file=file, device=self.device, batch=settings.batch)
 
     @cached_property
@@ -88,7 +87,7 @@ class Models:
         from ...stages.pose.estimator import PoseEstimator
 
         settings = self.recipe.pose
-        file = file_of(settings.checkpoint)
+        file = weights_file(settings.checkpoint)
         network = PoseEstimator(self.graph["pose"].stage, checkpoint=file, device=self.device, batch=settings.batch)
         if settings.layout != "own":
             joint_sources(network.skeleton, SKELETONS[settings.layout])  # refused now, not after the first videos
@@ -100,7 +99,7 @@ class Models:
         from ...stages.pose.detector import Detector
 
         settings = self.recipe.pose
-        source = file_of(settings.detector_weights) or settings.detector_weights
+        source = weights_file(settings.detector_weights) or settings.detector_weights
         return Detector(settings.detector, source, seed=settings.seed, device=self.device)
 
     def estimate(self, batch: list[ClipState]) -> None:
@@ -141,8 +140,3 @@ class Models:
         settings = self.recipe.pose
         boxes = link_people(self.detector.find(pixels, (width, height)), settings.people, settings.choose)
         return boxes, person_crops_gpu(self.estimator.window, pixels, boxes)
-
-
-def file_of(weights: str) -> Path | None:
-    """The file that a weights setting names; None for an official name or random weights."""
-    return None if weights in WORDS else Path(weights)

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from ..planning.work_units import Unit
 from .decode_pool import VIDEOS_AHEAD, ahead
 from .engine import Engine
-from .unit_results import ComputedUnit, reads_videos
+from .unit_results import ComputedUnit
 from .video_task import SharedTask, VideoResults, lend_slots, read_videos
 
 Reading = tuple[SharedTask, Future[VideoResults]]
@@ -23,7 +23,7 @@ def compute_units(
     for unit in work:
         if stopped():
             return
-        mine = _of(stream, len(unit.videos) if reads_videos(unit) else 0)
+        mine = _of(stream, len(unit.videos) if unit.reads_videos else 0)
         yield unit, engine.computer.compute(unit, mine, stopped, count)
 
 

@@ -27,7 +27,7 @@ from .cluster.scheduler import Cluster
 from .engine import open_engine
 from .execution import ExecutionConfig
 from .prefetch import compute_units
-from .unit_results import WrittenUnit, reads_videos
+from .unit_results import WrittenUnit
 from .writer_threads import WriterThreads
 
 
@@ -187,8 +187,8 @@ def _record(planned: Plan, done: WrittenUnit) -> list[Failure]:
 
 def _check_work(planned: Plan, work: list[Unit]) -> None:
     """Raises DatasetError for what would fail for every video: one clear line, not one for each."""
-    if planned.warning and any(reads_videos(unit) for unit in work):
-        stages = dict.fromkeys(stage for unit in work if reads_videos(unit) for stage in unit.stages)
+    if planned.warning and any(unit.reads_videos for unit in work):
+        stages = dict.fromkeys(stage for unit in work if unit.reads_videos for stage in unit.stages)
         raise DatasetError(
             f"{planned.warning.partition(';')[0]}, and {', '.join(stages)} must read the videos; "
             "mount it, or recompute only heatmaps and tokens"

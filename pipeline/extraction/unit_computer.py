@@ -22,11 +22,11 @@ from .inference_threads import InferenceThreads
 from .models import ClipState, Models
 from .profile import spent
 from .unit_reader import UnitReader
-from .unit_results import ComputedUnit, reads_videos
+from .unit_results import ComputedUnit
 from .video_task import Arrays, SharedTask, VideoResults, region_of
 
 STAGE_OF_ERROR = {"annotation": "pose"}
-NETWORKS = ("pose", "backbone")  # stages that may run a network, in their order
+ON_FRAMES = ("pose", "frames", "backbone")  # stages that see a batch's frames, in their order
 
 
 class UnitComputer:
@@ -85,9 +85,11 @@ class UnitComputer:
     ) -> Iterator[ClipState]:
         """The unit's clips with what they have so far; those that fail are listed in the result instead."""
         cached = self.reader.inputs(unit, unit.inputs)
-        if not reads_videos(unit):
+        if not unit.reads_videos:
+            self.models.prepare(estimator=False, detector=False, network="backbone" in unit.computed)
             for clip in unit.clips:
-                yield ClipState(clip, cached[clip.video.id, clip.view], unit.known[clip.video.id])
+                have = cached[clip.video.id, clip.view]
+                yield ClipState(clip, have, unit.known[clip.video.id], have.pop("frames", None))
             return
         for shared, future in outcomes:
             first = shared.tasks[0]
@@ -117,7 +119,7 @@ class UnitComputer:
         """Give a batch of clips to the networks that the unit lacks."""
         first = len(result.states)
         result.states += batch
-        stages = [stage for stage in NETWORKS if stage in result.unit.computed]
+        stages = [stage for stage in ON_FRAMES if stage in result.unit.computed]
         if not stages:
             count(len(batch))
             return
@@ -155,12 +157,28 @@ class UnitComputer:
                         lambda number: self.models.estimate([lacking[number]]),
                         self.models.try_pose,
                     )
+        if "frames" in stages:
+            with spent(seconds, "frames"):
+                self._keep_frames(batch)
         if "backbone" in stages:
             with spent(seconds, "backbone"):
                 self._backbone(batch, rows)
         for state in batch:
             state.frames = state.read = None
         return seconds
+
+    def _keep_frames(self, batch: list[ClipState]) -> None:
+        """Copies of the frames, which outlast their place in shared memory."""
+        for state in batch:
+            with charged_to(state, "frames"):
+                state.arrays["frames"] = np.array(state.frames) if state.frames is not None else self._cut(state)
+                state.frames = state.arrays["frames"]
+        self._give_back(batch)
+
+    def _give_back(self, batch: list[ClipState]) -> None:
+        self.pool.slots.give_back(state.slot for state in batch if state.slot is not None)
+        for state in batch:
+            state.slot = None
 
     def _backbone(self, batch: list[ClipState], rows: Mapping[str, np.ndarray]) -> None:
         frames = self.models.network.allocate_clips(self.recipe.decode.frames)
@@ -169,7 +187,7 @@ class UnitComputer:
                 frames[row] = state.frames if state.frames is not None else self._cut(state)
             if state.error:
                 frames[row] = 0
-        self.pool.slots.give_back(state.slot for state in batch if state.slot is not None)
+        self._give_back(batch)
         try:
             self.models.network.run(frames, rows)
         except Exception as error:

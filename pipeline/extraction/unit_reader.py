@@ -14,7 +14,6 @@ from ..planning.graph import Graph
 from ..planning.work_units import Unit
 from ..recipe.schema import Recipe
 from .models import Models
-from .unit_results import reads_videos
 from .video_task import Arrays, SharedTask, VideoTask
 
 FULL_CLIPS = 4  # of one video that are read together where whole frames are needed
@@ -44,7 +43,7 @@ class UnitReader:
     def tasks(self, unit: Unit) -> list[SharedTask]:
         """What is to be read for a unit: one task per video, those of spans of one video together; nothing where all
         inputs are cached."""
-        if not reads_videos(unit):
+        if not unit.reads_videos:
             return []
         cached = self.inputs(unit, ("decode", "pose"))
         tasks = (self._task(unit, name, cached) for name in unit.videos)
@@ -66,7 +65,8 @@ class UnitReader:
         estimated = "pose" in unit.stages and mmpose
         detected = estimated and settings.detector not in ("annotations", "frame")
         # whole frames leave the child only where a network must see them before they can be cut
-        frames: Literal["cut", "full", "none"] = "cut" if "backbone" in unit.computed else "none"
+        seen = not {"frames", "backbone"}.isdisjoint(unit.computed)
+        frames: Literal["cut", "full", "none"] = "cut" if seen else "none"
         if detected or (estimated and frames == "cut" and self.recipe.backbone.crop == "person"):
             frames = "full"
         have = {view: cached[name, view] for view in views}

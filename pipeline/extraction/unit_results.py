@@ -47,8 +47,3 @@ class WrittenUnit:
     seconds: Counter[str]
     segments: dict[str, str] = field(default_factory=dict)
     precision: str = ""
-
-
-def reads_videos(unit: Unit) -> bool:
-    """Whether a unit needs more than what is cached; heat maps, and tokens of stored maps, never open a video."""
-    return not {"decode", "pose", "backbone"}.isdisjoint(unit.computed)

@@ -83,6 +83,7 @@ class UnitWriter:
         together = {
             "decode": self.computer.pool.count,
             "pose": self.computer.threads.count,
+            "frames": self.computer.threads.count,
             "backbone": self.computer.threads.count,
         }
         seconds = computed.seconds[stage] / together.get(stage, 1) / max(len(computed.states), 1)

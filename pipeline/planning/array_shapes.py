@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...cache.schema import ArraySchema
-from ...stages.backbone.network import CHANNELS, STRIDES
+from ...stages.backbone.architectures import LayerShape
+from ...stages.backbone.layer_shapes import layer_shape
 from ...stages.skeletons import SKELETONS
 from ...stages.tokens import token_channels
 from ..recipe.schema import Recipe
@@ -12,25 +13,25 @@ from .graph import Graph
 Shapes = dict[str, tuple[int, ...]]
 
 
-def local_side(recipe: Recipe) -> int:
-    """Rows, and columns, of a recipe's local and heat maps."""
-    return recipe.backbone.size // STRIDES[recipe.backbone.local_layer]
+def local_shape(recipe: Recipe) -> LayerShape:
+    """Channels of a recipe's local maps; rows, and columns, of these and of its heat maps."""
+    settings = recipe.backbone
+    return layer_shape(settings.model, settings.local_layer, settings.size, "backbone.local_layer")
 
 
 def shapes(recipe: Recipe, nodes: Graph, joints: int) -> Shapes:
     """The big arrays by name, each (T, ...) of 16-bit numbers, and the joints, float32; joints: of one person."""
     backbone, frames, people = nodes["backbone"].stage, recipe.decode.frames, recipe.pose.people
-    whole, local = backbone.grid(recipe.backbone.global_layer), backbone.grid(recipe.backbone.local_layer)
+    whole, local = backbone.shape("global_grid"), backbone.shape("local_map")
     maps = joints * (people if recipe.heatmaps.people == "separate" else 1)
-    depth = CHANNELS[recipe.backbone.local_layer]
     found: Shapes = {
         "keypoints": (frames, people, joints, 3),
-        "global_grid": (frames, CHANNELS[recipe.backbone.global_layer], whole, whole),
-        "local_map": (frames, depth, local, local),
-        "joint_heatmap": (frames, maps, local, local),
+        "global_grid": (frames, whole.channels, whole.side, whole.side),
+        "local_map": (frames, local.channels, local.side, local.side),
+        "joint_heatmap": (frames, maps, local.side, local.side),
     }
     if "tokens" in nodes.nodes:
-        found["joint_map"] = (frames, maps, token_channels(recipe.tokens.form, depth, local**2))
+        found["joint_map"] = (frames, maps, token_channels(recipe.tokens.form, local.channels, local.side**2))
     return found
 
 
@@ -39,21 +40,22 @@ def schema(recipe: Recipe, nodes: Graph, stage: str) -> dict[str, ArraySchema]:
 
     All follows from the settings but the number of joints, and that too where these name a layout.
     """
-    layers = {"global_grid": recipe.backbone.global_layer, "local_map": recipe.backbone.local_layer}
-    found = {}
+    backbone, found = nodes["backbone"].stage, {}
     for name, array in nodes[stage].arrays.items():
-        lengths = {"t": recipe.decode.frames, "wh": 2, "people": recipe.pose.people, "xyscore": 3}
+        lengths = {"t": recipe.decode.frames, "wh": 2, "people": recipe.pose.people, "xyscore": 3, "rgb": 3}
         if layout := SKELETONS.get(recipe.pose.layout):
             lengths["joint"] = len(layout.joints)
             lengths["n"] = len(layout.joints) * (recipe.pose.people if recipe.heatmaps.people == "separate" else 1)
-        if name in layers:
-            lengths["c"] = CHANNELS[layers[name]]
-            lengths["y"] = lengths["x"] = nodes["backbone"].stage.grid(layers[name])
+        if name in backbone.layers:
+            shape = backbone.shape(name)
+            lengths |= {"c": shape.channels, "y": shape.side, "x": shape.side}
+        elif name == "frames":
+            lengths["y"] = lengths["x"] = backbone.size
         elif name == "joint_heatmap":
-            lengths["y"] = lengths["x"] = local_side(recipe)
+            lengths["y"] = lengths["x"] = backbone.shape("local_map").side
         elif name == "joint_map":
-            depth, cells = CHANNELS[recipe.backbone.local_layer], local_side(recipe) ** 2
-            lengths["c"] = token_channels(recipe.tokens.form, depth, cells)
-        shape = tuple(lengths.get(axis) for axis in array.axes.split())
-        found[name] = ArraySchema(array.dtype, array.attributes()["axes"], array.units, shape)
+            local = backbone.shape("local_map")
+            lengths["c"] = token_channels(recipe.tokens.form, local.channels, local.side**2)
+        known = tuple(lengths.get(axis) for axis in array.axes.split())
+        found[name] = ArraySchema(array.dtype, array.attributes()["axes"], array.units, known)
     return found

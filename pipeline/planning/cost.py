@@ -7,11 +7,10 @@ from math import prod
 
 from ...cache.store import StageStore
 from ...errors import CacheError, StorageError
-from ...stages.backbone.network import CHANNELS
 from ...stages.skeletons import SKELETONS
 from ..recipe.schema import Recipe
 from ..utils.text import amount
-from .array_shapes import local_side, shapes
+from .array_shapes import local_shape, shapes
 from .plan import Plan, StagePlan
 
 COCO_JOINTS = 17  # what a pose model gives, where the data set has no skeleton of its own
@@ -28,6 +27,7 @@ def clip_bytes(planned: Plan, stage: str) -> int:
     row = {
         "decode": (4 + 8) * recipe.decode.frames + 13,
         "pose": 4 * numbers["keypoints"],
+        "frames": 3 * recipe.decode.frames * recipe.backbone.size**2,
         "backbone": 2 * sum(numbers[name] for name in planned.graph["backbone"].arrays),
         "heatmaps": 2 * numbers["joint_heatmap"],
         "tokens": 2 * numbers.get("joint_map", 0),
@@ -37,7 +37,8 @@ def clip_bytes(planned: Plan, stage: str) -> int:
 
 def local_map_bytes(recipe: Recipe) -> int:
     """Bytes of one clip's local map, whether it is stored or not."""
-    return 2 * recipe.decode.frames * CHANNELS[recipe.backbone.local_layer] * local_side(recipe) ** 2
+    local = local_shape(recipe)
+    return 2 * recipe.decode.frames * local.channels * local.side**2
 
 
 def clip_seconds(planned: Plan, stage: StagePlan) -> float | None:

@@ -6,6 +6,7 @@ have the same arithmetic units; an H200 has more memory and a faster way to it, 
 
 from __future__ import annotations
 
+from ...stages.backbone.layer_shapes import forward_flops
 from ..recipe.schema import BackboneSettings, ModelSettings
 
 CARD = "an H100 or H200"
@@ -17,7 +18,10 @@ BACKBONE_FLOPS = 86.7e9  # mc3_18, 16 frames of 112 x 112
 
 
 def backbone_flops(settings: BackboneSettings, frames: int) -> float:
-    """FLOP of one clip's pass through the video network, 2 x multiply-adds."""
+    """FLOP of one clip's pass through the backbone, 2 x multiply-adds."""
+    if settings.model != "mc3_18":
+        layers = settings.global_layer, settings.local_layer
+        return forward_flops(settings.model, layers, settings.size, frames)
     return BACKBONE_FLOPS * (settings.size / 112) ** 2 * frames / 16
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from ..recipe import schema as settings
 
-STAGE_OF = {"global_grid": "backbone", "local_map": "backbone", "joint_heatmap": "heatmaps", "joint_map": "tokens"}
+STAGE_OF = {
+    "frames": "frames", "global_grid": "backbone", "local_map": "backbone", "joint_heatmap": "heatmaps",
+    "joint_map": "tokens",
+}  # fmt: skip
 OF_FORM = {"concat_conv": ("local_map", "joint_heatmap"), "heatmap": ("joint_heatmap",)}  # others: the token stage's
 
 

@@ -16,7 +16,7 @@ from ...cache.checksum import Row
 from ...cache.failures import Failure, Ledger
 from ...cache.index import row_keys
 from ...cache.store import RowLocation, StageStore, Store
-from ...errors import DatasetError, MissingFeatures
+from ...errors import DatasetError, MissingFeatures, UsageError
 from ...stages.skeletons import SKELETONS
 from ..datasets.base import Manifest, Video
 from ..recipe.schema import PoseSettings, Recipe
@@ -104,6 +104,7 @@ def plan(
         store = Store(recipe.cache.root)
         listed, sources, warning = manifest.open_manifest(recipe.dataset, recipe.cache.root)
         ledger = Ledger(recipe.cache.root / "failures.jsonl")
+        _check_stages(only, nodes)
         wanted = nodes.below(tuple(only) or worthwhile(recipe, nodes))
         clips = list(clips_of(recipe, listed))
         if shard:
@@ -132,6 +133,14 @@ def plan(
         for name in only or wanted:
             stages[name].missing = [clip for clip in clips if clip.video.id not in failures]
     return result
+
+
+def _check_stages(only: Sequence[str], nodes: Graph) -> None:
+    """Refuse stages that this recipe has not, which would silently be nothing to do. Raises UsageError."""
+    remedy = {"frames": "set decode.keep to frames", "tokens": "its tokens.form is made in training, not cached"}
+    for name in only:
+        if name not in nodes.nodes and name in remedy:
+            raise UsageError(f"--stage {name}: this recipe has no such stage; {remedy[name]}")
 
 
 def worthwhile(recipe: Recipe, nodes: Graph) -> tuple[str, ...]:

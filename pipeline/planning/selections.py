@@ -15,10 +15,13 @@ from .selection import Selection
 from .status import warn
 
 
-def training_selections(recipe: Recipe, quiet: bool) -> list[Selection]:
+def training_selections(recipe: Recipe, quiet: bool, stages: Sequence[str] | None = None) -> list[Selection]:
     """The clips that training reads: those it learns from, and those that choose the best epoch and stop it: the
-    validation videos, or the test videos where the data set has none and `dataset.val_share` draws none."""
-    return _selected(recipe, None, quiet, None)
+    validation videos, or the test videos where the data set has none and `dataset.val_share` draws none.
+
+    stages: those that must be there, in place of what `star train` would read.
+    """
+    return _selected(recipe, None, quiet, stages)
 
 
 def selections(

@@ -165,6 +165,10 @@ def _stage(plan: Plan, stage: StagePlan) -> StageStatus:
         others = [one.description() for one in plan.store.stage_stores() if not stage.places and other(one, stage)]
         nearest = min((changes(one, mine) for one in others), key=len, default=[])
         why = ", ".join(nearest) or "not extracted yet"
+    if missing and stage.name == "backbone" and _from_frames(plan, stage):
+        why += "; from kept frames, no video is read"
+    if again and not _from_frames(plan, stage):
+        why += "; the videos are read again, see backbone.keep"
     return StageStatus(
         stage=stage.name,
         key=stage.stage_store.key,
@@ -173,10 +177,17 @@ def _stage(plan: Plan, stage: StagePlan) -> StageStatus:
         stale_videos=len(stage.stale),
         failed=len(stage.failed),
         bytes=stage.stage_store.bytes(),
-        why=f"{why}; the videos are read again, see backbone.keep" if again else why,
+        why=why,
         bytes_to_write=missing * clip_bytes(plan, stage.name),
         seconds=None if seconds is None else round(seconds * missing, 1),
     )
+
+
+def _from_frames(plan: Plan, lacking: StagePlan) -> bool:
+    """Whether all clips that a stage lacks have what the backbone sees cached."""
+    node = plan.graph["backbone"]
+    kept = [plan.stages[name].places for name in (*node.takes, *node.spares)]
+    return bool(node.spares) and all((c.video.id, c.view) in places for places in kept for c in lacking.missing)
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -12,6 +12,8 @@ from ...cache.store import RowLocation
 from ..datasets.base import Video
 from .manifest import Digests
 from .plan import Clip, Plan
+
+OPENING = frozenset({"decode", "pose", "frames"})  # stages that need the videos themselves
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,13 @@ class Unit:
     def computed(self) -> tuple[str, ...]:
         """All stages that it computes."""
         return (*self.again, *self.stages)
+
+    @property
+    def reads_videos(self) -> bool:
+        """Whether it needs more than what is cached: heat maps, tokens of stored maps, and a backbone that sees kept
+        frames never open a video."""
+        kept = "frames" in self.inputs
+        return not OPENING.isdisjoint(self.computed) or ("backbone" in self.computed and not kept)
 
     @cached_property
     def videos(self) -> dict[str, tuple[Video, tuple[int, ...]]]:
@@ -68,10 +77,11 @@ def cut(plan: Plan, stages: tuple[str, ...], clips: list[Clip]) -> list[Unit]:
     taken = {above for name in computed for above in plan.graph[name].takes} - set(computed)
     found = []
     for chunk in map(tuple, _chunks(clips, size)):
+        kept = {"frames"} if "backbone" in computed and OPENING.isdisjoint(computed) and _kept(plan, chunk) else set()
         inputs = {
             name: tuple(plan.stages[name].places[clip.video.id, clip.view] for clip in chunk)
             for name in plan.graph.names
-            if name in taken
+            if name in taken | kept
         }
         sources = {clip.video.id: plan.sources.known[clip.video.id] for clip in chunk}
         known = {name: source.digests for name, source in sources.items()}
@@ -95,6 +105,12 @@ def _chunks(clips: list[Clip], size: int) -> Iterator[list[Clip]]:
             chunk.append(clip)
     if chunk:
         yield chunk
+
+
+def _kept(plan: Plan, clips: Sequence[Clip]) -> bool:
+    """Whether the frames of all clips are cached."""
+    frames = plan.stages.get("frames")
+    return frames is not None and all((clip.video.id, clip.view) in frames.places for clip in clips)
 
 
 def split(unit: Unit, parts: int) -> list[Unit]:

@@ -7,57 +7,26 @@ Relative paths in a recipe count from the recipe's own folder.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from ...errors import RecipeError
 from ...side_files import UntrustedFile, parse_yaml, read_text, shown
+from .base import LARGEST, AnySeed, Batch, Fraction, Layers, Positive, Real, Seed, Settings, Share, Views, Width
+from .other_training import FinetuneSettings, PretrainSettings
 from .problems import first_problem
 
-WORDS = {"official", "random", "kinetics400"}  # weights by name; anything else is a file
-LARGEST = 2**31  # of whole numbers: more is a slip of the keyboard, and nothing that a machine could do
+WORDS = {"default", "official", "random", "kinetics400"}  # weights by name; anything else is a file
 LONGEST = 1 << 18  # bytes of a recipe: ten thousand classes
-Positive = Annotated[int, Field(gt=0, lt=LARGEST)]
-Batch = Annotated[int, Field(gt=0, le=1 << 16)]
-Layers = Annotated[int, Field(ge=0, le=256)]
-Width = Annotated[int, Field(gt=0, le=1 << 16)]
-Views = Annotated[int, Field(gt=0, le=10_000)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-AnySeed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-
-
-def _scalar(value: Any) -> Any:
-    """YAML 1.1 reads `1e-3` as text; a person means the number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-Real = Annotated[float, BeforeValidator(_scalar)]
-
-
-class Settings(BaseModel):
-    """What all sections share: unknown keys are refused, values keep their type, nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+BACKBONES = (
+    "mc3_18", "r3d_18", "r2plus1d_18", "resnet18", "resnet50", "convnext_tiny", "swin_t", "vit_b_16",
+)  # fmt: skip
+OWN_FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # package.module:function
 
 
 class DatasetSettings(Settings):
@@ -140,6 +109,11 @@ class DecodeSettings(Settings):
         default="exact",
         description="folders of JPEG frames; scaled: decoded no larger than the crop needs, faster, not bit for bit",
     )
+    keep: Literal["none", "frames"] = Field(
+        default="none",
+        description="frames: what the backbone sees is stored too; another backbone, layer, precision or weights then "
+        "needs no video",
+    )
     timeout: Annotated[Real, Field(gt=0, le=1e6)] = Field(
         default=60.0, description="seconds that one video may take to decode"
     )
@@ -214,8 +188,13 @@ class PoseSettings(Settings):
 class BackboneSettings(Settings):
     """The video network and what it sees."""
 
-    model: Literal["mc3_18"] = "mc3_18"
-    weights: str = Field(default="kinetics400", description="kinetics400, random, or a file")
+    model: str = Field(
+        default="mc3_18",
+        description=f"{', '.join(BACKBONES)}, or package.module:function of your own; see backbones.md",
+    )
+    weights: str = Field(
+        default="kinetics400", description="default (the network's official ones), kinetics400, random, or a file"
+    )
     weights_sha256: str | None = None
     seed: AnySeed = Field(default=0, description="of random weights")
     size: Annotated[int, Field(ge=32, le=2048, multiple_of=16)] = 112
@@ -227,8 +206,8 @@ class BackboneSettings(Settings):
         default=0.0, description="person: views after the first are scaled by up to this share"
     )
     jitter_shift: Fraction = Field(default=0.0, description="person: ... and shifted by up to this share of the box")
-    global_layer: Literal["layer3", "layer4"] = "layer4"
-    local_layer: Literal["layer1", "layer2", "layer3"] = "layer2"
+    global_layer: str = Field(default="layer4", description="by torchvision's name of the node")
+    local_layer: str = Field(default="layer2", description="by torchvision's name of the node")
     precision: Literal["bfloat16", "float16", "float32"] = Field(
         default="bfloat16", description="at least as exact as this: float32 where the device has no fast units for it"
     )
@@ -237,6 +216,15 @@ class BackboneSettings(Settings):
         description="grid: the local map, most of the disk, is not stored; other tokens then need the videos again",
     )
     batch: Batch = 8
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, model: str) -> str:
+        if model not in BACKBONES and not OWN_FUNCTION.fullmatch(model):
+            raise PydanticCustomError(
+                "literal_error", f"Input should be {', '.join(BACKBONES)}, or package.module:function"
+            )
+        return model
 
 
 class HeatmapsSettings(Settings):
@@ -376,6 +364,8 @@ class Recipe(Settings):
     tokens: TokensSettings = TokensSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+    pretrain: PretrainSettings = PretrainSettings()
     test: TestSettings = TestSettings()
 
     @model_validator(mode="after")
@@ -391,6 +381,7 @@ class Recipe(Settings):
                 "backbone.keep: grid: tokens.form: concat_conv reads the local map in training; set keep to all"
             )
         pictureless = (
+            ("decode.keep", self.decode.keep, "none"),
             ("model.modalities", self.model.modalities, "joint"),
             ("tokens.form", self.tokens.form, "heatmap"),
             ("pose.source", self.pose.source, "annotations"),

@@ -63,7 +63,13 @@ NETWORK = record(
         "arrays": each(one_of(*STAGE_OF)),
         "keys": record({}, dict.fromkeys(STAGE_OF, text())),
     },
-    {"epoch": whole(), "scores": named(optional(number)), "multilabel": truth},
+    {
+        "epoch": whole(),
+        "scores": named(optional(number)),
+        "multilabel": truth,
+        "backbone": record({"model": text(), "size": whole(1, MOST), "layers": each(text(), 2, 2), "form": text()}),
+        "pretrained": truth,
+    },
 )
 """The note of a network's weights: how to build it, the classes and arrays that it knows, keys of these, its scores."""
 
@@ -162,6 +168,11 @@ def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors below `prefix/`, without it."""
     return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}
+
+
+def under_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

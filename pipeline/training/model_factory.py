@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from ...errors import MachineError, UsageError
+from ...stages.backbone.weights import build
+from ...stages.end_to_end import EndToEnd
 from ...stages.transformer import STARTransformer
-from ..planning.array_shapes import local_side
+from ..planning.array_shapes import local_shape
 from ..planning.inputs import STAGE_OF
 from ..recipe import schema as settings
 from ..utils.text import amount
@@ -36,7 +38,7 @@ def arguments(recipe: settings.Recipe, shapes: Shapes, classes: int) -> dict[str
         t, n, c = shapes["joint_map"]
         found |= {"frames": t, "joints": n, "joint_channels": c}
         if recipe.tokens.form == "pool_map":
-            found["pooled_channels"] = c - local_side(recipe) ** 2
+            found["pooled_channels"] = c - local_shape(recipe).side ** 2
     if "local_map" in shapes:
         found |= {"frames": shapes["local_map"][0], "local_channels": shapes["local_map"][1]}
         found |= {"joints": shapes["joint_heatmap"][1], "concat_conv": True}
@@ -70,10 +72,14 @@ def inputs(batch: Batch) -> dict[str, Tensor]:
     return {name: batch[name] for name in STAGE_OF if name in batch}
 
 
-def load(run: Path, which: str, device: torch.device | str = "cpu") -> tuple[STARTransformer, dict[str, Any]]:
+Network: TypeAlias = STARTransformer | EndToEnd
+
+
+def load(run: Path, which: str, device: torch.device | str = "cpu") -> tuple[Network, dict[str, Any]]:
     """The trained network of a run, ready to judge, and the note that was saved with it.
 
-    which: "best" or "last". The note has "network" (arguments), "classes", "arrays", "epoch" and the epoch's scores.
+    which: "best" or "last". The note has "network" (arguments), "classes", "arrays", "epoch" and the epoch's scores;
+    of a run of `star finetune` also "backbone".
     Raises UsageError where there is no such checkpoint, WeightsError where it is not of the network it names.
     """
     path = run / which / "weights.safetensors"
@@ -82,12 +88,22 @@ def load(run: Path, which: str, device: torch.device | str = "cpu") -> tuple[STA
         raise UsageError(f"{path}: its note names no key for {lacking[0]}; delete it, or train again")
     layers = [note["network"].get(name, 0) for name in ("encoder_layers", "decoder_layers")]
     try:
+        if note.get("pretrained"):
+            raise UsageError(f"{run}: a run of `star pretrain`, which knows no classes; `star train --init {run}` does")
         if sum(layers) > len(weights):
             raise ValueError(f"{sum(layers):,} layers in {len(weights):,} tensors")
+        own = checkpoint.under_prefix("transformer.", weights) if "backbone" in note else weights
         with torch.device("meta"):  # takes no memory: a note may ask for more than the file holds
-            checkpoint.check(STARTransformer(**note["network"]), weights, path)
-        network = STARTransformer(**note["network"])
+            checkpoint.check(STARTransformer(**note["network"]), own, path)
+        network: Network = STARTransformer(**note["network"])
+        if "backbone" in note:
+            network = _end_to_end(network, **note["backbone"])
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise UsageError(f"{path}: names no network that this star can build ({error})") from None
     checkpoint.put(network, weights, path)
     return network.to(device).eval(), note
+
+
+def _end_to_end(transformer: STARTransformer, *, model: str, size: int, layers: Sequence[str], form: str) -> EndToEnd:
+    """The network of a run of `star finetune`, with weights that mean nothing yet."""
+    return EndToEnd(model, layers, form, build(model, size), transformer)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,17 +33,30 @@ def decayed(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
         yield name, parameter, parameter.ndim >= 2 and not free
 
 
-def make_optimizer(model: nn.Module, train: settings.TrainSettings) -> Optimizer:
-    """SGD with momentum, or AdamW, in two groups: with weight decay and without."""
-    groups = [
-        {"params": [p for _, p, decay in decayed(model) if decay], "weight_decay": train.weight_decay},
-        {"params": [p for _, p, decay in decayed(model) if not decay], "weight_decay": 0.0},
-    ]
+def make_optimizer(
+    model: nn.Module, train: settings.TrainSettings, slower: Mapping[str, float] = MappingProxyType({})
+) -> Optimizer:
+    """SGD with momentum, or AdamW, in two groups: with weight decay and without.
+
+    slower: parameters whose names begin so have groups of their own, whose rate is so many times that of the others.
+    """
+    groups: list[dict[str, Any]] = []
+    for prefix in ("", *slower):
+        mine = [(p, decay) for name, p, decay in decayed(model) if _prefix(name, slower) == prefix]
+        factor = {"slower": slower[prefix]} if prefix else {}
+        groups += [
+            {"params": [p for p, decay in mine if decay], "weight_decay": train.weight_decay, **factor},
+            {"params": [p for p, decay in mine if not decay], "weight_decay": 0.0, **factor},
+        ]
     groups = [group for group in groups if group["params"]]
     fused = next(model.parameters()).device.type in ("cpu", "cuda")
     if train.optimizer == "sgd":
         return SGD(groups, lr=train.learning_rate, momentum=train.momentum, fused=fused)
     return AdamW(groups, lr=train.learning_rate, fused=fused)
+
+
+def _prefix(name: str, prefixes: Iterable[str]) -> str:
+    return next((prefix for prefix in prefixes if name.startswith(prefix)), "")
 
 
 def rate(step: int, steps: int, train: settings.TrainSettings) -> float:
@@ -74,8 +89,8 @@ def _between(start: float, end: float, share: float) -> float:
 class WeightAverage:
     """Weights averaged over the steps (EMA): average = decay · average + (1 - decay) · weights.
 
-    In the first steps the decay is held at (1 + step) / (10 + step), so that the start is soon forgotten. The network
-    has no buffers that training changes.
+    In the first steps the decay is held at (1 + step) / (10 + step), so that the start is soon forgotten. Buffers
+    (statistics of batch norms) are the network's own.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -87,3 +102,5 @@ class WeightAverage:
         """Move towards the model's weights; step: optimizer steps so far."""
         decay = min(self.decay, (1 + step) / (10 + step))
         get_ema_multi_avg_fn(decay)(list(self.model.parameters()), list(model.parameters()), step)
+        for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
+            own.copy_(other)

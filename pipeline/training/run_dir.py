@@ -47,7 +47,8 @@ from ..utils.atomic import replace_bytes
 # What may change between the parts of a run: where things lie and how fast they are read, but nothing that is learnt.
 FREE = (
     "dataset.root", "dataset.name", "dataset.skeletons", "dataset.missing", "cache", "decode.reader", "decode.timeout",
-    "decode.views.test", "pose.batch", "pose.checkpoint", "pose.detector_weights", "backbone.batch", "backbone.weights",
+    "decode.keep", "decode.views.test", "pose.batch", "pose.checkpoint", "pose.detector_weights", "backbone.batch",
+    "backbone.weights",
     "train.preload", "train.workers", "train.checksums", "train.checkpoint_every", "train.tensorboard", "train.wandb",
     "test",
 )  # fmt: skip

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 from ...errors import MachineError
 from ...stages.precision import compute_precision
@@ -20,7 +22,7 @@ from ..recipe import schema as settings
 from . import checkpoint
 from .dataset import Batch, to_device
 from .distributed import ProcessGroup
-from .feature_stats import length, moments, pooled_moments
+from .feature_stats import length, moments, parts_of, pooled_moments
 from .losses import class_weights, losses, targets
 from .model_factory import inputs, require_memory
 from .optimizer import WeightAverage, make_optimizer, rate
@@ -52,11 +54,11 @@ class TrainStep:
         self.precision = compute_precision(self.asked.precision, ranks.device)
         require_memory(arguments, self.asked, ranks.device)
         torch.manual_seed(self.asked.seed)
-        self.network = STARTransformer(**arguments).to(ranks.device)
+        self.network = self._build(recipe, arguments).to(ranks.device)
         self.head_alone = head_alone
         if head_alone:
             self.network.requires_grad_(False)
-            self.network.head.requires_grad_(True)
+            self.transformer.head.requires_grad_(True)
         model: Any = self.network
         if self.asked.compile:
             if ranks.device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
@@ -66,13 +68,26 @@ class TrainStep:
             graphs = ranks.device.type == "cuda" and ranks.size == 1
             model = torch.compile(self.network, mode="reduce-overhead" if graphs else None)
         self.model = ranks.wrap(model)
-        self.optimizer = make_optimizer(self.network, self.asked)
+        self.optimizer = self._make_optimizer(recipe)
         self.average = WeightAverage(self.network, self.asked.ema) if self.asked.ema else None
-        self.standardize = self.network.tokens.standardize
+        self.standardize = self.transformer.tokens.standardize
         self.classes: int = arguments["classes"]
         self.multilabel = labels.ndim == 2
         weighted = self.asked.class_weights
         self.weights = class_weights(labels, self.classes).to(ranks.device) if weighted else None
+
+    def _build(self, recipe: settings.Recipe, arguments: dict[str, Any]) -> nn.Module:
+        """The network, on the CPU; from torch's generator."""
+        return STARTransformer(**arguments)
+
+    def _make_optimizer(self, recipe: settings.Recipe) -> Optimizer:
+        return make_optimizer(self.network, recipe.train)
+
+    @property
+    def transformer(self) -> STARTransformer:
+        """The part of the network that judges tokens; here all of it."""
+        assert isinstance(self.network, STARTransformer)
+        return self.network
 
     @property
     def judged(self) -> nn.Module:
@@ -81,16 +96,21 @@ class TrainStep:
 
     def standardize_by(self, training: Selection) -> None:
         """Tell the network how the arrays of the training clips spread, where it asks for that."""
-        tokens = self.network.tokens
+        tokens = self.transformer.tokens
         if tokens.standardize is not None:
-            tokens.standardize.set_statistics(*moments(training))
+            tokens.standardize.set_statistics(*moments(self._spread(training, "global_grid")))
         rescale = tokens.joints.rescale if tokens.joints else None
         if isinstance(rescale, Rescale):
-            array = "joint_heatmap" if self.network.heatmaps else "joint_map"
-            rescale.set_statistics(length(training, array, rescale.pooled))
+            array = "joint_heatmap" if self.transformer.heatmaps else "joint_map"
+            rescale.set_statistics(length(self._spread(training, array), rescale.pooled))
             if rescale.channels is not None:
-                rescale.channels.set_statistics(*pooled_moments(training, rescale.pooled))
+                parts = self._spread(training, "joint_map")
+                rescale.channels.set_statistics(*pooled_moments(parts, rescale.pooled))
         self.average_anew()
+
+    def _spread(self, training: Selection, array: str) -> Iterator[Tensor]:
+        """Some training clips of an array that the transformer takes, float64."""
+        return parts_of(training, array)
 
     def average_anew(self) -> None:
         """Begin the averaged weights with the network's, after these were changed by hand."""
@@ -102,19 +122,11 @@ class TrainStep:
         self.network.train()
         if self.head_alone:  # what stays as it is works as it will be judged: without dropout
             self.network.eval()
-            self.network.head.train()
-        random = np.random.default_rng([self.asked.seed, epoch, micro_batch.number])
-        torch.manual_seed(int(random.integers(2**62)) + self.ranks.rank)
+            self.transformer.head.train()
+        random = self._begin(micro_batch, epoch)
         labels = batch["label"]
-        batch, wanted = self._prepare(batch, micro_batch, random)
-        # an odd batch, as an epoch's last, is not worth a compilation of its own
-        odd = self.asked.compile and self.ranks.size == 1 and len(micro_batch.clips) != self.asked.batch
-        model: Any = self.network if odd else self.model
-        # without a step the gradients stay here: the pass before the step brings those of all processes together
-        parallel = self.model if isinstance(self.model, DistributedDataParallel) and not micro_batch.steps else None
-        with parallel.no_sync() if parallel else contextlib.nullcontext():
-            with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
-                logits = model(**inputs(batch)).float()
+        with self._together(micro_batch):
+            logits, wanted = self._answer(batch, micro_batch, random)
             found = losses(logits, wanted, self.weights, multilabel=self.multilabel)
             (found.sum() * (micro_batch.weight * self.ranks.size)).backward()
         answers = logits.argmax(1)
@@ -124,27 +136,52 @@ class TrainStep:
             right = micro_batch.share * right + (1 - micro_batch.share) * other
         return torch.stack([found.detach().sum(), right.sum()])
 
+    def _begin(self, micro_batch: MicroBatch, epoch: int) -> np.random.Generator:
+        """The random numbers of a batch; seeds torch's as well."""
+        random = np.random.default_rng([self.asked.seed, epoch, micro_batch.number])
+        torch.manual_seed(int(random.integers(2**62)) + self.ranks.rank)
+        return random
+
+    def _answer(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """The network's scores (b, k) float32 of the batch as training changes it, and what they should be."""
+        batch, wanted = self._prepare(batch, micro_batch, random)
+        # an odd batch, as an epoch's last, is not worth a compilation of its own
+        odd = self.asked.compile and self.ranks.size == 1 and len(micro_batch.clips) != self.asked.batch
+        model: Any = self.network if odd else self.model
+        with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
+            return model(**inputs(batch)).float(), wanted
+
     def _prepare(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> tuple[Batch, Tensor]:
         """The batch, augmented, and its targets (b, k)."""
-        blank = self.standardize.mean if self.standardize else None
-        batch = augment(batch, self.asked.augment, self.side, random, micro_batch.size, micro_batch.read_picks, blank)
-        dtype = PRECISIONS[self.precision]
-        # bfloat16 has no room for the small differences between large values that standardising brings out
-        kept = {"global_grid"} if self.standardize else set()
-        batch = {
-            name: tensor.to(dtype) if tensor.is_floating_point() and name not in kept else tensor
-            for name, tensor in batch.items()
-        }
+        batch = self._changed(batch, micro_batch, random)
         wanted = targets(batch["label"], self.classes, self.asked.label_smoothing)
         if micro_batch.partners is not None:
             return mixup(batch, wanted, micro_batch.partners, micro_batch.share)
         return batch, wanted
 
+    def _changed(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> Batch:
+        """The batch, augmented, in the type that the network computes in."""
+        blank = self.standardize.mean if self.standardize else None
+        batch = augment(batch, self.asked.augment, self.side, random, micro_batch.size, micro_batch.read_picks, blank)
+        dtype = PRECISIONS[self.precision]
+        # bfloat16 has no room for the small differences between large values that standardising brings out
+        kept = {"global_grid"} if self.standardize else set()
+        return {
+            name: tensor.to(dtype) if tensor.is_floating_point() and name not in kept else tensor
+            for name, tensor in batch.items()
+        }
+
+    def _together(self, micro_batch: MicroBatch) -> contextlib.AbstractContextManager[None]:
+        """Gradients of a pass stay here; the pass before the step brings all of them together."""
+        if micro_batch.steps or not isinstance(self.model, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self.model.no_sync()
+
     def update(self, step: int) -> float:
         """Take optimizer step `step` (from 0) and return its learning rate."""
         now = rate(step, self.steps, self.asked)
         for group in self.optimizer.param_groups:
-            group["lr"] = now
+            group["lr"] = now * group.get("slower", 1.0)
         if self.asked.clip_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.asked.clip_norm)
         self.optimizer.step()

@@ -31,7 +31,7 @@ from .dataset import Batch, Features, keys_of, part_of, views_of_epoch
 from .distributed import ProcessGroup, join
 from .loggers import MetricLogger
 from .loggers import check as check_board
-from .model_factory import arguments
+from .model_factory import Shapes, arguments
 from .run_dir import RunFolder, describe_features, describe_machine
 from .sampler import MicroBatch, portions, steps_of
 from .train_step import TrainStep
@@ -55,12 +55,14 @@ def train(
     resume: bool = False,
     progress: bool = True,
     start: Start | None = None,
+    kind: type[Training] | None = None,
 ) -> dict[str, Any]:
     """Train the recipe's network and return a summary; what comes of it lies in the folder `run`.
 
     training, testing: the cached clips of the two splits. Every epoch sees each training video once, with a view
     drawn anew, and is judged on the first view of the test videos. device: "auto", "cpu", "cuda", "cuda:1". resume:
-    go on with the run in the folder. start: another run's weights to begin with. Under torchrun every process calls
+    go on with the run in the folder. start: another run's weights to begin with. kind: what is trained, `Training` (a
+    STARTransformer on cached features) by default. Under torchrun every process calls
     this, and each batch is shared out. ranks: where they are known already, in place of `device`.
     Raises UsageError where the folder holds another run or random weights would be frozen, StarError where the loss is
     not finite, Interrupted after Ctrl-C or SIGTERM, once the state is saved, WeightsError where another run's weights
@@ -71,7 +73,7 @@ def train(
     ranks = ranks or join(device)
     try:
         quiet = not (progress and ranks.first)
-        return Training(recipe, training, testing, run, ranks, quiet=quiet, start=start).go(resume=resume)
+        return (kind or Training)(recipe, training, testing, run, ranks, quiet=quiet, start=start).go(resume=resume)
     except RuntimeError as error:
         raise ranks.lost(error) from None
     finally:
@@ -102,7 +104,9 @@ class Counters:
 
 
 class Training:
-    """One run: its data, its learner, its folder, and where it stands."""
+    """One run: its data, its learner (of the class `step`), its folder, and where it stands."""
+
+    step: type[TrainStep] = TrainStep
 
     def __init__(
         self,
@@ -129,7 +133,7 @@ class Training:
             kept = part_of(training, self.asked.fraction, self.asked.seed)
             training = training.pick([clip for video in kept for clip in training.clips_of[video]])
         self.training, self.testing = training, testing.first_views()
-        self.names = arrays_for(recipe.model, recipe.tokens.form)
+        self.names = self._arrays()
         with ranks.together():
             preload, checksums = self.asked.preload, self.asked.checksums
             features = (
@@ -139,14 +143,26 @@ class Training:
             self.stream, self.test_stream = (FeatureLoader(part, workers=self.asked.workers) for part in features)
         self.videos = list(self.training.clips_of)
         self.shapes = self.stream.features.shapes
-        self.arguments = arguments(recipe, self.shapes, len(training.classes))
+        self.arguments = arguments(recipe, self._seen(self.shapes), len(training.classes))
         steps = self.asked.epochs * steps_of(len(self.videos), self.asked.batch, self.asked.accumulate)
         self.start = start or Start()
-        self.learner = TrainStep(
+        self.learner = self.step(
             recipe, self.arguments, self.training.targets, steps, ranks, head_alone=self.start.freeze
         )
         self.now = Counters()
         self.diverged: StarError | None = None
+
+    def _arrays(self) -> tuple[str, ...]:
+        """The cached arrays that are read."""
+        return arrays_for(self.recipe.model, self.recipe.tokens.form)
+
+    def _seen(self, shapes: Shapes) -> Shapes:
+        """The shapes of the transformer's arrays; shapes: of those that are read."""
+        return shapes
+
+    def _note(self) -> dict[str, Any]:
+        """What a checkpoint says besides of its network."""
+        return {}
 
     def go(self, *, resume: bool) -> dict[str, Any]:
         """Train until the last epoch, or until nothing has got better for `train.patience` epochs."""
@@ -193,7 +209,7 @@ class Training:
             else:
                 self.learner.standardize_by(self.training)
                 if self.start.run:
-                    self.start.put(self.learner.network, self.recipe)
+                    self.start.put(self.learner.transformer, self.recipe)
                     self.learner.average_anew()
                 if self.ranks.first:
                     self.folder.begin(self.recipe, self._environment(described))
@@ -312,7 +328,7 @@ class Training:
         now.epoch, now.batch, now.seconds = now.epoch + 1, 0, now.seconds + now.busy
         seen = max(now.seen, 1)
         row: dict[str, Any] = {"epoch": now.epoch, "step": now.step, "lr": now.rate}
-        row |= {"train_loss": now.loss / seen, "train_top1": now.right / seen}
+        row |= self._learnt(seen)
         row |= {"clips_per_s": seen / max(now.busy, 1e-9), "waiting": now.waited / max(now.busy, 1e-9)}
         now.loss = now.right = now.seen = now.busy = now.waited = 0.0
         last = now.epoch == self.asked.epochs
@@ -327,9 +343,29 @@ class Training:
             self._save_state()
         return row
 
+    def _learnt(self, seen: float) -> dict[str, float]:
+        """What an epoch's row says of its so many training clips."""
+        return {"train_loss": self.now.loss / seen, "train_top1": self.now.right / seen}
+
     def _judge(self) -> dict[str, float]:
         """Scores on the first view of each test video; the best network so far is kept."""
         began = time.perf_counter()
+        row = self._scores()
+        if not math.isfinite(row["test_loss"]):
+            error = StarError(
+                f"train: the judged loss is not finite in epoch {self.now.epoch}; {self._kept()}lower "
+                "train.learning_rate, set train.clip_norm, or check the test clips with `star verify RECIPE`"
+            )
+            self.ranks.agree(error)
+        self.now.since_best += 1
+        if self._merit(row) > self._merit(self.now.best):
+            self.now.best, self.now.since_best = {"epoch": self.now.epoch, **row}, 0
+            self._save_weights("best", self.now.best)
+        self.now.seconds += time.perf_counter() - began
+        return row
+
+    def _scores(self) -> dict[str, float]:
+        """The loss ("test_loss") on the first view of each test video, and what else is said of them."""
         found = probabilities(
             self.learner.judged,
             self.test_stream,
@@ -341,19 +377,8 @@ class Training:
         )
         judged = multilabel_metrics if self.testing.multilabel else metrics
         scores = judged.scores(found, self.testing.targets)
-        if not np.isfinite(found).all():
-            error = StarError(
-                f"train: the judged loss is not finite in epoch {self.now.epoch}; {self._kept()}lower "
-                "train.learning_rate, set train.clip_norm, or check the test clips with `star verify RECIPE`"
-            )
-            self.ranks.agree(error)
-        row = {"test_loss": scores["loss"], **{name: scores[name] for name in SCORES if name in scores}}
-        self.now.since_best += 1
-        if self._merit(row) > self._merit(self.now.best):
-            self.now.best, self.now.since_best = {"epoch": self.now.epoch, **row}, 0
-            self._save_weights("best", self.now.best)
-        self.now.seconds += time.perf_counter() - began
-        return row
+        loss = scores["loss"] if np.isfinite(found).all() else math.nan
+        return {"test_loss": loss, **{name: scores[name] for name in SCORES if name in scores}}
 
     def _merit(self, row: dict[str, float]) -> tuple[float, float]:
         """What the best epoch has most of; among equals the lower loss wins."""
@@ -363,10 +388,17 @@ class Training:
     def _save_weights(self, which: str, scores: dict[str, Any]) -> None:
         with self.ranks.together():
             if self.ranks.first:
-                note = {"network": self.arguments, "classes": list(self.training.classes), "arrays": list(self.names)}
-                note |= {"keys": keys_of(self.training, self.names), "epoch": self.now.epoch, "scores": scores}
-                note |= {"multilabel": True} if self.training.multilabel else {}
-                checkpoint.write(self.folder.weights(which), self.learner.judged.state_dict(), note)
+                self._write_weights(which, scores)
+
+    def _write_weights(self, which: str, scores: dict[str, Any]) -> None:
+        note = {"network": self.arguments, "classes": list(self.training.classes), "arrays": list(self.names)}
+        note |= self._note() | {"keys": keys_of(self.training, self.names), "epoch": self.now.epoch, "scores": scores}
+        note |= {"multilabel": True} if self.training.multilabel else {}
+        checkpoint.write(self.folder.weights(which), self._weights(), note)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """The tensors of the network that is judged."""
+        return self.learner.judged.state_dict()
 
     def _save_state(self) -> None:
         with self.ranks.together():

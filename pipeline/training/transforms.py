@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...errors import RecipeError
-from ..planning.array_shapes import local_side
+from ..planning.array_shapes import local_shape
 from ..recipe import schema as settings
 from .dataset import Batch, to_device
 
@@ -25,7 +25,7 @@ def map_side(recipe: settings.Recipe) -> int:
     """Cells along one side of a joint's map; 0 where the tokens have no map (`pool`, no joints, a bare grid)."""
     if recipe.model.modalities == "global" or recipe.tokens.form == "pool":
         return 0
-    return local_side(recipe)
+    return local_shape(recipe).side
 
 
 def check(recipe: settings.Recipe) -> None:

@@ -7,11 +7,10 @@ import torch
 from torch import nn
 
 from ...stages.precision import float64_device
-from ...stages.transformer import STARTransformer
 from ..utils.progress import Progress
 from .dataloader import FeatureLoader
 from .distributed import ProcessGroup
-from .model_factory import inputs
+from .model_factory import Network, inputs
 from .precision import autocast
 
 
@@ -21,7 +20,7 @@ def class_probabilities(logits: torch.Tensor, *, multilabel: bool) -> torch.Tens
 
 
 @torch.no_grad()
-def embeddings(network: STARTransformer, stream: FeatureLoader, batch: int, ranks: ProcessGroup) -> np.ndarray:
+def embeddings(network: Network, stream: FeatureLoader, batch: int, ranks: ProcessGroup) -> np.ndarray:
     """(clips, d) float32: what the network's head judges of every clip, in the order of the stream's features."""
     network.eval()
     rows = torch.zeros(len(stream.features), network.width, device=ranks.device)

@@ -1,6 +1,6 @@
-"""The video network: ResNet-MC18, cut off after the last layer that is wanted (docs/method.md, "Backbone").
+"""The backbone: which network, on which part of the picture, and what it gives (docs/method.md, "Backbone").
 
-Nothing in it strides over time, so all T frames keep a grid of their own.
+Nothing in any of them strides over time, so all T frames keep a grid of their own.
 """
 
 from __future__ import annotations
@@ -17,18 +17,14 @@ from ..base import Array, Settings
 from ..cropping import Crop
 from ..determinism import deterministic_kernels
 from ..precision import compute_precision
-from .fused import FusedLayer
-from .mc3 import load
+from .architectures import LayerShape
+from .layer_shapes import layer_shape
+from .weights import load
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-LAYERS = ("stem", "layer1", "layer2", "layer3", "layer4")
-STRIDES = {"stem": 2, "layer1": 2, "layer2": 4, "layer3": 8, "layer4": 16}  # pixels of a cell's side
-CHANNELS = {"stem": 64, "layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
-PIXEL_MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, for pixels in [0, 1], as torchvision's weights expect
-PIXEL_DEVIATION = (0.22803, 0.22145, 0.216989)
 FLOAT16_MAX = 65504.0
 
 
@@ -36,7 +32,8 @@ FLOAT16_MAX = 65504.0
 class BackboneStage:
     """Which network, on which part of the picture, and which of its layers are kept.
 
-    weights: "kinetics400", "random" (drawn from `seed`), or the sha256 of a file.
+    model: one of ARCHITECTURES, or "package.module:function" of one's own; code: then the sha256 of its file.
+    weights: the name of official ones, "default" (one's own), "random" (drawn from `seed`), or the sha256 of a file.
     size: side of the square input, px, a multiple of 16. crop, margin, jitter_scale, jitter_shift, crop_seed: see Crop.
     precision: "bfloat16", "float16" or "float32": the type of its convolutions' inputs, at least; sums are float32.
     Where a device has no units for it they are float32, see `compute_precision`; features differ by TOLERANCE at most.
@@ -65,6 +62,7 @@ class BackboneStage:
     precision: str = "bfloat16"
     jpeg: str = "exact"
     keep: str = "all"
+    code: str = ""
 
     @property
     def stored(self) -> Mapping[str, Array]:
@@ -76,13 +74,20 @@ class BackboneStage:
         """The choice of region, shared with the heat maps."""
         return Crop(self.crop, self.margin, self.jitter_scale, self.jitter_shift, self.crop_seed)
 
-    def grid(self, layer: str) -> int:
-        """Cells on each side of a layer's maps."""
-        return self.size // STRIDES[layer]
+    @property
+    def layers(self) -> dict[str, str]:
+        """The layer behind each of its arrays."""
+        return {"global_grid": self.global_layer, "local_map": self.local_layer}
+
+    def shape(self, array: str) -> LayerShape:
+        """Channels and cells of one frame's global_grid or local_map. Raises RecipeError where the network has no such
+        layer."""
+        setting = {"global_grid": "backbone.global_layer", "local_map": "backbone.local_layer"}[array]
+        return layer_shape(self.model, self.layers[array], self.size, setting)
 
     def geometry(self) -> Settings:
         """What heat maps share with this stage: the region, and the cells of the local map; not the weights."""
-        return {"grid": self.grid(self.local_layer), "crop": self.cropping.settings()}
+        return {"grid": self.shape("local_map").side, "crop": self.cropping.settings()}
 
     def settings(self) -> Settings:
         """What stands in the key; the seed only where it draws the weights, jpeg and keep only where they are not as by
@@ -98,6 +103,7 @@ class BackboneStage:
             "precision": self.precision,
             **({"jpeg": self.jpeg} if self.jpeg != "exact" else {}),
             **({"keep": self.keep} if self.keep != "all" else {}),
+            **({"code": self.code} if self.code else {}),
         }
 
 
@@ -110,8 +116,7 @@ class BackboneNetwork:
     """
 
     def __init__(self, stage: BackboneStage, *, file: Path | None = None, device: str = "cpu", batch: int = 8) -> None:
-        """Build it and load its weights; `layers` are the parts that it runs, by name and in
-        order; `precision` is what it computes in on this device.
+        """Build it and load its weights; `features` is what runs it; `precision` is what it computes in on this device.
 
         file: the weights' file, where `stage.weights` is a sha256.
         Raises WeightsError for a file that is not the one in the key, or of another network; DownloadError where
@@ -119,15 +124,16 @@ class BackboneNetwork:
         """
         import torch
 
+        from .features import frozen, pixel_statistics
+
         self.stage, self.batch, self.device = stage, batch, torch.device(device)
-        model = load(stage.weights, stage.seed, file)
-        depth = max(LAYERS.index(stage.global_layer), LAYERS.index(stage.local_layer)) + 1
+        network = load(stage.weights, stage.seed, file, model=stage.model, size=stage.size)
         self.precision = compute_precision(stage.precision, self.device)
         self._dtype: torch.dtype = getattr(torch, self.precision)
-        self.layers = [(name, FusedLayer(getattr(model, name), self._dtype, self.device)) for name in LAYERS[:depth]]
+        self.features = frozen(stage.model, network, tuple(stage.layers.values()), self._dtype, self.device)
         # (x / 255 - mean) / deviation, in one multiplication and one addition
-        self._scale = 1 / (255 * torch.tensor(PIXEL_DEVIATION, device=self.device))
-        self._shift = -torch.tensor(PIXEL_MEAN, device=self.device) / torch.tensor(PIXEL_DEVIATION, device=self.device)
+        mean, deviation = (values.to(self.device) for values in pixel_statistics(stage.model))
+        self._scale, self._shift = 1 / (255 * deviation), -mean / deviation
 
     def __call__(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Features of clips (b, T, size, size, 3) uint8 RGB, any b, each passing in batches of `batch`.
@@ -150,9 +156,11 @@ class BackboneNetwork:
 
     def allocate_features(self, clips: int, frames: int) -> dict[str, np.ndarray]:
         """Memory for the features of so many clips, not yet filled, to which the device copies fast."""
-        layers = {"global_grid": self.stage.global_layer, "local_map": self.stage.local_layer}
-        shapes = {name: (CHANNELS[layer], *2 * (self.stage.grid(layer),)) for name, layer in layers.items()}
-        return {name: self._memory((clips, frames, *shape), "float16") for name, shape in shapes.items()}
+        shapes = {name: self.stage.shape(name) for name in self.stage.layers}
+        return {
+            name: self._memory((clips, frames, shape.channels, shape.side, shape.side), "float16")
+            for name, shape in shapes.items()
+        }
 
     def run(self, batch: np.ndarray, features: Mapping[str, np.ndarray]) -> None:
         """One pass: a full batch of clips, made by `allocate_clips`; their features go into `features`, rows made by
@@ -190,17 +198,10 @@ class BackboneNetwork:
 
     def _forward(self, frames: Tensor) -> dict[str, Tensor]:
         """(b, T, y, x, 3) uint8 -> the two layers' activations (b, c, T, y, x)."""
-        stage, before = self.stage, ""
-        outputs, wanted = {}, {self.stage.global_layer, self.stage.local_layer}
         with deterministic_kernels():
             x = frames.to(self.device, non_blocking=True).float() * self._scale + self._shift
-            x = x.permute(0, 4, 1, 2, 3).to(self._dtype)  # b c t y x: in memory this is channels_last_3d already
-            for name, layer in self.layers:
-                x = layer(x, keep=before in wanted)
-                before = name
-                if name in wanted:
-                    outputs[name] = x
-        return {"global_grid": outputs[stage.global_layer], "local_map": outputs[stage.local_layer]}
+            outputs = self.features(x.permute(0, 4, 1, 2, 3))
+        return {name: outputs[layer] for name, layer in self.stage.layers.items()}
 
 
 def _store(output: Tensor, target: Tensor) -> None:

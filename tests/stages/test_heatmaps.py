@@ -111,7 +111,7 @@ def test_mirrored_joints_give_mirrored_maps():
 def test_the_key_holds_the_geometry_of_the_backbone_and_not_its_weights():
     """Other weights leave heat maps valid; another crop or grid does not."""
     backbone = BackboneStage(crop="person", margin=0.2, size=224)
-    stage = HeatmapsStage(1.5, 0.1, "separate", backbone.grid(backbone.local_layer), backbone.cropping)
+    stage = HeatmapsStage(1.5, 0.1, "separate", backbone.shape("local_map").side, backbone.cropping)
     assert stage.settings() == {"sigma": 1.5, "score_floor": 0.1, "people": "separate", **backbone.geometry()}
     assert backbone.geometry() == {"grid": 56, "crop": {"crop": "person", "margin": 0.2}}
     assert BackboneStage(weights="random", seed=4).geometry() == BackboneStage(precision="float32").geometry()

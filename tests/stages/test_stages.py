@@ -10,7 +10,7 @@ from star.stages.base import Array
 
 def test_stages_are_in_graph_order():
     """The five stages under their own names, each with described arrays and settings that are plain JSON."""
-    assert list(STAGES) == ["decode", "pose", "backbone", "heatmaps", "tokens"]
+    assert list(STAGES) == ["decode", "pose", "frames", "backbone", "heatmaps", "tokens"]
     for name, stage in STAGES.items():
         assert stage.name == name
         assert stage.version >= 1

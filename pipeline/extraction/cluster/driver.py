@@ -30,7 +30,7 @@ from ...utils.progress import Progress, tell
 from ...utils.text import counted
 from ..execution import ExecutionConfig
 from ..profile import WorkerCounts
-from ..unit_results import WrittenUnit, reads_videos
+from ..unit_results import WrittenUnit
 from .scheduler import DEATHS, Cluster, Job, UnitScheduler
 from .worker import Task, Unfit, WorkerRegistry, unfit
 
@@ -224,7 +224,7 @@ class Driver:
             else -(-self.execution.workers // len(self.execution.devices))
         )
         present = ()  # the videos' files that are here: a worker that has none of them lacks the data set's disk
-        if reads_videos(job.unit):
+        if job.unit.reads_videos:
             media = [video.media for name, (video, _) in job.unit.videos.items() if name in job.unit.there]
             present = tuple(str(path) for path in media if path.exists())
         task = Task(
@@ -341,7 +341,7 @@ class Driver:
             kind, what = "timeout", f"stood still for {self.lease:g} s"
         else:
             kind, what = "crashed", "died, perhaps for want of memory"
-        stage = "decode" if reads_videos(job.unit) else job.unit.stages[0]
+        stage = "decode" if job.unit.reads_videos else job.unit.stages[0]
         message = f"{name}: {DEATHS} workers that had it in hand {what}"
         self.ready.append((job.unit, WrittenUnit(0, {}, {}, [(name, stage, kind, message)], Counter())))
 

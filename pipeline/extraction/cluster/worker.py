@@ -27,7 +27,7 @@ from ...utils.hardware import best_device, cores
 from ..decode_pool import VIDEOS_AHEAD, Job, Result, open_decode_pool
 from ..engine import Engine
 from ..profile import WorkerCounts
-from ..unit_results import ComputedUnit, WrittenUnit, reads_videos
+from ..unit_results import ComputedUnit, WrittenUnit
 from ..video_task import SharedTask, VideoResults, lend_slots, read_videos
 from ..writer_threads import use_single_torch_thread, writer_threads
 
@@ -213,7 +213,7 @@ class ExtractionWorker:
         if other:
             raise MachineError(f"its star {__version__} makes other keys for {other}; install the driver's version")
         roots = [("cache.root", recipe.cache.root)]
-        roots += [("dataset.root", recipe.dataset.root)] if reads_videos(task.unit) else []
+        roots += [("dataset.root", recipe.dataset.root)] if task.unit.reads_videos else []
         for name, root in roots:
             if not root.exists():
                 raise MachineError(f"{name}: {root} is not there; mount it under the same path as on the driver")

@@ -62,8 +62,8 @@ def test_bfloat16_loses_no_more_than_it_did(trained):
 @pytest.mark.parametrize("positive", [True, False])
 def test_without_onednns_help(trained, positive):
     """Step by step, as on a GPU, it is the same as at once."""
-    together = FusedConvolution(trained.layer1[0].conv1, torch.float32, CPU)
-    steps = FusedConvolution(trained.layer1[0].conv1, torch.float32, CPU)
+    together = FusedConvolution(*trained.layer1[0].conv1[:2], torch.float32, CPU)
+    steps = FusedConvolution(*trained.layer1[0].conv1[:2], torch.float32, CPU)
     assert together.fused
     steps.fused = False
     x, onto = clip(64), clip(64)

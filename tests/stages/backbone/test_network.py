@@ -7,8 +7,9 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.video import mc3_18
 
 from star.errors import MachineError, WeightsError
-from star.stages.backbone.mc3 import load
-from star.stages.backbone.network import LAYERS, BackboneNetwork, BackboneStage
+from star.stages.backbone.architectures import LAYERS
+from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.weights import load
 from star.stages.weights import sha256
 
 ARRAYS = ("global_grid", "local_map")
@@ -89,13 +90,13 @@ def test_shapes_at_112():
     ],
 )
 def test_other_layers(global_layer, local_layer, shapes):
-    """Any layer can be kept; `grid` tells the sides beforehand, and nothing deeper than needed is run."""
+    """Any layer can be kept; `shape` tells the sides beforehand, and nothing deeper than needed is run."""
     stage = small(global_layer=global_layer, local_layer=local_layer)
     network = BackboneNetwork(stage, batch=1)
     features = network(clips(1))
     assert [features[name].shape[2:] for name in ARRAYS] == list(shapes)
-    assert [stage.grid(global_layer), stage.grid(local_layer)] == [shape[-1] for shape in shapes]
-    assert [name for name, _ in network.layers][-1] == global_layer
+    assert [(stage.shape(name).channels, *2 * (stage.shape(name).side,)) for name in ARRAYS] == list(shapes)
+    assert [name for name, _ in network.features.layers][-1] == global_layer
 
 
 @pytest.mark.parametrize("layer", LAYERS)

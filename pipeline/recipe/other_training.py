@@ -1,0 +1,35 @@
+"""Settings of `star finetune` and `star pretrain`, beside those of `star train`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .base import Positive, Real, Settings
+
+
+class FinetuneSettings(Settings):
+    """What `star finetune` does with the backbone; all else is as in `train`."""
+
+    learning_rate: Annotated[Real, Field(gt=0)] = Field(
+        default=1e-5, description="of the backbone, at its highest; it follows train.schedule"
+    )
+    freeze: tuple[str, ...] = Field(
+        default=(), description="layers of the backbone that stay as they are, as [stem, layer1]"
+    )
+    batch_norm: Literal["eval", "train"] = Field(
+        default="eval", description="eval: the statistics of the weights' own training; train: each batch's"
+    )
+    checkpointing: bool = Field(
+        default=False, description="clip by clip, each computed twice: the memory of one clip instead of a batch"
+    )
+
+
+class PretrainSettings(Settings):
+    """How `star pretrain` hides tokens; all else is as in `train`."""
+
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        default=0.5, description="of the cells of the grid, and of the joints, that are hidden"
+    )
+    span: Positive = Field(default=4, description="frames in a row for which a cell or joint is hidden")

@@ -1,0 +1,156 @@
+"""`star finetune`: the backbone and the STAR-Transformer trained together, by the loop that `star train` has.
+
+What is read is cached: the frames as the backbone sees them (`decode.keep: frames`), and the joints' heat maps. All
+that `star train` changes of cached tokens (`train.augment`) is changed here of the same tokens on their way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ...cache.atomic import reporting
+from ...errors import RecipeError
+from ...stages.backbone.weights import load
+from ...stages.end_to_end import EndToEnd
+from ...stages.transformer import STARTransformer
+from ..planning.array_shapes import shapes as planned_shapes
+from ..planning.graph import graph, weights_file
+from ..planning.inputs import arrays_for as transformer_arrays
+from ..planning.selection import Selection
+from ..recipe import schema as settings
+from ..utils.atomic import replace_bytes
+from .dataset import Batch, Features
+from .model_factory import Shapes, inputs
+from .optimizer import make_optimizer
+from .precision import autocast, quickest_attention
+from .sampler import MicroBatch
+from .train_step import TrainStep
+from .trainer import Training
+
+CLIPS = 256  # looked at to standardise: each goes through the backbone
+CHUNK = 8  # of them at once
+BACKBONE = "backbone.safetensors"
+
+
+def check(recipe: settings.Recipe) -> None:
+    """Refuse what `star finetune` cannot do. Raises RecipeError."""
+    if recipe.decode.keep != "frames":
+        raise RecipeError(
+            "decode.keep: none: star finetune trains on kept frames; set it to frames, and run `star extract` again"
+        )
+    if recipe.model.modalities == "joint" and recipe.tokens.form == "heatmap":
+        raise RecipeError(
+            "tokens.form: heatmap: with model.modalities joint nothing reads the backbone, so there is nothing to "
+            "fine-tune; set another form, or use `star train`"
+        )
+    if recipe.train.compile:
+        raise RecipeError("train.compile: true: star finetune does not compile; set it to false")
+    if recipe.finetune.checkpointing and recipe.finetune.batch_norm == "train":
+        raise RecipeError(
+            "finetune.checkpointing: true: goes clip by clip, and batch norms in training see the whole batch; set "
+            "finetune.batch_norm to eval"
+        )
+
+
+def arrays_for(recipe: settings.Recipe) -> tuple[str, ...]:
+    """The cached arrays that it reads."""
+    return ("frames",) if recipe.model.modalities == "global" else ("frames", "joint_heatmap")
+
+
+class FinetuneStep(TrainStep):
+    """An `EndToEnd` in training. recipe: see TrainStep; the backbone begins with `backbone.weights`."""
+
+    network: EndToEnd
+
+    def _build(self, recipe: settings.Recipe, arguments: Mapping[str, Any]) -> nn.Module:
+        transformer = STARTransformer(**arguments)  # first, so that it begins as `star train` begins
+        stage = graph(recipe).nodes["backbone"].stage
+        file = weights_file(recipe.backbone.weights)
+        backbone = load(stage.weights, stage.seed, file, model=stage.model, size=stage.size)
+        network = EndToEnd(stage.model, tuple(stage.layers.values()), recipe.tokens.form, backbone, transformer)
+        network.batch_norm = recipe.finetune.batch_norm
+        network.checkpointing = recipe.finetune.checkpointing
+        network.freeze(recipe.finetune.freeze)
+        return network
+
+    def _make_optimizer(self, recipe: settings.Recipe) -> Optimizer:
+        slower = recipe.finetune.learning_rate / recipe.train.learning_rate
+        return make_optimizer(self.network, recipe.train, {"backbone.": slower})
+
+    @property
+    def transformer(self) -> STARTransformer:
+        """The part that `star train` trains."""
+        return self.network.transformer
+
+    def _answer(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        wanted: list[Tensor] = []
+
+        def change(arrays: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+            with autocast(self.ranks.device, "float32"):  # as where the arrays are cached
+                changed, targets = self._prepare({**arrays, "label": batch["label"]}, micro_batch, random)
+            wanted.append(targets)
+            return inputs(changed)
+
+        with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
+            logits = self.model(**inputs(batch), change=change).float()
+        return logits, wanted[0]
+
+    def _spread(self, training: Selection, array: str) -> Iterator[Tensor]:
+        """Some clips of what the backbone, as it begins, makes of the training clips, float64."""
+        features = Features(training, self.network.inputs)
+        clips = np.unique(np.linspace(0, len(features) - 1, min(len(features), CLIPS)).round().astype(np.int64))
+        self.network.eval()
+        for start in range(0, len(clips), CHUNK):
+            batch = inputs(features.__getitems__(clips[start : start + CHUNK]))
+            given = {name: tensor.to(self.ranks.device).float() for name, tensor in batch.items()}
+            with torch.no_grad(), autocast(self.ranks.device, self.precision):
+                yield self.network.arrays(**given)[array].double().cpu()
+
+
+class FinetuneTraining(Training):
+    """A run of `star finetune`."""
+
+    learner: FinetuneStep
+    step = FinetuneStep
+
+    def _arrays(self) -> tuple[str, ...]:
+        return arrays_for(self.recipe)
+
+    def _seen(self, shapes: Shapes) -> Shapes:
+        """The shapes of the arrays between backbone and transformer."""
+        joints = shapes["joint_heatmap"][1] if "joint_heatmap" in shapes else 1
+        people = self.recipe.pose.people if self.recipe.heatmaps.people == "separate" else 1
+        made = planned_shapes(self.recipe, graph(self.recipe), joints // people)
+        return {name: made[name] for name in transformer_arrays(self.recipe.model, self.recipe.tokens.form)}
+
+    def _note(self) -> dict[str, Any]:
+        settings_of = self.recipe.backbone
+        layers = [settings_of.global_layer, settings_of.local_layer]
+        return {
+            "backbone": {
+                "model": settings_of.model,
+                "size": settings_of.size,
+                "layers": layers,
+                "form": self.recipe.tokens.form,
+            }
+        }
+
+    def _write_weights(self, which: str, scores: dict[str, Any]) -> None:
+        super()._write_weights(which, scores)
+        if which == self.recipe.test.checkpoint:
+            from safetensors.torch import save
+
+            judged = self.learner.judged
+            assert isinstance(judged, EndToEnd)
+            state = {
+                name: tensor.detach().cpu().contiguous().clone() for name, tensor in judged.backbone_state().items()
+            }
+            path = self.folder.path / BACKBONE
+            with reporting(path):
+                replace_bytes(path, save(state))
