@@ -69,9 +69,10 @@ def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
         warning = f"{root} is not there, so the recipe is a general one; here, `star extract` would find no videos"
         return InitRecipe(presets.ready("videos", root, cache, preset), warnings=(warning,))
     lists = csv_files(root) if root.is_dir() else []
+    if root.is_dir():  # a published data set whose frames are elsewhere may look like joints alone
+        _refuse_published(root, lists)
     refuse_other_kind("videos", root, lists)
     open_root(root)
-    _refuse_published(root, lists)
     chosen, told = (lists[0] if len(lists) > 1 else None, []) if lists else the_export(root)
     settings, listing = _listed(DatasetSettings(kind="videos", root=root, list=chosen), is_listed=bool(lists or chosen))
     manifest = manifest_of(settings, listing)

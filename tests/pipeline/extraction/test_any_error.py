@@ -232,8 +232,8 @@ def test_a_written_split_is_read_back_or_refused(tmp_path: Path, make_film: Call
     try:
         run_split(recipes.load(recipe), tmp_path / "split.csv")
     except UsageError as error:
-        assert repr(f"{name}/a{name}b.mp4") in str(error)
-        assert name in (" spaces ",)
+        assert repr(f"{name}/a{name}b.mp4") in str(error) or repr(name) in str(error)
+        assert name in (" spaces ", "comma, and;semicolon")  # ends of cells; what parts labels
         return
     after = datasets.load(recipes.load(recipe, [f"dataset.list={tmp_path / 'split.csv'}"]).dataset)
     assert [(v.id, v.label, v.split) for v in after.videos] == [(v.id, v.label, v.split) for v in before.videos]
