@@ -639,6 +639,11 @@ ELSEWHERE = {
     "pipeline/commands/share.py": "tests/pipeline/commands/test_share.py pushes, pulls and predicts",
     "pipeline/evaluation/model_card.py": "a broken metrics.json, which `star test` writes anew",
     "pipeline/extraction/fault_isolation.py": "`star doctor`, of a machine that fails",
+    "pipeline/commands/pretrain.py": "what comes next; tests/pipeline/training/test_pretrain.py trains from it",
+    "pipeline/training/finetune.py": "tests/pipeline/training/test_finetune.py keeps frames, then fine-tunes",
+    "pipeline/training/model_factory.py": "tests/pipeline/training/test_pretrain.py: a run that knows no classes",
+    "pipeline/evaluation/onnx_export.py": "what kind of run it is, not what to type",
+    "pipeline/evaluation/timeline.py": "what kind of run it is; weights of it are used in tests of fine-tuning",
 }
 NO_REMEDY = re.compile(
     r"would fail in `star extract`|here, `star extract` would find no videos|another `star train` is at work there"

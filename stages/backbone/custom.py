@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ...errors import RecipeError
 from .architectures import LayerShape
@@ -53,7 +53,7 @@ def _function(model: str) -> BackboneFunction:
     function: Any = getattr(found, name, None)
     if not callable(function):
         raise RecipeError(f"backbone.model: {model}: {module} has no function {name!r}; correct the name")
-    return function
+    return cast("BackboneFunction", function)
 
 
 def build_network(model: str, size: int, seed: int = 0) -> nn.Module:
