@@ -81,7 +81,9 @@ def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
     people = _people(manifest) if layout or found.joints == len(manifest.videos) else 0
     text = presets.ready("videos", root, cache, preset, people, layout).partition("\n")[2]
     text = text.replace("  test_share:", f"{_choices(settings)}  test_share:")
-    text = found.for_labels(text if manifest.classes else _for_extraction(text))
+    if not manifest.classes:  # for extraction alone, without what only training needs
+        text = TRAINING.sub("", re.sub(r"^  (test_share|# split_by): .*\n", "", text, flags=re.MULTILINE))
+    text = found.for_labels(text)
     return InitRecipe(found.lines() + text, found, (*told, *_warnings(manifest, found.joints, layout, lists)))
 
 
@@ -111,12 +113,6 @@ def _listed(settings: DatasetSettings, *, is_listed: bool) -> tuple[DatasetSetti
         settings = settings.model_copy(update={"labels": "none"})
         return settings, list_entries(root, settings)
     return settings.model_copy(update={"split_seed": _seed(listing.entries)}), listing
-
-
-def _for_extraction(text: str) -> str:
-    """A recipe without what only training needs."""
-    text = re.sub(r"^  (test_share|# split_by): .*\n", "", text, flags=re.MULTILINE)
-    return TRAINING.sub("", text)
 
 
 def _seed(entries: Sequence[Entry]) -> int:

@@ -25,7 +25,7 @@ SPLITS = {"0": "", "1": "train", "2": "test"}
 NAMED = re.compile(r"_(nm|cm)_np\d+_(fr|ba|le|ri)_(goo|med|bad)_\d+$")  # whether the camera moves, its view, quality
 
 
-class _Listed(NamedTuple):
+class _ListedClip(NamedTuple):
     where: str
     name: str
     label: str
@@ -68,7 +68,7 @@ def read_annotation(path: Path) -> Annotation:
     raise no_joints(path, "hmdb51")
 
 
-def _listed(path: Path, ending: str) -> Iterator[_Listed]:
+def _listed(path: Path, ending: str) -> Iterator[_ListedClip]:
     seen: set[str] = set()
     for where, text in lines(path):
         name, _, number = text.rpartition(" ")
@@ -78,4 +78,4 @@ def _listed(path: Path, ending: str) -> Iterator[_Listed]:
         if name in seen:
             raise DatasetError(f"{where}: {name} is listed already; fetch the list again")
         seen.add(name)
-        yield _Listed(where, name, path.name.removesuffix(ending), SPLITS[number])
+        yield _ListedClip(where, name, path.name.removesuffix(ending), SPLITS[number])

@@ -28,7 +28,7 @@ COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 SPLITS = {"train": "train", "validate": "test", "validation": "test", "val": "test", "test": ""}
 
 
-class _Listed(NamedTuple):
+class _ListedRow(NamedTuple):
     where: str
     clip: str
     label: str
@@ -47,7 +47,7 @@ def load(settings: DatasetSettings) -> Manifest:
     lists = [path for path, header in headers.items() if {"label", "youtube_id"} <= set(header)]
     if not lists:
         raise files.lacking("CSV with the columns " + ",".join(COLUMNS))
-    rows: dict[str, _Listed] = {}
+    rows: dict[str, _ListedRow] = {}
     left_out = []
     for row in (row for path in lists for row in _listed(path)):
         first = rows.setdefault(row.clip, row)
@@ -75,7 +75,7 @@ def read_annotation(path: Path) -> Annotation:
     raise no_joints(path, "kinetics")
 
 
-def _listed(path: Path) -> Iterator[_Listed]:
+def _listed(path: Path) -> Iterator[_ListedRow]:
     """The rows for training and for testing."""
     reader = csv.DictReader(io.StringIO(text_of(path), newline=""))
     lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
@@ -98,4 +98,4 @@ def _listed(path: Path) -> Iterator[_Listed]:
             label = (row["label"] or "").strip().replace("_", " ")
             if not label:
                 raise DatasetError(f"{where}: no label; fetch the list again")
-            yield _Listed(where, clip, label, side)
+            yield _ListedRow(where, clip, label, side)

@@ -29,7 +29,7 @@ LISTED = re.compile(r"(?:.*/)?([^/]+)/([^/]+)\.\w+(?: +(\d+))?")
 GROUP = re.compile(r"_(g\d+)_c\d+$", re.IGNORECASE)
 
 
-class _Listed(NamedTuple):
+class _ListedVideo(NamedTuple):
     where: str
     folder: str
     stem: str
@@ -79,7 +79,7 @@ def read_annotation(path: Path) -> Annotation:
     raise no_joints(path, "ucf101")
 
 
-def _listed(files: Files, split: str, fold: int, classes: dict[str, str]) -> Iterator[_Listed]:
+def _listed(files: Files, split: str, fold: int, classes: dict[str, str]) -> Iterator[_ListedVideo]:
     numbers = {name: number for number, name in enumerate(classes)}
     for where, text in lines(files.one(f"{split}list{fold:02d}.txt")):
         found = LISTED.fullmatch(text)
@@ -91,4 +91,4 @@ def _listed(files: Files, split: str, fold: int, classes: dict[str, str]) -> Ite
             raise DatasetError(f"{where}: {folder!r} is no class of classInd.txt; fetch the lists again")
         if number is not None and int(number) != label + 1:
             raise DatasetError(f"{where}: class {number}, but {folder!r} is {label + 1} in classInd.txt")
-        yield _Listed(where, folder, stem, label, split)
+        yield _ListedVideo(where, folder, stem, label, split)

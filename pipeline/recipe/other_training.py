@@ -12,7 +12,7 @@ from .base import Positive, Real, Settings
 class FinetuneSettings(Settings):
     """What `star finetune` does with the backbone; all else is as in `train`."""
 
-    learning_rate: Annotated[Real, Field(gt=0)] = Field(
+    learning_rate: Annotated[Real, Field(gt=0, le=1e32)] = Field(
         default=1e-5, description="of the backbone, at its highest; it follows train.schedule"
     )
     freeze: tuple[str, ...] = Field(

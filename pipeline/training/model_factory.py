@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -97,13 +97,9 @@ def load(run: Path, which: str, device: torch.device | str = "cpu") -> tuple[Net
             checkpoint.check(STARTransformer(**note["network"]), own, path)
         network: Network = STARTransformer(**note["network"])
         if "backbone" in note:
-            network = _end_to_end(network, **note["backbone"])
+            model, size, layers, form = (note["backbone"][name] for name in ("model", "size", "layers", "form"))
+            network = EndToEnd(model, layers, form, build(model, size), network)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise UsageError(f"{path}: names no network that this star can build ({error})") from None
     checkpoint.put(network, weights, path)
     return network.to(device).eval(), note
-
-
-def _end_to_end(transformer: STARTransformer, *, model: str, size: int, layers: Sequence[str], form: str) -> EndToEnd:
-    """The network of a run of `star finetune`, with weights that mean nothing yet."""
-    return EndToEnd(model, layers, form, build(model, size), transformer)

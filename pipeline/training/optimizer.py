@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -42,7 +42,7 @@ def make_optimizer(
     """
     groups: list[dict[str, Any]] = []
     for prefix in ("", *slower):
-        mine = [(p, decay) for name, p, decay in decayed(model) if _prefix(name, slower) == prefix]
+        mine = [(p, decay) for name, p, decay in decayed(model) if next(filter(name.startswith, slower), "") == prefix]
         factor = {"slower": slower[prefix]} if prefix else {}
         groups += [
             {"params": [p for p, decay in mine if decay], "weight_decay": train.weight_decay, **factor},
@@ -53,10 +53,6 @@ def make_optimizer(
     if train.optimizer == "sgd":
         return SGD(groups, lr=train.learning_rate, momentum=train.momentum, fused=fused)
     return AdamW(groups, lr=train.learning_rate, fused=fused)
-
-
-def _prefix(name: str, prefixes: Iterable[str]) -> str:
-    return next((prefix for prefix in prefixes if name.startswith(prefix)), "")
 
 
 def rate(step: int, steps: int, train: settings.TrainSettings) -> float:

@@ -92,7 +92,9 @@ class RunFolder:
                 import fcntl
             except ImportError:  # not on this system: nothing is guarded there
                 return
-            self._lock = _open_lock(self.path / "lock")
+            # not waiting for a reader, should it be a pipe
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
+            self._lock = os.fdopen(os.open(self.path / "lock", flags, 0o666), "ab")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -183,12 +185,6 @@ class RunFolder:
         """Drop the rows after `epoch`: the epochs that a resumed run trains again."""
         kept = [json_text(row) + "\n" for row in self.rows() if row["epoch"] <= epoch]
         replace_bytes(self.metrics, "".join(kept).encode())
-
-
-def _open_lock(path: Path) -> BinaryIO:
-    """A run's empty file to lock. Raises OSError for a pipe that nobody reads."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-    return os.fdopen(handle, "ab")
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

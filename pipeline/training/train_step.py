@@ -129,12 +129,15 @@ class TrainStep:
             logits, wanted = self._answer(batch, micro_batch, random)
             found = losses(logits, wanted, self.weights, multilabel=self.multilabel)
             (found.sum() * (micro_batch.weight * self.ranks.size)).backward()
-        answers = logits.argmax(1)
+        return torch.stack([found.detach().sum(), self._right(logits.argmax(1), labels, micro_batch)])
+
+    def _right(self, answers: Tensor, labels: Tensor, micro_batch: MicroBatch) -> Tensor:
+        """How many answers are right, float32: of a clip that is two blended, each class by its share."""
         right = _are_right(answers, labels[: len(answers)])
-        if micro_batch.partners is not None:  # of a clip that is two blended, each class counts by its share
+        if micro_batch.partners is not None:
             other = _are_right(answers, labels[to_device(micro_batch.partners, labels.device)])
             right = micro_batch.share * right + (1 - micro_batch.share) * other
-        return torch.stack([found.detach().sum(), right.sum()])
+        return right.sum()
 
     def _begin(self, micro_batch: MicroBatch, epoch: int) -> np.random.Generator:
         """The random numbers of a batch; seeds torch's as well."""

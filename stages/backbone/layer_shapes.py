@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterable
 
 from ...errors import RecipeError
 from .architectures import ARCHITECTURES, CHANNELS, LAYERS, STRIDES, LayerShape, is_custom
@@ -45,14 +44,10 @@ def _asked(model: str, layer: str, size: int, setting: str) -> LayerShape:
         wrong = f"{model} has no such layer"
     except NoMap as error:
         wrong = str(error)
-    raise RecipeError(f"{setting}: {layer}: {wrong}; near are {', '.join(_near(model, layer, names))}")
-
-
-def _near(model: str, layer: str, names: Iterable[str]) -> list[str]:
-    """Layers whose names are alike, after the two that are taken as a rule."""
-    usual = ARCHITECTURES[model].layers
+    usual = ARCHITECTURES[model].layers  # those that are taken as a rule, then those whose names are alike
     alike = difflib.get_close_matches(layer, list(names), NEAR - len(usual), 0.5)
-    return list(dict.fromkeys((*usual, *(name for name in alike if name != layer))))
+    near = dict.fromkeys((*usual, *(name for name in alike if name != layer)))
+    raise RecipeError(f"{setting}: {layer}: {wrong}; near are {', '.join(near)}")
 
 
 @functools.cache

@@ -54,7 +54,8 @@ class MaskedTransformer(nn.Module):
         places = {name: [place for place, kind in enumerate(layout) if kind == name] for name in self.hidden}
         for name, where in places.items():
             part = z[:, :, where]
-            z = z.index_copy(2, torch.tensor(where, device=z.device), self._hide(name, part, masks[name]))
+            hidden = torch.where(masks[name][..., None], self.hidden[name].to(part.dtype), part)
+            z = z.index_copy(2, torch.tensor(where, device=z.device), hidden)
         for layer in (*transformer.encoder, *transformer.decoder):
             z = transformer.carry(layer(z))
         z = transformer.norm(z)
@@ -63,9 +64,6 @@ class MaskedTransformer(nn.Module):
             self._loss(self.found[name](z[:, :, where]), wanted[name], masks[name]) for name, where in places.items()
         ]
         return torch.stack(losses).mean(0)
-
-    def _hide(self, name: str, tokens: Tensor, mask: Tensor) -> Tensor:
-        return torch.where(mask[..., None], self.hidden[name].to(tokens.dtype), tokens)
 
     def _wanted(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the tokens held, as the transformer takes it, float32: (b, t, places, c)."""

@@ -206,12 +206,14 @@ def test_a_folder_that_vanishes_while_it_is_written_to(tmp_path, clips, write):
 
 
 WRITER = """
+import signal
 import sys
 from pathlib import Path
 import numpy as np
 from star.cache.checksum import Row
 from star.cache.store import Store
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started without
 stage_store = Store(sys.argv[1]).stage_store("pose", "0" * 32)
 values = np.arange(4 * 5000, dtype=np.float32).reshape(4, 5000) + int(sys.argv[2])
 print("ready", flush=True)

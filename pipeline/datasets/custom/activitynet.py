@@ -41,12 +41,9 @@ def segments(document: Any, path: Path) -> Iterator[LabelledSpan]:
                 yield LabelledSpan(called, "", None, split, where, "has no label")
                 continue
             times = row.get("segment")
-            span, problem = (None, "") if times is None else span_of(*_pair(times))
+            first, last = times if isinstance(times, list) and len(times) == 2 else (times, None)
+            span, problem = (None, "") if times is None else span_of(first, last)
             yield LabelledSpan(called, label, span, split, where, problem)
-
-
-def _pair(times: Any) -> tuple[Any, Any]:
-    return (times[0], times[1]) if isinstance(times, list) and len(times) == 2 else (times, None)
 
 
 def _database(document: Any) -> dict[str, Any]:

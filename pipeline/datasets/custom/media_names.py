@@ -32,7 +32,10 @@ class MediaNames:
 
         Of several files of the name the one counts whose folders agree furthest from the end.
         """
-        path = _path_of(called)
+        # the path within a path, an address or an address that names a path
+        local = LOCAL.search(called)
+        path = local[1] if local else SCHEME.sub("", called).partition("?")[0] if SCHEME.match(called) else called
+        path = unquote(path).replace("\\", "/").strip("/")
         base = path.rpartition("/")[2].lower()
         stem = base.removesuffix(ending(base)) if ending(base) in VIDEO_SUFFIXES else base
         for key in dict.fromkeys((base, UPLOAD.sub("", base), stem, f"v_{stem}", UPLOAD.sub("", stem))):
@@ -69,13 +72,6 @@ def joints_below(root: Path) -> MediaNames:
     """The files of joints below a root, and folders with a file per frame."""
     files = (name for name in files_below(root) if name.lower().endswith(keypoint_files.SUFFIXES))
     return MediaNames(keypoint_files.video_of(name) for name in files)
-
-
-def _path_of(called: str) -> str:
-    """The path within a path, an address or an address that names a path."""
-    local = LOCAL.search(called)
-    path = local[1] if local else SCHEME.sub("", called).partition("?")[0] if SCHEME.match(called) else called
-    return unquote(path).replace("\\", "/").strip("/")
 
 
 def _common_end(name: str, path: str) -> int:

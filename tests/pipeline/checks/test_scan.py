@@ -91,7 +91,7 @@ def test_json_is_one_document_with_the_same_findings(tmp_path: Path) -> None:
     assert result.exit_code == 3
     document = json.loads(result.stdout)
     assert document["failing"] == 1
-    assert document["classes"] == [{"class": "wave", "train": 1, "test": 0}]
+    assert document["classes"] == [{"class": "wave", "train": 1, "val": 0, "test": 0}]
     assert document["splits"][0] | {"sizes": 0} == {
         "split": "train", "videos": 1, "opened": 0, "frames": 0, "shortest": 0, "longest": 0, "seconds": 0,
         "sizes": 0, "joints": 0, "joints_outside": None,
