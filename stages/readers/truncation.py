@@ -52,6 +52,8 @@ def _mp4(file: BinaryIO, size: int) -> str:
         counts = kind == b"moov" or (kind in (b"moof", b"mdat") and b"moof" in kinds)
         if counts and (said := _beyond(f"its box '{kind.decode()}'", end, size)):
             return said
+    if b"moof" in kinds and 0 < size - end < 8:
+        return f"another box begins at byte {end:,}, and the file has {size:,}"
     return "its last fragment has no samples" if kinds and kinds[-1] == b"moof" else ""
 
 

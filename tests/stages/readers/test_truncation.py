@@ -133,6 +133,16 @@ def test_a_whole_file_passes_and_a_cut_one_is_truncated(tmp_path: Path, kind: st
     assert "truncated" in set().union(*said.values())
 
 
+def test_a_fragment_of_which_only_the_first_bytes_are_there(tmp_path: Path) -> None:
+    """Fewer than a box's length and kind take: what is whole before them would pass for the film."""
+    path = write(tmp_path / "parts.mp4", "parts.mp4")
+    whole = path.read_bytes()
+    start = whole.index(b"moof", whole.index(b"mdat")) - 4
+    for more in range(1, 8):
+        path.write_bytes(whole[: start + more])
+        assert verdicts(path) == {"truncated"}, more
+
+
 def test_the_message_says_what_tells(tmp_path: Path) -> None:
     """How many frames there are, why the file must have been longer, what to do."""
     path = write(tmp_path / "a.mkv", "a.mkv")
