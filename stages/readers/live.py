@@ -141,9 +141,10 @@ class LiveReader:
                 if self.source.is_pipe and AHEAD_S < ahead < float("inf"):
                     time.sleep(ahead - AHEAD_S)
                     arrived = time.monotonic()
-                self._base = min(self._base, arrived - seconds)
+                if not (self.source.is_pipe and index):  # what a pipe has ready early is not how fast it could be
+                    self._base = min(self._base, arrived - seconds)
                 behind = arrived - seconds - self._base > LAG_S and not self.source.is_pipe
-                yield LiveFrame(index, seconds, arrived, self._base + seconds, frame)
+                yield LiveFrame(index, seconds, arrived, min(self._base + seconds, arrived), frame)
                 index += 1
         if not index:
             raise UnreadableVideo(f"{self.source.name}: ended before a picture came")

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from star.errors import UnreadableVideo
-from star.stages.readers.live import LiveReader, live_source
+from star.stages.readers.live import AHEAD_S, LiveReader, live_source
 
 # Sends a film as it would come from a camera, over and over: python feed.py FILM WHERE ROUNDS
 FEED = """
@@ -163,3 +163,4 @@ def test_pictures_of_a_pipe_are_those_of_the_film(
     assert all(np.array_equal(frame.frame.to_ndarray(format="yuv420p"), picture)
                for frame, picture in zip(frames, joined, strict=False))  # fmt: skip
     assert all(frame.best <= frame.arrived <= time.monotonic() for frame in frames)
+    assert frames[-1].arrived - frames[0].arrived >= frames[-1].time - AHEAD_S - 0.01
