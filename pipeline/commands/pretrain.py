@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ..planning.selections import training_selections
 from ..recipe.schema import Recipe
-from ..utils.text import clock
 from .train import TrainedNetwork
 
 
@@ -17,10 +16,8 @@ class PretrainedNetwork(TrainedNetwork):
 
     def to_lines(self) -> list[str]:
         """Figures of the run and of its best epoch, and what to do next."""
-        judged = "validation" if self.judged == "val" else "test"
         return [
-            f"{self.videos['train']:,} training and {self.videos['test']:,} {judged} videos, no label read, "
-            f"{self.parameters:,} parameters, {self.epochs} epochs, {self.steps:,} steps in {clock(self.seconds)}",
+            f"{self.videos_text}, no label read, {self.work_text}",
             f"best: epoch {self.best['epoch']}, squared error of hidden tokens {self.best['test_loss']:.3f}; 1 is that "
             "of a network that knows nothing",
             f"run: {self.run}; `star train RECIPE --init {self.run} --run …` begins with it",

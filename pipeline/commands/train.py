@@ -33,6 +33,18 @@ class TrainedNetwork:
     judged: str
     exit_code: int = 0
 
+    @property
+    def videos_text(self) -> str:
+        """How many videos were trained on, and how many judged."""
+        judged = "validation" if self.judged == "val" else "test"
+        return f"{self.videos['train']:,} training and {self.videos['test']:,} {judged} videos"
+
+    @property
+    def work_text(self) -> str:
+        """The size of the network and of the training."""
+        steps = f"{self.epochs} epochs, {self.steps:,} steps in {clock(self.seconds)}"
+        return f"{self.parameters:,} parameters, {steps}"
+
     def to_document(self) -> dict[str, Any]:
         """As JSON."""
         document = asdict(self)
@@ -41,12 +53,10 @@ class TrainedNetwork:
 
     def to_lines(self) -> list[str]:
         """Figures of the run and of its best epoch, and what to do next."""
-        judged = "validation" if self.judged == "val" else "test"
         precision = self.best.get("mean_average_precision")  # where clips have several labels
         ahead = "" if precision is None else f"mAP {precision:.1%}, "
         return [
-            f"{self.videos['train']:,} training and {self.videos['test']:,} {judged} videos, {self.parameters:,} "
-            f"parameters, {self.epochs} epochs, {self.steps:,} steps in {clock(self.seconds)}",
+            f"{self.videos_text}, {self.work_text}",
             f"best: epoch {self.best['epoch']}, {ahead}top-1 {self.best['top1']:.1%}, top-5 {self.best['top5']:.1%}",
             f"run: {self.run}; `star test` judges it, `star report` draws it",
         ]
