@@ -29,8 +29,6 @@ from ..recipe import schema as recipes
 from ..recipe.schema import Recipe
 from ..training.model_factory import load
 
-BEGINNINGS = ("tokens", "features", "joints")
-
 
 def export(run: Path, path: Path, beginning: str = "tokens") -> dict[str, Any]:
     """Write the network of a run that its recipe judges as one ONNX file.

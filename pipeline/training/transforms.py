@@ -6,9 +6,6 @@ several processes, sees the same ones. Axes: b clips, t frames, n joints, y x ce
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import isqrt
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -154,15 +151,6 @@ def _resample(tensor: Tensor, weights: tuple[Tensor, Tensor], side: int) -> Tens
 def _maps(tensor: Tensor, side: int) -> Tensor:
     """The maps (b, t, n, y, x) of a tensor whose last two axes they are, or the last side² of its last axis."""
     return tensor if tensor.shape[-2:] == (side, side) else tensor[..., -side * side :].unflatten(-1, (side, side))
-
-
-def check_map(shape: Sequence[int], side: int) -> None:
-    """Refuse a cached array whose last axes hold no side x side map. Raises RecipeError."""
-    if tuple(shape[-2:]) != (side, side) and shape[-1] < side * side:
-        found = isqrt(shape[-1])
-        raise RecipeError(
-            f"train.augment: the cached joint maps have about {found} x {found} cells, the recipe says {side}"
-        )
 
 
 def mixup(batch: Batch, targets: Tensor, partners: np.ndarray, share: float) -> tuple[Batch, Tensor]:

@@ -93,11 +93,6 @@ def list_images(folder: Path) -> ImageSeries:
     return choose_series(folder, frames or names)
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """One picture as (h, w, 3) uint8 RGB, upright as its EXIF orientation says."""
-    return _decode(path, _read(path))
-
-
 def _read(path: Path) -> bytes:
     """The bytes of a picture's file. Raises TruncatedVideo where its end is missing: OpenCV would fill it with grey."""
     try:
