@@ -22,7 +22,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.video import mc3_18
 
 from star.stages.backbone.architectures import KINETICS_DEVIATION, KINETICS_MEAN
-from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.stage import BackboneNetwork, BackboneStage
 from star.stages.precision import compute_precision
 
 

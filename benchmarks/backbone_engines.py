@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from star.pipeline.utils import process_settings
 from star.stages.backbone.architectures import LAYERS
-from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.stage import BackboneNetwork, BackboneStage
 from star.stages.backbone.weights import load
 from star.stages.precision import compute_precision
 

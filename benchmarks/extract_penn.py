@@ -37,7 +37,7 @@ import sys, time
 import numpy as np
 from star.pipeline.utils import process_settings
 from star.pipeline.extraction.inference_threads import InferenceThreads
-from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.stage import BackboneNetwork, BackboneStage
 
 process_settings.reuse_freed_memory()
 passes = int(sys.argv[1])

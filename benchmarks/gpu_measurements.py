@@ -42,7 +42,7 @@ from star.pipeline.planning.work_units import units
 from star.pipeline.recipe import presets
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.utils.hardware import cores
-from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.stage import BackboneNetwork, BackboneStage
 from star.stages.backbone.weights import load as load_mc3
 
 PRODUCT, COPY, FRAMES = "the bfloat16 product", "the copy", "reading and cutting alone"

@@ -36,7 +36,7 @@ from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.models import Models
 from star.pipeline.extraction.runner import extract
 from star.pipeline.recipe import schema as recipes
-from star.stages.backbone.network import BackboneNetwork
+from star.stages.backbone.stage import BackboneNetwork
 
 RECIPE = """
 dataset: {{kind: drawn, root: {root}}}

@@ -34,7 +34,7 @@ WHY = (
 
 def network(batch: int) -> None:
     """The video network on clips of 112 px."""
-    from star.stages.backbone.network import BackboneNetwork, BackboneStage
+    from star.stages.backbone.stage import BackboneNetwork, BackboneStage
 
     run = BackboneNetwork(BackboneStage(weights="random", size=112), device="cpu", batch=batch)
     frames = np.zeros((batch, 16, 112, 112, 3), np.uint8)

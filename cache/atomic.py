@@ -20,7 +20,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from ..errors import FormatError, StorageError
-from ..side_files import UntrustedFile, read_bytes
+from ..untrusted_files import UntrustedFile, read_bytes
 
 DAY = 86400.0
 _PARTIAL = re.compile(r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.partial")

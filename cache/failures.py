@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..side_files import UntrustedFile, json_text, number, parse_json, record, text, whole
+from ..untrusted_files import UntrustedFile, json_text, number, parse_json, record, text, whole
 from . import atomic
 
 _MAX_BYTES = 1 << 30

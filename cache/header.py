@@ -14,7 +14,7 @@ import numpy as np
 from h5py import h5f, h5g
 
 from ..errors import CorruptSegment, FormatError, MissingFeatures, OtherVersion, StorageError
-from ..side_files import UntrustedFile, each, number, parse_json, record, text, whole
+from ..untrusted_files import UntrustedFile, each, number, parse_json, record, text, whole
 from .atomic import read_error, size_of
 from .checksum import shape_text
 from .digest import CHECKSUM_BYTES, READABLE

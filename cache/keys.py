@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import NoVideoStream, UnreadableVideo
-from ..side_files import UntrustedFile, open_file
+from ..untrusted_files import UntrustedFile, open_file
 from .digest import read_through
 
 DIGEST_BYTES = 16

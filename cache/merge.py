@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorruptSegment, StorageError
-from ..side_files import LARGE, SMALL
+from ..untrusted_files import LARGE, SMALL
 from . import atomic
 from .checksum import Row
 from .digest import segment_name

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError, StorageError
-from ..side_files import UntrustedFile, named, one_of, parse_json, plain, record, text, whole
+from ..untrusted_files import UntrustedFile, named, one_of, parse_json, plain, record, text, whole
 from .atomic import listing, partial, read_error, read_whole, remove_leftovers, replace, reporting
 from .checksum import Row
 from .hdf5_guard import NAME

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .backbone.network import BackboneStage
+from .backbone.stage import BackboneStage
 from .base import Stage
 from .decode import DecodeStage
 from .frames import FramesStage

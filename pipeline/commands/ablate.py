@@ -9,7 +9,7 @@ from ...errors import UsageError
 from ..evaluation.ablation import Ablation, ablate
 from ..evaluation.studies import STUDIES, fold_variants, grid
 from ..recipe.schema import load
-from ..training.transfer import Start
+from ..training.initial_weights import Start
 
 
 def run_ablate(

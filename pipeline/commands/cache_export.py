@@ -13,7 +13,7 @@ import numpy as np
 
 from ...cache.atomic import reporting
 from ...errors import MissingFeatures, UsageError
-from ...side_files import json_text
+from ...untrusted_files import json_text
 from ..planning.inputs import STAGE_OF, arrays_for
 from ..planning.plan import Clip, Plan, clips_of, plan
 from ..recipe.schema import Recipe

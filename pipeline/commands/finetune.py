@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..planning.inputs import STAGE_OF
-from ..planning.selections import training_selections
+from ..planning.train_test_selection import training_selections
 from ..recipe.schema import Recipe
 from .train import TrainedNetwork
 
@@ -36,8 +36,8 @@ def run_finetune(
     them, in place of `finetune.freeze`."""
     from ..training.distributed import join
     from ..training.finetune import BACKBONE, FinetuneTraining, arrays_for, check
+    from ..training.initial_weights import Start
     from ..training.trainer import train
-    from ..training.transfer import Start
 
     if freeze is not None:
         layers = tuple(layer.strip() for layer in freeze.split(",") if layer.strip())

@@ -19,7 +19,7 @@ from ..datasets.custom.listing import Listing
 from ..datasets.custom.media_names import video_names
 from ..datasets.custom.splits import sides
 from ..datasets.detect import recognise
-from ..datasets.split_files import text_of
+from ..datasets.published_splits import text_of
 from ..recipe import presets
 from ..recipe.schema import DatasetSettings
 from ..utils.text import counted

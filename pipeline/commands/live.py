@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ...errors import UsageError, VideoError
-from ...stages.readers.live import live_source
-from ..evaluation.live import LiveSummary, live_answers
+from ...stages.readers.live_source import live_source
+from ..evaluation.live_answers import LiveSummary, live_answers
 from ..evaluation.timeline import TimelineOptions, open_timeline
 from ..evaluation.timeline_files import open_timeline_file
 from ..extraction.execution import ExecutionConfig

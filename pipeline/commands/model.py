@@ -17,7 +17,7 @@ from ..planning.graph import graph
 from ..planning.inputs import arrays_for
 from ..planning.joint_layout import held
 from ..planning.manifest import open_manifest
-from ..planning.selections import require_labels
+from ..planning.train_test_selection import require_labels
 from ..recipe.schema import Recipe
 from ..training.model_factory import arguments
 from ..training.optimizer import copies_of_weights

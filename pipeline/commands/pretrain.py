@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..planning.selections import training_selections
+from ..planning.train_test_selection import training_selections
 from ..recipe.schema import Recipe
 from .train import TrainedNetwork
 

@@ -15,7 +15,7 @@ from ...errors import DatasetError, StorageError, UsageError
 from .. import datasets
 from ..datasets.base import Manifest, one_sided
 from ..datasets.custom.csv_list import BETWEEN_LABELS, COLUMNS, PLAIN, SPANS, parse_csv
-from ..planning.selections import require_labels
+from ..planning.train_test_selection import require_labels
 from ..recipe.schema import Recipe
 from ..utils.text import counted, table
 

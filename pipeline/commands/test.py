@@ -141,7 +141,7 @@ def run_timeline_test(
     quiet: bool = False,
 ) -> JudgedTimeline:
     """`star test --timeline`: exit code 3 where a film is unreadable; the others are judged."""
-    from ..evaluation.timeline_test import evaluate_timeline
+    from ..evaluation.timeline_evaluator import evaluate_timeline
 
     return JudgedTimeline(evaluate_timeline(recipe, run, window, every, device=device, quiet=quiet), run)
 

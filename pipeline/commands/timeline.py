@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError, VideoError
-from ..evaluation.overlay import FilmOverlay, open_overlay
+from ..evaluation.overlay import VideoOverlay, open_overlay
 from ..evaluation.timeline import WHOLE, TimelineOptions, TimelinePredictor, WindowAnswer, open_timeline
 from ..evaluation.timeline_files import TimelineFile, open_timeline_file
 from ..extraction.execution import ExecutionConfig
@@ -38,7 +38,7 @@ def run_timeline(
     """
     if overlay and len(videos) > 1:
         raise UsageError("--overlay: is of one video; name one")
-    films: list[FilmTimeline] = []
+    films: list[VideoTimeline] = []
     with ExitStack() as stack:
         file = stack.enter_context(open_timeline_file(out, options.every)) if out else None
         stop = stack.enter_context(StopSignal(STOPPING))
@@ -49,7 +49,7 @@ def run_timeline(
             if stop.asked:
                 break
             films.append(
-                FilmTimeline(path, file, show if out is None else None, keep, overlay, several=len(videos) > 1)
+                VideoTimeline(path, file, show if out is None else None, keep, overlay, several=len(videos) > 1)
             )
             films[-1].read(timeline, stop, quiet)
     return Timelines(films, [path for path in (out, overlay) if path and path.exists()], is_interrupted=stop.asked)
@@ -59,7 +59,7 @@ def run_timeline(
 class Timelines:
     """What films came to. written: the files that hold it."""
 
-    films: Sequence[FilmTimeline]
+    films: Sequence[VideoTimeline]
     written: Sequence[Path]
     is_interrupted: bool = False
 
@@ -94,7 +94,7 @@ def check_options(
     return TimelineOptions(window, every or window, each_person)
 
 
-class FilmTimeline:
+class VideoTimeline:
     """One film's answers on their way out: to a file, to be shown, into the document, into a film."""
 
     def __init__(
@@ -128,7 +128,7 @@ class FilmTimeline:
         except VideoError as error:
             self.error = str(error)
 
-    def _draw(self, drawing: FilmOverlay, answers: Iterator[WindowAnswer], stop: StopSignal) -> None:
+    def _draw(self, drawing: VideoOverlay, answers: Iterator[WindowAnswer], stop: StopSignal) -> None:
         """Take the answers, and draw them into the film; of a film that breaks off, what was answered."""
         with drawing:
             try:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..planning.selections import training_selections
+from ..planning.train_test_selection import training_selections
 from ..recipe.schema import Recipe
 from ..utils.text import clock
 
@@ -74,8 +74,8 @@ def run_train(
 ) -> TrainedNetwork:
     """`star train`. init: a run whose weights it begins with. freeze: only the head is trained."""
     from ..training.distributed import join
+    from ..training.initial_weights import Start
     from ..training.trainer import train
-    from ..training.transfer import Start
 
     ranks = join(device)
     with ranks.together():

@@ -13,7 +13,7 @@ from .folder_names import VIDEO_SUFFIXES, ending
 from .keypoint_files import SUFFIXES as JOINTS
 from .keypoint_files.pyskl import SUFFIXES as PICKLES
 from .ntu.dataset import CLIP
-from .split_files import text_of
+from .published_splits import text_of
 
 MOST = 2000  # names that are looked at: enough to tell, and at once
 UCF101 = re.compile(r"v_\w+_g\d\d_c\d\d(\.\w+)?", re.IGNORECASE)  # a film, or a folder of frames

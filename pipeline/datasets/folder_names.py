@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...side_files import UntrustedFile, open_file
 from ...stages.readers.base import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from ...untrusted_files import UntrustedFile, open_file
 
 SPLITS = {
     "train": "train", "training": "train",

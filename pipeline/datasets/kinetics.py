@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import DatasetError
 from .base import Annotation, Manifest, Video, no_joints, official_only
-from .split_files import Files, stem_of, text_of
+from .published_splits import Files, stem_of, text_of
 
 if TYPE_CHECKING:
     from ..recipe.schema import DatasetSettings

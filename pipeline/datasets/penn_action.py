@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ...errors import AnnotationError, MissingData
-from ...side_files import open_file
 from ...stages.skeletons import PENN_ACTION
+from ...untrusted_files import open_file
 from .base import Annotation, Manifest, Video, official_only, open_root
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import codecs
 from pathlib import Path
 
 from ...errors import DatasetError
-from ...side_files import LARGE, UntrustedFile, read_bytes
+from ...untrusted_files import LARGE, UntrustedFile, read_bytes
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import DatasetError
 from .base import Annotation, Manifest, Video, no_joints, official_only
-from .split_files import Files, by_class_and_stem, clip_of, lines
+from .published_splits import Files, by_class_and_stem, clip_of, lines
 
 if TYPE_CHECKING:
     from ..recipe.schema import DatasetSettings

@@ -14,15 +14,15 @@ from statistics import mean, stdev
 from typing import Any
 
 from ...errors import UsageError
-from ...side_files import json_text
+from ...untrusted_files import json_text
 from ..extraction.execution import ExecutionConfig
 from ..extraction.runner import extract
 from ..planning.inputs import stages_for_training
-from ..planning.selections import selections, training_selections
+from ..planning.train_test_selection import selections, training_selections
 from ..recipe.schema import Recipe
+from ..training.initial_weights import Start
 from ..training.run_dir import RunFolder
 from ..training.trainer import train
-from ..training.transfer import Start
 from ..utils.atomic import replace_bytes
 from ..utils.progress import tell
 from .evaluator import evaluate

@@ -13,7 +13,7 @@ from ...errors import UsageError
 from ..planning.graph import graph
 from ..planning.inputs import STAGE_OF
 from ..planning.selection import Selection
-from ..planning.selections import selections
+from ..planning.train_test_selection import selections
 from ..recipe import schema as settings
 from ..training import checkpoint
 from ..training.dataloader import FeatureLoader

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ...errors import StorageError, UsageError
-from ...side_files import LARGE, UntrustedFile, parse_json, read_bytes
+from ...untrusted_files import LARGE, UntrustedFile, parse_json, read_bytes
 from ...version import __version__
 from ..recipe import schema as recipes
 from ..recipe.run_recipe import run_recipe

@@ -16,7 +16,7 @@ import torch
 from ...cache import atomic
 from ...errors import DatasetError, StarError, UsageError
 from ...stages.end_to_end import EndToEnd
-from ...stages.from_features import OUTPUTS, FeaturesToScores, JointsToScores
+from ...stages.onnx_modules import OUTPUTS, FeaturesToScores, JointsToScores
 from ...stages.skeletons import Skeleton
 from ...stages.transformer import STARTransformer
 from ...version import __version__
@@ -39,7 +39,7 @@ def export(run: Path, path: Path, beginning: str = "tokens") -> dict[str, Any]:
     run has no checkpoint or takes no joints, MissingPackage without the extra `star[onnx]`, StorageError where it
     cannot be written.
     """
-    from ...stages.transformer.export import export_onnx, write_onnx
+    from ...stages.transformer.onnx_writer import export_onnx, write_onnx
 
     recipe = recipes.load(run / "recipe.yaml")
     network, note = load(run, recipe.test.checkpoint)

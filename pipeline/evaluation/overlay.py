@@ -17,21 +17,21 @@ import numpy as np
 from ...errors import MissingPackage
 from ..datasets.base import Video
 from ..extraction.child_stream import ChildStream
-from ..extraction.film_windows import FilmHead, FilmSource, read_pictures
+from ..extraction.sliding_windows import PictureSource, StreamHeader, read_pictures
 from ..planning.graph import graph
 from ..planning.inputs import stages_for_training
 from ..planning.joint_layout import held
 from ..visualization.drawing import scene
-from ..visualization.film_writer import FilmWriter, words_on
+from ..visualization.video_writer import VideoWriter, words_on
 from .predictor import TrainedPredictor
+from .temporal_segments import shown_span
 from .timeline import WindowAnswer
-from .timeline_files import shown_span
 
 LETTERS = 1 / 18  # of a picture's height
 LINES = 1 / 240
 
 
-class FilmOverlay:
+class VideoOverlay:
     """Draws the answers of a film into it as they come; use it in a `with`, at whose end the film is written.
 
     skeleton: its `limbs` and `flip_pairs`. floor: joints with this score or less are not shown. every: seconds from
@@ -42,12 +42,12 @@ class FilmOverlay:
         self, path: Path, video: Video, every: float, skeleton: Mapping[str, Any], floor: float, timeout: float
     ) -> None:
         self.every, self.skeleton, self.floor = every, skeleton, floor
-        self._child = ChildStream(read_pictures, FilmSource(video.id, video.media), video.id, timeout)
+        self._child = ChildStream(read_pictures, PictureSource(video.id, video.media), video.id, timeout)
         try:
             self._pictures = iter(self._child)
             head = next(self._pictures)
-            assert isinstance(head, FilmHead)
-            self._writer = FilmWriter(path, head.size, head.frames / head.seconds)
+            assert isinstance(head, StreamHeader)
+            self._writer = VideoWriter(path, head.size, head.frames / head.seconds)
         except BaseException:
             self._child.close()
             raise
@@ -101,7 +101,7 @@ class FilmOverlay:
                     words_on(drawn, f"{answer.person}: {text}", place, max(9, letters * 2 // 3), answer.probability)
         return drawn
 
-    def __enter__(self) -> FilmOverlay:
+    def __enter__(self) -> VideoOverlay:
         return self
 
     def __exit__(
@@ -144,7 +144,7 @@ def skeleton_of(predictor: TrainedPredictor) -> Mapping[str, Any]:
         return {}
 
 
-def open_overlay(path: Path, video: Video, predictor: TrainedPredictor, every: float) -> FilmOverlay:
-    """A FilmOverlay for a predictor's answers."""
+def open_overlay(path: Path, video: Video, predictor: TrainedPredictor, every: float) -> VideoOverlay:
+    """A VideoOverlay for a predictor's answers."""
     recipe = predictor.recipe
-    return FilmOverlay(path, video, every, skeleton_of(predictor), recipe.heatmaps.score_floor, recipe.decode.timeout)
+    return VideoOverlay(path, video, every, skeleton_of(predictor), recipe.heatmaps.score_floor, recipe.decode.timeout)

@@ -27,9 +27,9 @@ from ..planning.work_units import Unit
 from ..recipe import schema as recipes
 from ..recipe.run_recipe import run_recipe
 from ..recipe.schema import Recipe
+from ..training.mixed_precision import autocast
 from ..training.model_factory import inputs, load
 from ..training.multilabel_metrics import HALF
-from ..training.precision import autocast
 from ..training.validation import class_probabilities
 from ..utils.progress import Progress
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UsageError
-from ...side_files import UntrustedFile, parse_yaml, read_bytes, read_json, read_text
+from ...untrusted_files import UntrustedFile, parse_yaml, read_bytes, read_json, read_text
 from ..training.run_dir import RunFolder, differences
 from ..utils.atomic import replace_bytes
 from ..utils.text import clock

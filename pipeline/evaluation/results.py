@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ...side_files import each, json_text, named, number, optional, plain, record, text, whole
+from ...untrusted_files import each, json_text, named, number, optional, plain, record, text, whole
 from ..planning.selection import Selection
 from ..recipe import schema as settings
 from ..training import metrics, multilabel_metrics

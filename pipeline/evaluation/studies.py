@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from ...errors import UsageError
-from ...side_files import UntrustedFile, parse_yaml
 from ...stages.backbone.architectures import ARCHITECTURES
+from ...untrusted_files import UntrustedFile, parse_yaml
 from ..recipe.presets import train_settings
 
 Variants = Mapping[str, tuple[str, ...]]

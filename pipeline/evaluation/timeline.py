@@ -15,10 +15,10 @@ from ...stages.readers.streaming import ArrayFilm
 from ..datasets.base import Video
 from ..extraction.child_stream import ChildStream
 from ..extraction.execution import ExecutionConfig
-from ..extraction.film_windows import FilmHead, read_windows, windows_of
+from ..extraction.sliding_windows import StreamHeader, read_windows, windows_of
 from ..utils.progress import Progress
 from .predictor import STRANGER, TrainedPredictor, load_predictor
-from .sliding_windows import ComputedWindow, WindowComputer, open_window_computer
+from .window_features import ComputedWindow, WindowComputer, open_window_computer
 
 WHOLE = float("inf")  # the length of a window that is all of a film
 
@@ -95,7 +95,7 @@ class TimelinePredictor:
         with ChildStream(read_windows, job, video.id, timeout) as child:
             messages = iter(child)
             head = next(messages)
-            assert isinstance(head, FilmHead)
+            assert isinstance(head, StreamHeader)
             with Progress("predict", head.windows, "windows", quiet=quiet) as bar:
                 for batch in self.windows.compute(messages, job.shared):
                     yield from self.answers(batch)
@@ -114,7 +114,7 @@ class TimelinePredictor:
         job = self.windows.film(video, self.options.window, self.options.every)
         messages = windows_of(job, ArrayFilm(pictures, rate))
         next(messages)
-        for batch in self.windows.compute((one for one in messages if not isinstance(one, FilmHead)), job.shared):
+        for batch in self.windows.compute((one for one in messages if not isinstance(one, StreamHeader)), job.shared):
             yield from self.answers(batch)
 
     def answers(self, batch: list[ComputedWindow]) -> Iterator[WindowAnswer]:

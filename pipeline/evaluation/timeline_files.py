@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from ...errors import StorageError, UsageError
 from ..utils.text import readable_json
 from .predictor import TOP
+from .temporal_segments import shown_span
 from .timeline import WindowAnswer
 
 Self = TypeVar("Self", bound="TimelineFile")
@@ -175,13 +176,6 @@ class SRTTimeline(TimelineFile):
             self._count += 1
             self._write(f"{self._count}\n{_srt_time(start)} --> {_srt_time(end)}\n{text}\n\n")
             self._shown = None
-
-
-def shown_span(answer: WindowAnswer, every: float, *, first: bool) -> tuple[float, float]:
-    """When an answer is shown over its film, s: from half a step before its window's middle to half a step after; the
-    first one from its window's start."""
-    middle, half = (answer.start + answer.end) / 2, min(every, answer.end - answer.start) / 2
-    return answer.start if first else middle - half, middle + half
 
 
 def open_timeline_file(path: Path, every: float) -> TimelineFile:

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Any
 
 from ...errors import StarError, VideoCrash, VideoTimeout, unexpected
-from .child_process import ChildContext
 from .decode_pool import allow_children, begin_child, death
+from .spawn_context import ChildContext
 
 AHEAD = 12  # messages that the parent holds before it has asked for them
 TICK_S = 0.2  # how often a thread that waits looks whether it is still wanted

@@ -20,9 +20,9 @@ from typing import TypeVar
 from ...errors import StarError, VideoCrash, VideoError, VideoTimeout, unexpected
 from ..recipe.schema import Recipe
 from ..utils import process_settings
-from .child_process import ChildContext
 from .inference_threads import thread_shares
 from .shared_frames import SharedFrames, attach
+from .spawn_context import ChildContext
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

@@ -15,11 +15,11 @@ import numpy as np
 
 from ...errors import StarError
 from ...stages.readers.base import VideoReader
-from ...stages.readers.live import LiveFrame, LiveReader, LiveSource, live_source
+from ...stages.readers.live_source import LiveFrame, LiveReader, LiveSource, live_source
 from ..datasets.base import Span
 from ..planning.manifest import Digests
 from .child_stream import ParentPipe
-from .film_windows import PLACES, FilmFrame, FilmTask, FilmWindow
+from .sliding_windows import PLACES, SharedFrame, SlidingWindow, SlidingWindowTask
 from .video_task import choose_frames, read_views
 
 TICK_S = 0.05  # how often it is looked whether a window is complete
@@ -34,7 +34,7 @@ class LiveTask:
     (`multiprocessing.reduction.DupFd`), where that is the source. timeout: s for which nothing may come.
     """
 
-    film: FilmTask
+    film: SlidingWindowTask
     source: str
     pipe: object
     timeout: float
@@ -46,7 +46,7 @@ class LiveTask:
 
 
 @dataclass(frozen=True)
-class LiveWindow(FilmWindow):
+class LiveWindow(SlidingWindow):
     """A window of a live source.
 
     best: when its last picture came, s of `time.monotonic`, or would have come without delay. frames, dropped: pictures
@@ -199,7 +199,7 @@ def _send(job: LiveTask, pipe: ParentPipe, reader: LiveReader, taken: _Taken, se
     for index, picture in sorted(result.full.items()) if film.shared else ():
         if numbers[index] not in sent:
             sent.add(int(numbers[index]))
-            pipe.send(FilmFrame(int(numbers[index]), picture))
+            pipe.send(SharedFrame(int(numbers[index]), picture))
     first, last = int(numbers[0]), taken.frames[-1]
     sent.difference_update([number for number in sent if number < first])
     result.full, result.chosen = {}, {0: {**chosen, "frame_index": numbers[chosen["frame_index"]]}}

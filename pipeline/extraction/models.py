@@ -21,7 +21,7 @@ from .video_task import Arrays, VideoResult, stored
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...stages.backbone.network import BackboneNetwork
+    from ...stages.backbone.stage import BackboneNetwork
     from ...stages.pose.detector import Detector
     from ...stages.pose.estimator import PoseEstimator
 
@@ -75,7 +75,7 @@ class Models:
     @cached_property
     def network(self) -> BackboneNetwork:
         """The video network: frames (b, T, size, size, 3) uint8 -> its arrays."""
-        from ...stages.backbone.network import BackboneNetwork
+        from ...stages.backbone.stage import BackboneNetwork
 
         settings = self.recipe.backbone
         file = weights_file(settings.weights)

@@ -11,7 +11,7 @@ from typing import Any
 from ...cache.keys import stage_key
 from ...errors import WeightsError
 from ...stages.backbone.architectures import is_custom, weights_in_key
-from ...stages.backbone.network import BackboneStage
+from ...stages.backbone.stage import BackboneStage
 from ...stages.base import Array, Stage
 from ...stages.decode import DecodeStage
 from ...stages.frames import FramesStage

@@ -26,7 +26,8 @@ from ...cache import atomic
 from ...cache.checksum import id_problem
 from ...cache.keys import canonical, file_digest, folder_digest, folder_stamp, frames_digest
 from ...errors import MissingData, VideoError
-from ...side_files import (
+from ...stages.skeletons import Skeleton
+from ...untrusted_files import (
     LARGE,
     LARGEST,
     LONG,
@@ -41,7 +42,6 @@ from ...side_files import (
     text,
     whole,
 )
-from ...stages.skeletons import Skeleton
 from .. import datasets
 from ..datasets.base import Manifest, Span, Video
 from ..recipe.schema import DatasetSettings

@@ -19,10 +19,11 @@ from ...cache.store import RowLocation, StageStore, Store
 from ...errors import DatasetError, MissingFeatures, UsageError
 from ...stages.skeletons import SKELETONS
 from ..datasets.base import Manifest, Video
-from ..recipe.schema import PoseSettings, Recipe
+from ..recipe.schema import Recipe
 from . import manifest
 from .array_shapes import schema
 from .graph import Graph, graph
+from .known_failures import known_failures
 from .manifest import Sources
 from .selection import Selection
 from .shard import Shard
@@ -111,7 +112,7 @@ def plan(
             share = shard.share(video.id for video in listed.videos)
             clips = [clip for clip in clips if clip.video.id in share]
         videos = {video.id: video for video in listed.videos}
-        failures = {} if retry_failed else _believed(ledger, sources, videos, recipe.pose)
+        failures = {} if retry_failed else known_failures(ledger, sources, videos, recipe.pose)
 
         stage_stores = {name: store.stage_store(name, nodes[name].key, schema(recipe, nodes, name)) for name in wanted}
         # Videos whose bytes were never read, and of which no stage has a row, whatever its bytes were: that they are
@@ -209,20 +210,6 @@ def clips_of(recipe: Recipe, manifest: Manifest) -> Iterator[Clip]:
     for video in manifest.videos:
         for view in range(views[video.split]):
             yield Clip(video, view)
-
-
-def _believed(ledger: Ledger, sources: Sources, videos: dict[str, Video], pose: PoseSettings) -> dict[str, Failure]:
-    """Failures that still hold: of videos of this data set whose bytes are those that failed."""
-    found = {}
-    for failure in ledger.load():
-        video = videos.get(failure.video)
-        if video is None or failure.source != sources.get(video).row(True):
-            continue
-        auto, named = pose.source == "auto", "annotations" in (pose.source, pose.detector)
-        would_fail_again = video.annotation is not None if auto else named  # of a bad annotation, under these settings
-        if failure.kind != "annotation" or would_fail_again:
-            found[failure.video] = failure
-    return found
 
 
 def _compare(stage_store: StageStore, wants: _Wants, annotated: bool, failures: dict[str, Failure]) -> StagePlan:

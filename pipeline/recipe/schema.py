@@ -16,10 +16,10 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_core import PydanticCustomError
 
 from ...errors import RecipeError
-from ...side_files import UntrustedFile, parse_yaml, read_text, shown
+from ...untrusted_files import UntrustedFile, parse_yaml, read_text, shown
 from .base import LARGEST, AnySeed, Batch, Fraction, Layers, Positive, Real, Seed, Settings, Share, Views, Width
-from .other_training import FinetuneSettings, PretrainSettings
-from .problems import first_problem
+from .error_messages import first_problem
+from .finetune_pretrain import FinetuneSettings, PretrainSettings
 
 WORDS = {"default", "official", "random", "kinetics400"}  # weights by name; anything else is a file
 LONGEST = 1 << 18  # bytes of a recipe: ten thousand classes

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...errors import UsageError, WeightsError
-from ...side_files import (
+from ...untrusted_files import (
     Shape,
     UntrustedFile,
     each,

@@ -21,7 +21,7 @@ from ...cache.store import RowLocation, StageStore
 from ...errors import DatasetError, MissingFeatures
 from ..planning.inputs import STAGE_OF
 from ..planning.selection import Selection
-from .preload import choose_preload
+from .memory_budget import choose_preload
 
 Batch = dict[str, Tensor]
 Numbers = Sequence[int] | np.ndarray

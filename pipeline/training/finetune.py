@@ -26,9 +26,9 @@ from ..planning.selection import Selection
 from ..recipe import schema as settings
 from ..utils.atomic import replace_bytes
 from .dataset import Batch, Features
+from .mixed_precision import autocast, quickest_attention
 from .model_factory import Shapes, inputs
 from .optimizer import make_optimizer
-from .precision import autocast, quickest_attention
 from .sampler import MicroBatch
 from .train_step import TrainStep
 from .trainer import Training

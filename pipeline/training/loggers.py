@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import MissingPackage
-from ...side_files import LARGE, UntrustedFile, read_bytes
+from ...untrusted_files import LARGE, UntrustedFile, read_bytes
 from ..recipe import schema as settings
 from ..utils.progress import tell
 

@@ -19,8 +19,8 @@ from ..recipe import schema as settings
 from ..utils.text import amount
 from . import checkpoint
 from .dataset import Batch
+from .memory_budget import free_memory
 from .optimizer import copies_of_weights
-from .preload import free_memory
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -5,7 +5,6 @@ No label is read. What it leaves is a run whose transformer `star train --init` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,11 @@ from torch import Tensor, nn
 from ...errors import RecipeError
 from ...stages.precision import float64_device
 from ...stages.transformer import STARTransformer
-from ...stages.transformer.masked import MaskedTransformer
+from ...stages.transformer.masked_modeling import MaskedTransformer, masks
 from ..recipe import schema as settings
-from ..recipe.other_training import PretrainSettings
 from .dataset import Batch, to_device
+from .mixed_precision import autocast, quickest_attention
 from .model_factory import inputs
-from .precision import autocast, quickest_attention
 from .sampler import MicroBatch
 from .train_step import TrainStep
 from .trainer import Training
@@ -46,23 +44,6 @@ def check(recipe: settings.Recipe) -> None:
         )
 
 
-def masks(
-    shapes: Mapping[str, tuple[int, int]], asked: PretrainSettings, random: np.random.Generator, size: int
-) -> dict[str, np.ndarray]:
-    """By modality (size, t, places) bool: which tokens of so many clips are hidden.
-
-    A place is hidden for `span` frames in a row or not at all, so that its neighbours in time do not give it away; of
-    each clip and span `share` of the places, at least one.
-    """
-    found = {}
-    for name, (frames, places) in shapes.items():
-        spans = -(-frames // asked.span)
-        order = random.random((size, spans, places)).argsort(-1).argsort(-1)
-        hidden = order < max(1, round(asked.share * places))
-        found[name] = hidden.repeat(asked.span, axis=1)[:, :frames]
-    return found
-
-
 class PretrainStep(TrainStep):
     """A `MaskedTransformer` in training; see TrainStep."""
 
@@ -81,7 +62,7 @@ class PretrainStep(TrainStep):
         """Add the batch's gradient. Returns (2) float32: the sum of the clips' losses, and 0."""
         self.network.train()
         random = self._begin(micro_batch, epoch)
-        hidden = masks(self.network.shapes, self.hiding, random, micro_batch.size)
+        hidden = masks(self.network.shapes, self.hiding.share, self.hiding.span, random, micro_batch.size)
         arrays = inputs(self._changed(batch, micro_batch, random))
         given = {name: to_device(mask[micro_batch.read_picks], self.ranks.device) for name, mask in hidden.items()}
         with self._together(micro_batch):
@@ -109,9 +90,10 @@ class PretrainTraining(Training):
         network, ranks, stream = self.learner.judged, self.ranks, self.test_stream
         assert isinstance(network, MaskedTransformer)
         network.eval()
+        asked = self.recipe.pretrain
         clips, batch = len(self.testing), self.recipe.test.batch
         random = np.random.default_rng([self.asked.seed, JUDGED, 0, 2])
-        hidden = masks(network.shapes, self.recipe.pretrain, random, clips)
+        hidden = masks(network.shapes, asked.share, asked.span, random, clips)
         sums = float64_device(ranks.device)
         found = torch.zeros(clips, dtype=torch.float64, device=sums)
         mine = ranks.share(np.arange(clips))

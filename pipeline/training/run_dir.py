@@ -23,7 +23,7 @@ import torch
 
 from ...cache.atomic import remove_leftovers, reporting
 from ...errors import UsageError
-from ...side_files import (
+from ...untrusted_files import (
     UntrustedFile,
     each,
     json_text,

@@ -16,19 +16,19 @@ from torch.optim import Optimizer
 from ...errors import MachineError
 from ...stages.precision import compute_precision
 from ...stages.transformer import STARTransformer
-from ...stages.transformer.tokens import Rescale
+from ...stages.transformer.embedding import Rescale
 from ..planning.selection import Selection
 from ..recipe import schema as settings
 from . import checkpoint
+from .augmentation import augment, map_side, mixup
 from .dataset import Batch, to_device
 from .distributed import ProcessGroup
 from .feature_stats import length, moments, parts_of, pooled_moments
 from .losses import class_weights, losses, targets
+from .mixed_precision import PRECISIONS, autocast, quickest_attention
 from .model_factory import inputs, require_memory
 from .optimizer import WeightAverage, make_optimizer, rate
-from .precision import PRECISIONS, autocast, quickest_attention
 from .sampler import MicroBatch
-from .transforms import augment, map_side, mixup
 
 
 class TrainStep:

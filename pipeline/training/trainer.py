@@ -26,17 +26,17 @@ from ..recipe import schema as settings
 from ..utils.progress import Progress
 from ..utils.signals import StopSignal
 from . import checkpoint, metrics, multilabel_metrics
+from .augmentation import check as check_augment
 from .dataloader import FeatureLoader
 from .dataset import Batch, Features, keys_of, part_of, views_of_epoch
 from .distributed import ProcessGroup, join
+from .initial_weights import Start
 from .loggers import MetricLogger
 from .loggers import check as check_board
 from .model_factory import Shapes, arguments
 from .run_dir import RunFolder, describe_features, describe_machine
 from .sampler import MicroBatch, portions, steps_of
 from .train_step import TrainStep
-from .transfer import Start
-from .transforms import check as check_augment
 from .validation import probabilities
 
 AGREE_EVERY = 16  # steps after which several processes ask each other whether to stop

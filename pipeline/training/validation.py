@@ -10,8 +10,8 @@ from ...stages.precision import float64_device
 from ..utils.progress import Progress
 from .dataloader import FeatureLoader
 from .distributed import ProcessGroup
+from .mixed_precision import autocast
 from .model_factory import Network, inputs
-from .precision import autocast
 
 
 def class_probabilities(logits: torch.Tensor, *, multilabel: bool) -> torch.Tensor:

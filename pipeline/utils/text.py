@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ...side_files import json_text
+from ...untrusted_files import json_text
 
 ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")  # what a terminal obeys, and bytes that are no text (PEP 383)
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

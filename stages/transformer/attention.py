@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from .projection import RESIDUAL_GAIN, BranchLinear, linear
+from .linear import RESIDUAL_GAIN, BranchLinear, linear
 
 
 class TokenMixer(nn.Module):

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .attention import TokenMixer
-from .projection import RESIDUAL_GAIN, at_least_float32, linear
+from .linear import RESIDUAL_GAIN, at_least_float32, linear
 
 
 def select_tokens(z: Tensor, only: Tensor | None) -> Tensor:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from .attention import attention
+from .embedding import ClipClassTokens, ConcatConv, GridEmbedding, JointEmbedding, TokenEmbedding, check_shape
 from .layer import NORMS, TransformerLayer, select_tokens
-from .projection import at_least_float32, linear
-from .tokens import ClipClassTokens, ConcatConv, GridEmbedding, JointEmbedding, TokenEmbedding, check_shape
+from .linear import at_least_float32, linear
 
 READOUTS = {
     "class_tokens": ("cls_global", "cls_joint", "cls_total"),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from star.errors import RecipeError
-from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.stage import BackboneNetwork, BackboneStage
 from star.stages.backbone.weights import load
 from star.stages.end_to_end import EndToEnd, joint_tokens
 from star.stages.tokens import TokensStage, token_channels

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from star.stages.backbone.network import BackboneStage
+from star.stages.backbone.stage import BackboneStage
 from star.stages.cropping import Crop
 from star.stages.heatmaps import HeatmapsStage
 from star.stages.skeletons import NTU

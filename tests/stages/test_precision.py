@@ -12,14 +12,14 @@ import torch
 
 from star.stages import precision
 from star.stages.backbone.fused import FusedConvolution
-from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.stage import BackboneNetwork, BackboneStage
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 X86 = pytest.mark.skipif(precision.platform.machine() not in precision.X86, reason="sets x86's instruction sets")
 FEATURES = """
 import sys
 import numpy as np
-from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.stage import BackboneNetwork, BackboneStage
 network = BackboneNetwork(BackboneStage(weights="random", size=48, precision=sys.argv[1]))
 frames = np.random.default_rng(0).integers(0, 255, (2, 16, 48, 48, 3), dtype=np.uint8)
 np.savez(sys.argv[2], precision=network.precision, **network(frames))

@@ -17,7 +17,7 @@ from typing import Any
 from xml.parsers import expat
 
 from ....errors import DatasetError
-from ....side_files import UntrustedFile, open_file
+from ....untrusted_files import UntrustedFile, open_file
 from ..folder_names import split_of_name
 from .segments import LabelledSpan, span_of
 

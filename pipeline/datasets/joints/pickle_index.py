@@ -17,7 +17,19 @@ from typing import Any
 import numpy as np
 
 from ....errors import AnnotationError, StorageError
-from ....side_files import LARGE, UntrustedFile, each, json_text, named, one_of, plain, read_json, record, text, whole
+from ....untrusted_files import (
+    LARGE,
+    UntrustedFile,
+    each,
+    json_text,
+    named,
+    one_of,
+    plain,
+    read_json,
+    record,
+    text,
+    whole,
+)
 from ..base import Annotation
 from ..keypoint_files.coco_json import of_names
 from ..keypoint_files.json_file import scored

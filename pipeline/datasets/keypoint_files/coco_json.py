@@ -22,7 +22,7 @@ from ....stages.joint_names import common_name, flip_pairs
 from ....stages.skeletons import COCO, COCO_WHOLEBODY, HALPE_26, SKELETONS, Skeleton
 from ..base import Annotation
 from .json_file import numbers, scored
-from .people import by_identity, linked
+from .linking import by_identity, linked
 
 NAME = "COCO keypoint JSON"
 ALPHAPOSE = "AlphaPose JSON"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import AnnotationError
-from ....side_files import UntrustedFile, read_bytes
+from ....untrusted_files import UntrustedFile, read_bytes
 
 MOST = 1 << 30  # bytes: joints of one video take megabytes
 

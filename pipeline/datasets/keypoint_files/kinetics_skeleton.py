@@ -14,7 +14,7 @@ from ....errors import AnnotationError
 from ....stages.skeletons import OPENPOSE_18
 from ..base import Annotation
 from .json_file import numbers, scored
-from .people import linked
+from .linking import linked
 
 NAME = "Kinetics-skeleton JSON"
 SIZE = 340, 256

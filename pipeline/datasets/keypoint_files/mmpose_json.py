@@ -18,7 +18,7 @@ from ....stages.skeletons import COCO, Skeleton
 from ..base import Annotation
 from .coco_json import LAYOUTS, of_names
 from .json_file import numbers, scored
-from .people import linked
+from .linking import linked
 
 NAME = "mmpose Inferencer JSON"
 

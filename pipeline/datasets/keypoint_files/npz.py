@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from ....errors import AnnotationError
-from ....side_files import open_file
 from ....stages.joint_names import flip_pairs
 from ....stages.skeletons import SKELETONS, Skeleton
+from ....untrusted_files import open_file
 from ..base import Annotation
 from .json_file import scored
 

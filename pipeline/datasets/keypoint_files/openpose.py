@@ -17,7 +17,7 @@ from ....errors import AnnotationError
 from ....stages.skeletons import COCO, OPENPOSE_18, OPENPOSE_25, Skeleton
 from ..base import Annotation
 from .json_file import load_json, numbers, scored
-from .people import linked
+from .linking import linked
 
 NAME = "OpenPose JSON"
 ENDING = "_keypoints.json"

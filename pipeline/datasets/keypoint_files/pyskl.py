@@ -20,8 +20,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ....errors import DatasetError
-from ....side_files import open_file
 from ....stages.skeletons import COCO, H36M, NTU, OPENPOSE_25, SKELETONS, Skeleton
+from ....untrusted_files import open_file
 
 NAME = "pyskl pickle"
 SUFFIXES = (".pkl", ".pickle")

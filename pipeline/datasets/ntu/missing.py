@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ....errors import DatasetError
-from ....side_files import LARGE, UntrustedFile, read_bytes
 from ....stages.weights import download
+from ....untrusted_files import LARGE, UntrustedFile, read_bytes
 
 NEARLY = re.compile(r"S\d{3}C\d{3}P\d{3}", re.IGNORECASE)
 SAMPLE = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}")

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from ....errors import AnnotationError
-from ....side_files import LARGE, UntrustedFile, read_bytes
 from ....stages.pose.tracking import Detection, Track, match_boxes
 from ....stages.skeletons import NTU
+from ....untrusted_files import LARGE, UntrustedFile, read_bytes
 
 JOINTS = len(NTU.joints)
 COLUMNS = 12

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ....errors import AnnotationError, MachineError, MissingData, StorageError
-from ....side_files import json_text, open_file, parse_json, read_bytes
 from ....stages.skeletons import PENN_ACTION
+from ....untrusted_files import json_text, open_file, parse_json, read_bytes
 from ..base import Annotation, Manifest, official_only, open_root
 from ..custom import dataset as videos
 from .motion import ACTIONS

@@ -16,7 +16,7 @@ from star.cli import main
 from star.pipeline.commands.model import run_model
 from star.pipeline.evaluation.studies import STUDIES, grid
 from star.pipeline.recipe import schema as recipes
-from star.pipeline.training.transforms import check as check_augment
+from star.pipeline.training.augmentation import check as check_augment
 
 
 def star(*words: str | Path) -> str:

@@ -18,7 +18,7 @@ from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
 from star.pipeline.planning.plan import Plan, plan
 from star.pipeline.recipe import schema as recipes
-from star.stages.backbone.network import BackboneNetwork
+from star.stages.backbone.stage import BackboneNetwork
 from star.stages.pose.estimator import PoseEstimator
 
 pytestmark = pytest.mark.filterwarnings("ignore:The metainfo config file")  # mmpose looks in the current folder first

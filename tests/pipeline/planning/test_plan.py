@@ -194,7 +194,7 @@ def test_a_side_of_the_split_without_a_video_is_said(small, split):
 
 def test_one_class_is_nothing_to_learn(small):
     """Every answer would be right."""
-    from star.pipeline.planning import selections as module
+    from star.pipeline.planning import train_test_selection as module
 
     recipe = recipes.load(small)
     found = plan(recipe)

@@ -14,7 +14,7 @@ from star.cache.segment import Row
 from star.errors import CorruptSegment, DatasetError, MissingFeatures
 from star.pipeline.planning.inputs import arrays_for
 from star.pipeline.recipe import schema as recipes
-from star.pipeline.training import preload as memory
+from star.pipeline.training import memory_budget as memory
 from star.pipeline.training.dataloader import FeatureLoader
 from star.pipeline.training.dataset import Features, part_of, views_of_epoch
 

@@ -6,14 +6,14 @@ import torch
 
 from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
-from star.pipeline.planning.selections import selections
+from star.pipeline.planning.train_test_selection import selections
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.training import feature_stats as module
 from star.pipeline.training.dataset import Features
 from star.pipeline.training.feature_stats import length, moments, parts_of
 from star.pipeline.training.model_factory import load
 from star.pipeline.training.trainer import train
-from star.stages.transformer.tokens import Rescale
+from star.stages.transformer.embedding import Rescale
 
 
 def test_mean_and_deviation_of_every_channel(toys, monkeypatch):

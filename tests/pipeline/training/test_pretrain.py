@@ -3,17 +3,15 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from star.errors import RecipeError, UsageError
-from star.pipeline.recipe.other_training import PretrainSettings
 from star.pipeline.training import checkpoint
+from star.pipeline.training.initial_weights import Start
 from star.pipeline.training.model_factory import load
-from star.pipeline.training.pretrain import PretrainTraining, check, masks
+from star.pipeline.training.pretrain import PretrainTraining, check
 from star.pipeline.training.trainer import train
-from star.pipeline.training.transfer import Start
 
 
 def go(toy, toys, run, *overrides, **more):
@@ -71,20 +69,6 @@ def test_star_train_begins_with_it(toy, toys, tmp_path):
         torch.testing.assert_close(taken[name], begun[name], rtol=0, atol=1e-9)
     with pytest.raises(UsageError, match=r"a run of `star pretrain`, which knows no classes; `star train --init"):
         load(tmp_path / "first", "last")
-
-
-@pytest.mark.parametrize(("share", "span"), [(0.5, 2), (0.3, 4), (0.1, 3)])
-def test_masks(share, span):
-    """So many of each clip's places in every span, at least one, the same ones for all its frames; never all alike."""
-    shapes = {"grid": (8, 9), "joint": (8, 3)}
-    hidden = masks(shapes, PretrainSettings(share=share, span=span), np.random.default_rng(1), 5)
-    for name, (frames, places) in shapes.items():
-        assert hidden[name].shape == (5, frames, places)
-        assert (hidden[name].sum(-1) == max(1, round(share * places))).all()
-        for begin in range(0, frames, span):
-            part = hidden[name][:, begin : begin + span]
-            assert (part == part[:, :1]).all()
-    assert len({clip.tobytes() for clip in hidden["grid"]}) == 5
 
 
 @pytest.mark.parametrize(

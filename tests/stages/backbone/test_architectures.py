@@ -16,7 +16,7 @@ from star.stages.backbone.architectures import (
     weights_in_key,
 )
 from star.stages.backbone.layer_shapes import forward_flops, layer_shape
-from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.stage import BackboneNetwork, BackboneStage
 from star.stages.backbone.video_resnet import build
 from star.stages.backbone.weights import load, random_state
 from star.stages.precision import TOLERANCE

@@ -12,7 +12,7 @@ from star.pipeline.planning.plan import plan
 from star.pipeline.planning.status import status
 from star.pipeline.recipe import schema as recipes
 from star.stages.backbone.layer_shapes import layer_shape
-from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.stage import BackboneNetwork, BackboneStage
 from star.stages.weights import sha256
 
 SOURCE = '''

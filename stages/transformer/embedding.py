@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from .projection import learned_token, linear
+from .linear import learned_token, linear
 
 
 def check_shape(name: str, array: Tensor | None, shape: Sequence[int | None]) -> Tensor:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from star.pipeline.datasets.base import Video
-from star.pipeline.extraction.film_windows import (
-    FilmFrame,
-    FilmHead,
-    FilmTask,
-    FilmWindow,
+from star.pipeline.extraction.sliding_windows import (
+    SharedFrame,
+    SlidingWindow,
+    SlidingWindowTask,
+    StreamHeader,
     _OpenWindows,
     count_windows,
     read_windows,
@@ -54,10 +54,10 @@ def minute(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def task(path: Path, window: float, every: float, *, shared: bool) -> FilmTask:
+def task(path: Path, window: float, every: float, *, shared: bool) -> SlidingWindowTask:
     video = Video("minute.mp4", -1, "test", path)
     clip = VideoTask(video, "videos", (0,), DecodeStage(frames=8), Crop(), 16, frames="full" if shared else "cut")
-    return FilmTask(clip, window, every, shared)
+    return SlidingWindowTask(clip, window, every, shared)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,12 @@ def test_windows_take_the_frames_that_their_clips_would(minute: Path) -> None:
     sent = Sent()
     read_windows(task(minute, 2, 0.5, shared=False), sent)  # type: ignore[arg-type]
     head, *windows = sent.messages
-    assert isinstance(head, FilmHead) and (head.frames, head.size, head.windows) == (1200, (32, 32), 117)
+    assert isinstance(head, StreamHeader) and (head.frames, head.size, head.windows) == (1200, (32, 32), 117)
     assert head.seconds == pytest.approx(60) and len(windows) == 117
     for number, window in enumerate(windows):
         assert (
-            isinstance(window, FilmWindow) and window.task.video.id == f"minute.mp4#t={number / 2:g},{number / 2 + 2:g}"
+            isinstance(window, SlidingWindow)
+            and window.task.video.id == f"minute.mp4#t={number / 2:g},{number / 2 + 2:g}"
         )
         chosen = window.result.chosen[0]
         expected = DecodeStage(frames=8).sample("", 0, 40)[0] + number * 10
@@ -96,13 +97,13 @@ def test_windows_take_the_frames_that_their_clips_would(minute: Path) -> None:
 def test_frames_that_networks_must_see_are_sent_once(minute: Path) -> None:
     sent = Sent()
     read_windows(task(minute, 2, 0.5, shared=True), sent)  # type: ignore[arg-type]
-    frames = [message.index for message in sent.messages if isinstance(message, FilmFrame)]
-    windows = [message for message in sent.messages if isinstance(message, FilmWindow)]
+    frames = [message.index for message in sent.messages if isinstance(message, SharedFrame)]
+    windows = [message for message in sent.messages if isinstance(message, SlidingWindow)]
     wanted = {int(index) for window in windows for index in window.result.chosen[0]["frame_index"]}
     assert frames == sorted(wanted) and len(windows) == 117
     had: set[int] = set()
     for message in sent.messages[1:]:
-        if isinstance(message, FilmFrame):
+        if isinstance(message, SharedFrame):
             had.add(message.index)
         else:
             assert {int(index) for index in message.result.chosen[0]["frame_index"]} <= had

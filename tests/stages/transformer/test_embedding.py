@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from star.errors import UsageError
 from star.stages.transformer import STARTransformer
-from star.stages.transformer.tokens import ConcatConv
+from star.stages.transformer.embedding import ConcatConv
 
 B, T, N, D = 2, 4, 5, 8
 P = 6  # 2 rows × 3 columns

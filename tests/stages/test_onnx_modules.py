@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from star.stages.cropping import Crop
-from star.stages.from_features import FeaturesToScores, JointsToScores, joint_heatmaps, joint_tokens, region
 from star.stages.heatmaps import HeatmapsStage
+from star.stages.onnx_modules import FeaturesToScores, JointsToScores, joint_heatmaps, joint_tokens, region
 from star.stages.tokens import TokensStage
 from star.stages.transformer import STARTransformer
 

@@ -1,11 +1,12 @@
 """Hidden tokens: what is hidden cannot be seen, what is not there does not count, and what is learnt can be found."""
 
+import numpy as np
 import pytest
 import torch
 
 from star.errors import UsageError
 from star.stages.transformer import STARTransformer
-from star.stages.transformer.masked import MaskedTransformer
+from star.stages.transformer.masked_modeling import MaskedTransformer, masks
 
 B, T, N, P = 3, 4, 3, 4
 
@@ -22,7 +23,7 @@ def arrays(seed=0, **more):
     return {"global_grid": torch.randn(B, T, 6, 2, 2), "joint_map": torch.rand(B, T, N, 16)} | more
 
 
-def masks(grid=(0,), joint=(1,)):
+def some_masks(grid=(0,), joint=(1,)):
     found = {"grid": torch.zeros(B, T, P, dtype=torch.bool), "joint": torch.zeros(B, T, N, dtype=torch.bool)}
     found["grid"][:, :, list(grid)] = True
     found["joint"][:, :, list(joint)] = True
@@ -37,7 +38,7 @@ def test_what_is_hidden_is_not_seen():
     found = []
     masked.found["joint"].register_forward_hook(lambda _module, given, _out: found.append(given[0].detach().clone()))
     for given in (one, other, arrays(seed=5)):
-        masked(masks(), **given)
+        masked(some_masks(), **given)
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
 
@@ -45,7 +46,7 @@ def test_what_is_hidden_is_not_seen():
 def test_only_hidden_tokens_of_joints_that_are_there_count():
     """Another target where nothing is hidden changes nothing; an absent joint has no loss."""
     masked = network(modalities="joint").eval()
-    given, hidden = {"joint_map": arrays()["joint_map"]}, {"joint": masks()["joint"]}
+    given, hidden = {"joint_map": arrays()["joint_map"]}, {"joint": some_masks()["joint"]}
     given["joint_map"][0, :, 1] = 0
     losses = masked(hidden, **given)
     assert losses.shape == (B,)
@@ -55,7 +56,11 @@ def test_only_hidden_tokens_of_joints_that_are_there_count():
 
 def test_the_loss_is_the_formula():
     """By hand: squared distance from the token at mean 0 and deviation 1, over numbers, then over hidden tokens."""
-    masked, given, hidden = network(modalities="joint").eval(), {"joint_map": arrays()["joint_map"]}, masks()["joint"]
+    masked, given, hidden = (
+        network(modalities="joint").eval(),
+        {"joint_map": arrays()["joint_map"]},
+        some_masks()["joint"],
+    )
     seen = []
     masked.found["joint"].register_forward_hook(lambda _module, _given, out: seen.append(out.detach()))
     losses = masked({"joint": hidden}, **given)
@@ -73,7 +78,7 @@ def test_it_learns():
     for step in range(80):
         torch.manual_seed(step)
         maps = patterns[torch.randint(4, (B, 1, 1))].expand(B, T, N, 16)
-        loss = masked({"joint": masks()["joint"]}, joint_map=maps).mean()
+        loss = masked({"joint": some_masks()["joint"]}, joint_map=maps).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -84,7 +89,7 @@ def test_it_learns():
 def test_kinds_of_networks(settings):
     """Every kind gives a finite loss, with gradients in all that `star train` takes over but the head."""
     masked = network(**settings)
-    masked(masks(), **arrays()).sum().backward()
+    masked(some_masks(), **arrays()).sum().backward()
     weights = dict(masked.transformer.named_parameters())
     assert all((weight.grad is None) == name.startswith("head.") for name, weight in weights.items())
 
@@ -93,3 +98,17 @@ def test_learned_tokens_are_refused():
     """They could agree on anything."""
     with pytest.raises(UsageError, match=r"^tokens.form: concat_conv: its tokens are learned"):
         network(concat_conv=True)
+
+
+@pytest.mark.parametrize(("share", "span"), [(0.5, 2), (0.3, 4), (0.1, 3)])
+def test_masks(share, span):
+    """So many of each clip's places in every span, at least one, the same ones for all its frames; never all alike."""
+    shapes = {"grid": (8, 9), "joint": (8, 3)}
+    hidden = masks(shapes, share, span, np.random.default_rng(1), 5)
+    for name, (frames, places) in shapes.items():
+        assert hidden[name].shape == (5, frames, places)
+        assert (hidden[name].sum(-1) == max(1, round(share * places))).all()
+        for begin in range(0, frames, span):
+            part = hidden[name][:, begin : begin + span]
+            assert (part == part[:, :1]).all()
+    assert len({clip.tobytes() for clip in hidden["grid"]}) == 5

@@ -15,8 +15,8 @@ import numpy as np
 from ...errors import UsageError
 from ..datasets.base import Video
 from ..extraction.child_stream import ChildStream, is_end
-from ..extraction.film_windows import FilmFrame, FilmWindow
 from ..extraction.live_windows import LiveTask, LiveWindow, read_live
+from ..extraction.sliding_windows import SharedFrame, SlidingWindow
 from .predictor import STRANGER
 from .timeline import TimelinePredictor, WindowAnswer
 
@@ -103,7 +103,7 @@ def live_answers(
 
 def _asked_for(
     child: ChildStream, newest: list[LiveWindow], stopped: Callable[[], bool]
-) -> Iterator[FilmFrame | FilmWindow]:
+) -> Iterator[SharedFrame | SlidingWindow]:
     """Windows, each asked for when the one before is done with, and their frames; `newest` holds the last of them."""
     while True:
         child.ask()

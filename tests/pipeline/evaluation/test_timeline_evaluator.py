@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from star.pipeline.datasets.base import Span, Video
-from star.pipeline.evaluation.detection import ActionSegment
+from star.pipeline.evaluation.temporal_average_precision import ActionSegment
+from star.pipeline.evaluation.temporal_segments import merged, outside
 from star.pipeline.evaluation.timeline import WindowAnswer
-from star.pipeline.evaluation.timeline_test import default_window, films_with_spans, merged, outside
+from star.pipeline.evaluation.timeline_evaluator import default_window, films_with_spans
 
 RECIPE = """
 dataset: {{kind: videos, root: {root}}}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from star import side_files
-from star.side_files import UntrustedFile
+from star import untrusted_files
+from star.untrusted_files import UntrustedFile
 
 
 def pipe(path: Path) -> None:
@@ -42,20 +42,20 @@ def test_what_is_no_small_file_is_refused_at_once(tmp_path: Path, make: Callable
     """Neither waited for nor read."""
     make(tmp_path / "file")
     with pytest.raises(UntrustedFile) as caught:
-        side_files.read_bytes(tmp_path / "file")
+        untrusted_files.read_bytes(tmp_path / "file")
     assert str(caught.value) == told
 
 
 def test_a_file_of_just_the_limit_is_read(tmp_path: Path) -> None:
     """One byte more is refused; what is absent is the system's error."""
     (tmp_path / "file").write_bytes(b"x" * 10)
-    assert side_files.read_bytes(tmp_path / "file", 10) == b"x" * 10
+    assert untrusted_files.read_bytes(tmp_path / "file", 10) == b"x" * 10
     with pytest.raises(UntrustedFile):
-        side_files.read_bytes(tmp_path / "file", 9)
+        untrusted_files.read_bytes(tmp_path / "file", 9)
     with pytest.raises(FileNotFoundError):
-        side_files.read_bytes(tmp_path / "none")
+        untrusted_files.read_bytes(tmp_path / "none")
     with pytest.raises(IsADirectoryError):
-        side_files.read_bytes(tmp_path)
+        untrusted_files.read_bytes(tmp_path)
 
 
 def nested(depth: int) -> str:
@@ -79,9 +79,9 @@ def nested(depth: int) -> str:
 def test_json_that_is_none(text: str, told: str) -> None:
     """Each is one reason; the deepest that is allowed is read."""
     with pytest.raises(UntrustedFile) as caught:
-        side_files.parse_json(text.encode(errors="surrogatepass") if text == "\ud800" else text)
+        untrusted_files.parse_json(text.encode(errors="surrogatepass") if text == "\ud800" else text)
     assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
-    assert side_files.parse_json(nested(32)) is not None
+    assert untrusted_files.parse_json(nested(32)) is not None
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
@@ -107,22 +107,22 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
 def test_yaml_that_is_none(text: str, told: str) -> None:
     """Aliases are refused whatever they stand for; the parser's own errors are one line."""
     with pytest.raises(UntrustedFile) as caught:
-        side_files.parse_yaml(text)
+        untrusted_files.parse_yaml(text)
     assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
 
 
 def test_json_has_no_nan() -> None:
     """null in its place, wherever it stands; all else as it was."""
     document = {"a": [float("nan"), 1.5, {"b": float("-inf")}], "c": (1, "é\udcff")}
-    found = side_files.json_text(document)
+    found = untrusted_files.json_text(document)
     assert json.loads(found, parse_constant=pytest.fail) == {"a": [None, 1.5, {"b": None}], "c": [1, "é\udcff"]}
-    assert side_files.json_text({"a": 1.5}) == json.dumps({"a": 1.5})
+    assert untrusted_files.json_text({"a": 1.5}) == json.dumps({"a": 1.5})
 
 
-SHAPE = side_files.record(
-    {"epoch": side_files.whole(0, 100), "names": side_files.each(side_files.text(3), 2)},
-    {"rate": side_files.number, "on": side_files.truth, "kind": side_files.one_of("a", "b"),
-     "note": side_files.optional(side_files.named(side_files.number))},
+SHAPE = untrusted_files.record(
+    {"epoch": untrusted_files.whole(0, 100), "names": untrusted_files.each(untrusted_files.text(3), 2)},
+    {"rate": untrusted_files.number, "on": untrusted_files.truth, "kind": untrusted_files.one_of("a", "b"),
+     "note": untrusted_files.optional(untrusted_files.named(untrusted_files.number))},
     closed=True,
 )  # fmt: skip
 GOOD = {"epoch": 3, "names": ["abc"], "rate": 1.5, "on": True, "kind": "a", "note": {"x": 2}}

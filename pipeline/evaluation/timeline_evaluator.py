@@ -27,11 +27,11 @@ from ..recipe.run_recipe import run_recipe
 from ..recipe.schema import Recipe
 from ..training.model_factory import load
 from ..utils.atomic import replace_bytes
-from .detection import THRESHOLDS, ActionSegment, per_class
 from .predictor import TrainedPredictor
-from .sliding_windows import open_window_computer
-from .timeline import TimelineOptions, TimelinePredictor, WindowAnswer
-from .timeline_files import shown_span
+from .temporal_average_precision import THRESHOLDS, ActionSegment, per_class
+from .temporal_segments import merged, outside
+from .timeline import TimelineOptions, TimelinePredictor
+from .window_features import open_window_computer
 
 PARTS = 4  # windows begin so many times in the length of one, by default
 
@@ -120,34 +120,6 @@ def films_with_spans(
         others = [segment for split, segment in segments if split != "test"]
         films.append(TimelineFilm(replace(own[0], id=name, span=None), true, others))
     return films
-
-
-def merged(video: str, answers: Sequence[WindowAnswer], every: float) -> list[ActionSegment]:
-    """Windows in a row that say the same as one segment; its score is their mean probability.
-
-    A window speaks for the time about its middle, the first one from its start and the last one to its end.
-    """
-    found: list[ActionSegment] = []
-    probabilities: list[list[float]] = []
-    for number, answer in enumerate(answers):
-        start, end = shown_span(answer, every, first=not number)
-        end = answer.end if number == len(answers) - 1 else end
-        if found and found[-1].label == answer.label and start <= found[-1].end + 1e-6:
-            probabilities[-1].append(answer.probability)
-            found[-1] = found[-1]._replace(end=end)
-        else:
-            probabilities.append([answer.probability])
-            found.append(ActionSegment(video, start, end, answer.label))
-    return [segment._replace(score=float(np.mean(sure))) for segment, sure in zip(found, probabilities, strict=True)]
-
-
-def outside(found: Iterable[ActionSegment], others: Sequence[ActionSegment]) -> list[ActionSegment]:
-    """The segments whose middle lies in none of the others."""
-    return [
-        segment
-        for segment in found
-        if not any(other.start <= (segment.start + segment.end) / 2 < other.end for other in others)
-    ]
 
 
 class _Rates:

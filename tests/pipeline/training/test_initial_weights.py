@@ -7,8 +7,8 @@ import torch
 
 from star.errors import UsageError, WeightsError
 from star.pipeline.training import checkpoint
+from star.pipeline.training.initial_weights import Start
 from star.pipeline.training.trainer import train
-from star.pipeline.training.transfer import Start
 
 STILL = ("train.optimizer=sgd", "train.learning_rate=1e-30", "train.epochs=1")
 

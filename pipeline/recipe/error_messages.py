@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ...side_files import shown
+from ...untrusted_files import shown
 
 
 def first_problem(error: ValidationError, recipe: type[BaseModel]) -> str:

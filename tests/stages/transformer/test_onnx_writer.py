@@ -11,7 +11,7 @@ import torch
 
 from star.errors import MissingPackage
 from star.stages.transformer import STARTransformer
-from star.stages.transformer.export import export_onnx
+from star.stages.transformer.onnx_writer import export_onnx
 
 SETTINGS = {
     "default": {},

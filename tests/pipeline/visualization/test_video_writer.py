@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from star.errors import StorageError
-from star.pipeline.visualization.film_writer import FilmWriter, words_on
+from star.pipeline.visualization.video_writer import VideoWriter, words_on
 
 
 def picture(level: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
@@ -19,7 +19,7 @@ def picture(level: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
 def test_a_browser_plays_it(tmp_path: Path) -> None:
     """H.264, yuv420p, the index before the pictures; colours and times come back."""
     path, times = tmp_path / "deep" / "film.mp4", (0.0, 0.04, 0.1, 0.5)
-    with FilmWriter(path, (64, 48), 25) as film:
+    with VideoWriter(path, (64, 48), 25) as film:
         for number, seconds in enumerate(times):
             film.add(picture(60 * number), seconds)
         assert not path.exists()
@@ -37,20 +37,20 @@ def test_a_browser_plays_it(tmp_path: Path) -> None:
 
 
 def test_odd_sizes_are_made_even(tmp_path: Path) -> None:
-    with FilmWriter(tmp_path / "film.mp4", (33, 21), 10) as film:
+    with VideoWriter(tmp_path / "film.mp4", (33, 21), 10) as film:
         film.add(picture(100, (33, 21)), 0)
     with av.open(str(tmp_path / "film.mp4")) as container:
         assert (container.streams.video[0].width, container.streams.video[0].height) == (34, 22)
 
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="on purpose"), FilmWriter(tmp_path / "film.mp4", (64, 48), 10) as film:
+    with pytest.raises(ValueError, match="on purpose"), VideoWriter(tmp_path / "film.mp4", (64, 48), 10) as film:
         film.add(picture(0), 0)
         raise ValueError("on purpose")
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match=r"film\.mp4: cannot be written"):
-        FilmWriter(tmp_path / "file" / "film.mp4", (64, 48), 10)
+        VideoWriter(tmp_path / "file" / "film.mp4", (64, 48), 10)
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (-50, -50), (500, 500)])

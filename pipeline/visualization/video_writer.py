@@ -19,7 +19,7 @@ BACKDROP, WORDS = (17, 24, 39), (255, 255, 255)
 BACKDROP_OPACITY = 0.7
 
 
-class FilmWriter:
+class VideoWriter:
     """Writes pictures of one size as a film; use it in a `with`. Nothing stands at `path` before the end of the block.
 
     size: width and height, px; odd ones are made even. rate: pictures a second, for what wants one figure. Raises
@@ -73,7 +73,7 @@ class FilmWriter:
     def _refused(self, error: OSError) -> StorageError:
         return StorageError(f"{self.path}: cannot be written: {error.strerror}; free space, or choose another file")
 
-    def __enter__(self) -> FilmWriter:
+    def __enter__(self) -> VideoWriter:
         return self
 
     def __exit__(

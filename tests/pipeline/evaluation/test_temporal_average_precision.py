@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from star.pipeline.evaluation.detection import ActionSegment, average_precision, per_class, temporal_iou
+from star.pipeline.evaluation.temporal_average_precision import (
+    ActionSegment,
+    average_precision,
+    per_class,
+    temporal_iou,
+)
 
 
 def brute_force(found: list[ActionSegment], true: list[ActionSegment], threshold: float) -> float:

@@ -16,8 +16,8 @@ from ..datasets.base import Video
 from ..extraction.decode_pool import DecodePool
 from ..extraction.engine import Engine
 from ..extraction.execution import ExecutionConfig
-from ..extraction.film_windows import FilmFrame, FilmTask, FilmWindow
-from ..extraction.frame_joints import FrameJoints
+from ..extraction.frame_people import FrameJoints
+from ..extraction.sliding_windows import SharedFrame, SlidingWindow, SlidingWindowTask
 from ..extraction.video_task import SharedTask, VideoResult, VideoResults, VideoTask
 from ..planning.graph import graph
 from ..planning.inputs import stages_for_training
@@ -71,13 +71,13 @@ class WindowComputer:
         """How many windows are computed together."""
         return max(FEWEST, self.recipe.backbone.batch)
 
-    def prepare(self, film: FilmTask) -> None:
+    def prepare(self, film: SlidingWindowTask) -> None:
         """Build the networks that windows of a source need, before it is opened: a live one does not wait."""
         detects = film.shared and self.recipe.pose.detector != "frame"
         looks = film.shared and "pose" in self.stages
         self.engine.models.prepare(estimator=looks, detector=detects, network="backbone" in self.stages)
 
-    def film(self, video: Video, window: float, every: float) -> FilmTask:
+    def film(self, video: Video, window: float, every: float) -> SlidingWindowTask:
         """The decoding child's task for a film."""
         clip = replace(video, span=None)
         unit = Unit(self.stages, (Clip(clip, 0),), {}, {clip.id: Digests()})
@@ -88,16 +88,16 @@ class WindowComputer:
                 "pose.detector: annotated boxes belong to whole videos; for windows set it to frame or a detector"
             )
         plain = replace(task, window=None, boxes=None, frames="full") if shared else task
-        return FilmTask(plain, window, every, shared)
+        return SlidingWindowTask(plain, window, every, shared)
 
     def compute(
-        self, windows: Iterable[FilmFrame | FilmWindow], shared: bool, batch: int = 0
+        self, windows: Iterable[SharedFrame | SlidingWindow], shared: bool, batch: int = 0
     ) -> Iterator[list[ComputedWindow]]:
         """Take windows as they come through the stages, `batch` at a time. shared: whether frames come beside them."""
         joints = FrameJoints(self.engine.models, tracked=self.each_person) if shared else None
         waiting: list[tuple[VideoTask, VideoResult, int | None, np.ndarray | None]] = []
         for message in windows:
-            if isinstance(message, FilmFrame):
+            if isinstance(message, SharedFrame):
                 assert joints is not None
                 joints.add(message.index, message.picture)
                 continue
@@ -109,7 +109,7 @@ class WindowComputer:
             yield self._through(waiting)
 
     def _looked_at(
-        self, message: FilmWindow, joints: FrameJoints | None
+        self, message: SlidingWindow, joints: FrameJoints | None
     ) -> Iterator[tuple[VideoTask, VideoResult, int | None, np.ndarray | None]]:
         """A window, or each person in it, with its joints."""
         task, result = message.task, message.result

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from star.errors import UnreadableVideo
-from star.stages.readers.live import AHEAD_S, LiveReader, live_source
+from star.stages.readers.live_source import AHEAD_S, LiveReader, live_source
 
 # Sends a film as it would come from a camera, over and over: python feed.py FILM WHERE ROUNDS
 FEED = """

@@ -8,13 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, mse_loss
 
 from ...errors import UsageError
+from .linear import learned_token, linear
 from .model import STARTransformer
-from .projection import learned_token, linear
+
+
+def masks(
+    shapes: Mapping[str, tuple[int, int]], share: float, span: int, random: np.random.Generator, clips: int
+) -> dict[str, np.ndarray]:
+    """By modality (clips, t, places) bool: which tokens are hidden.
+
+    shapes: by modality (t, places). A place is hidden for `span` frames in a row or not at all, so that its neighbours
+    in time do not give it away; of each clip and span `share` of the places, at least one.
+    """
+    found = {}
+    for name, (frames, places) in shapes.items():
+        spans = -(-frames // span)
+        order = random.random((clips, spans, places)).argsort(-1).argsort(-1)
+        hidden = order < max(1, round(share * places))
+        found[name] = hidden.repeat(span, axis=1)[:, :frames]
+    return found
 
 
 class MaskedTransformer(nn.Module):

@@ -8,7 +8,7 @@ from torchvision.models.video import mc3_18
 
 from star.errors import MachineError, WeightsError
 from star.stages.backbone.architectures import LAYERS
-from star.stages.backbone.network import BackboneNetwork, BackboneStage
+from star.stages.backbone.stage import BackboneNetwork, BackboneStage
 from star.stages.backbone.weights import load
 from star.stages.weights import sha256
 

@@ -32,7 +32,7 @@ PLACES = 6  # decimals of a window's start and end, s
 
 
 @dataclass(frozen=True)
-class FilmTask:
+class SlidingWindowTask:
     """A film and how it is cut into windows.
 
     task: what is read of each window; its video is the film. window, every: seconds that a window lasts, and from the
@@ -52,7 +52,7 @@ class FilmTask:
 
 
 @dataclass(frozen=True)
-class FilmHead:
+class StreamHeader:
     """What is known of a film before it is decoded: width and height px, frames, seconds, how many windows."""
 
     size: tuple[int, int]
@@ -62,7 +62,7 @@ class FilmHead:
 
 
 @dataclass(frozen=True)
-class FilmFrame:
+class SharedFrame:
     """One whole frame that windows take, sent once: its index, and (h, w, 3) uint8 RGB."""
 
     index: int
@@ -70,7 +70,7 @@ class FilmFrame:
 
 
 @dataclass(frozen=True)
-class FilmWindow:
+class SlidingWindow:
     """One window, as its task and what was read of it. first: the first frame that a later window may still take."""
 
     task: VideoTask
@@ -96,8 +96,8 @@ def window_spans(seconds: float, window: float, every: float) -> Iterator[Span]:
         yield Span(round(start, PLACES), round(min(start + window, seconds), PLACES))
 
 
-def read_windows(job: FilmTask, pipe: ParentPipe) -> None:
-    """Decode a film once and send its FilmHead, then FilmWindows and, where they are shared, FilmFrames.
+def read_windows(job: SlidingWindowTask, pipe: ParentPipe) -> None:
+    """Decode a film once; send its StreamHeader, every SlidingWindow and, where frames are shared, every SharedFrame.
 
     Raises VideoError; what was complete before was sent.
     """
@@ -109,14 +109,14 @@ def read_windows(job: FilmTask, pipe: ParentPipe) -> None:
             pipe.send(message)
 
 
-def windows_of(job: FilmTask, film: Film) -> Iterator[FilmHead | FilmFrame | FilmWindow]:
+def windows_of(job: SlidingWindowTask, film: Film) -> Iterator[StreamHeader | SharedFrame | SlidingWindow]:
     """What `read_windows` sends of an open film. Raises UnreadableVideo where it ends early."""
     seconds = seconds_of(film.times)
-    yield FilmHead(film.frame_size, film.frame_count, seconds, count_windows(seconds, job.window, job.every))
+    yield StreamHeader(film.frame_size, film.frame_count, seconds, count_windows(seconds, job.window, job.every))
     windows = _OpenWindows(job, film, window_spans(seconds, job.window, job.every))
     for index, picture in film.stream(windows.wants):
         if job.shared:
-            yield FilmFrame(index, picture)
+            yield SharedFrame(index, picture)
         yield from windows.add(index, picture)
         if windows.done:
             return
@@ -125,22 +125,22 @@ def windows_of(job: FilmTask, film: Film) -> Iterator[FilmHead | FilmFrame | Fil
 
 
 @dataclass(frozen=True)
-class FilmSource:
+class PictureSource:
     """A film of which every picture is wanted. name: for messages."""
 
     name: str
     path: Path
 
 
-def read_pictures(job: FilmSource, pipe: ParentPipe) -> None:
-    """Send a film's FilmHead, of one window, then every picture with its time: (s, (h, w, 3) uint8 RGB).
+def read_pictures(job: PictureSource, pipe: ParentPipe) -> None:
+    """Send a film's StreamHeader, of one window, then every picture with its time: (s, (h, w, 3) uint8 RGB).
 
     Raises VideoError; the pictures before what is wrong were sent.
     """
     from ...stages.readers.streaming import open_stream
 
     with open_stream(job.path, pipe.beat) as film:
-        pipe.send(FilmHead(film.frame_size, film.frame_count, seconds_of(film.times), 1))
+        pipe.send(StreamHeader(film.frame_size, film.frame_count, seconds_of(film.times), 1))
         for index, picture in film.stream(lambda _index: True):
             pipe.send((float(film.times[index]), picture))
 
@@ -174,7 +174,7 @@ class _OpenWindows:
     spans: of all windows, in order; those without a frame are passed over.
     """
 
-    def __init__(self, job: FilmTask, film: VideoReader, spans: Iterator[Span]) -> None:
+    def __init__(self, job: SlidingWindowTask, film: VideoReader, spans: Iterator[Span]) -> None:
         self.job, self.film = job, film
         self._annotation = annotation_of(job.task) if job.task.annotated else None
         self._kept = _Kept(film)
@@ -200,7 +200,7 @@ class _OpenWindows:
             self._next = next(self._coming, None)
         return index in self._needed
 
-    def add(self, index: int, picture: np.ndarray) -> Iterator[FilmWindow]:
+    def add(self, index: int, picture: np.ndarray) -> Iterator[SlidingWindow]:
         """Take a frame; yields the windows that are complete with it."""
         self._kept.pictures[index] = picture
         while self._open and int(self._open[0][1]["frame_index"].max()) <= index:
@@ -214,4 +214,4 @@ class _OpenWindows:
             first = min(self._needed, default=index + 1)
             for old in [number for number in self._kept.pictures if number not in self._needed]:
                 del self._kept.pictures[old]
-            yield FilmWindow(task, result, first)
+            yield SlidingWindow(task, result, first)

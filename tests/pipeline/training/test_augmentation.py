@@ -7,7 +7,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from star.errors import RecipeError
 from star.pipeline.recipe import schema as recipes
-from star.pipeline.training.transforms import augment, check, map_side, mixup, resampling
+from star.pipeline.training.augmentation import augment, check, map_side, mixup, resampling
 
 SIDE, B, T, N = 8, 5, 4, 3
 
