@@ -25,8 +25,8 @@ from claims import claim
 from common import options
 
 from star.cache.segment import Row
-from star.pipeline.planning.manifest import Digests
 from star.pipeline.planning.plan import plan, remember
+from star.pipeline.planning.source_changes import Digests
 from star.pipeline.recipe import schema as recipes
 
 RECIPE = """

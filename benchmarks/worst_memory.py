@@ -22,8 +22,8 @@ from star.cache.segment import Row
 from star.pipeline.datasets.synthetic.dataset import draw
 from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
-from star.pipeline.planning.manifest import Digests
 from star.pipeline.planning.plan import plan, remember
+from star.pipeline.planning.source_changes import Digests
 from star.pipeline.recipe import schema as recipes
 
 RECIPE = """

@@ -18,8 +18,8 @@ from ..datasets.base import Manifest, Video
 from ..datasets.folder_names import VIDEO_SUFFIXES, ending
 from ..extraction.decode_pool import DecodePool, ahead
 from ..planning import manifest
-from ..planning.graph import uses_annotation
-from ..planning.manifest import Sources
+from ..planning.source_changes import Sources
+from ..planning.stage_graph import uses_annotation
 from ..recipe.schema import PoseSettings, Recipe
 from ..utils.hardware import cores
 from ..utils.progress import Progress

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ...cache.keys import file_digest
+from ...cache.source_digest import file_digest
 from ...errors import AnnotationError, VideoError
 from ...stages.cropping import visible
 from ...stages.decode import probe_video
@@ -23,7 +23,7 @@ from ...stages.readers.base import FOLDER_RATE
 from ...stages.skeletons import Skeleton
 from .. import datasets
 from ..datasets.base import Annotation, Video, extent, require_layout, require_media
-from ..planning.manifest import Digests, digests
+from ..planning.source_changes import Digests, digests
 from . import joint_units
 
 Level = Literal["fails", "problem", "note"]

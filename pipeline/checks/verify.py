@@ -16,13 +16,13 @@ from ...cache.store import RowLocation, StageStore, Store
 from ...cache.verify import Problem, check_description, check_segment
 from ...errors import CacheError, OtherVersion
 from ..planning.array_shapes import schema
-from ..planning.graph import graph
 from ..planning.plan import Plan, StagePlan, plan, worthwhile
+from ..planning.stage_graph import graph
 from ..recipe.schema import Recipe
 from ..utils.progress import Progress
 from ..utils.text import counted
 from .repair import Repair
-from .sources import learn_sources
+from .verify_sources import learn_sources
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from ...cache.store import StageStore, Store
 from ...errors import UsageError
 from ...stages import STAGES
-from ..planning.graph import graph
+from ..planning.stage_graph import graph
 from ..planning.status import changes
 from ..recipe import schema as recipes
 from ..recipe.schema import Recipe

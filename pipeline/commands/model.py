@@ -13,10 +13,10 @@ from ...stages.transformer import STARTransformer
 from ...stages.transformer.flops import ModuleCost, activation_bytes, cost_table, module_costs
 from ..planning.array_shapes import shapes
 from ..planning.gpu_estimate import CARD, training_seconds
-from ..planning.graph import graph
 from ..planning.inputs import arrays_for
 from ..planning.joint_layout import held
 from ..planning.manifest import open_manifest
+from ..planning.stage_graph import graph
 from ..planning.train_test_selection import require_labels
 from ..recipe.schema import Recipe
 from ..training.model_factory import arguments

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from ...errors import UsageError
-from ..planning.graph import graph
 from ..planning.inputs import STAGE_OF
 from ..planning.selection import Selection
+from ..planning.stage_graph import graph
 from ..planning.train_test_selection import selections
 from ..recipe import schema as settings
 from ..training import checkpoint

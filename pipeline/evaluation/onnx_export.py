@@ -22,9 +22,9 @@ from ...stages.transformer import STARTransformer
 from ...version import __version__
 from ..planning.array_shapes import local_shape
 from ..planning.array_shapes import shapes as array_shapes
-from ..planning.graph import graph
 from ..planning.joint_layout import KNOWN, held
 from ..planning.manifest import open_manifest
+from ..planning.stage_graph import graph
 from ..recipe import schema as recipes
 from ..recipe.schema import Recipe
 from ..training.model_factory import load

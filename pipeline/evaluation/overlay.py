@@ -18,9 +18,9 @@ from ...errors import MissingPackage
 from ..datasets.base import Video
 from ..extraction.child_stream import ChildStream
 from ..extraction.sliding_windows import PictureSource, StreamHeader, read_pictures
-from ..planning.graph import graph
 from ..planning.inputs import stages_for_training
 from ..planning.joint_layout import held
+from ..planning.stage_graph import graph
 from ..visualization.drawing import scene
 from ..visualization.video_writer import VideoWriter, words_on
 from .predictor import TrainedPredictor

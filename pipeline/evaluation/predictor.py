@@ -18,11 +18,12 @@ from ..extraction.engine import open_engine
 from ..extraction.execution import ExecutionConfig
 from ..extraction.prefetch import compute_units
 from ..extraction.unit_results import ComputedUnit
-from ..planning.graph import graph
 from ..planning.inputs import STAGE_OF
 from ..planning.joint_layout import check, for_other_source
-from ..planning.manifest import Digests, open_manifest
+from ..planning.manifest import open_manifest
 from ..planning.plan import Clip
+from ..planning.source_changes import Digests
+from ..planning.stage_graph import graph
 from ..planning.work_units import Unit
 from ..recipe import schema as recipes
 from ..recipe.run_recipe import run_recipe

@@ -19,10 +19,10 @@ from ..extraction.execution import ExecutionConfig
 from ..extraction.frame_people import FrameJoints
 from ..extraction.sliding_windows import SharedFrame, SlidingWindow, SlidingWindowTask
 from ..extraction.video_task import SharedTask, VideoResult, VideoResults, VideoTask
-from ..planning.graph import graph
 from ..planning.inputs import stages_for_training
-from ..planning.manifest import Digests
 from ..planning.plan import Clip
+from ..planning.source_changes import Digests
+from ..planning.stage_graph import graph
 from ..planning.work_units import Unit
 from ..recipe.schema import Recipe
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from ...cache.store import Store
 from ...stages.skeletons import Skeleton
-from ..planning.graph import Graph
+from ..planning.stage_graph import Graph
 from ..recipe.schema import Recipe
 from .decode_pool import DecodePool, open_decode_pool
 from .inference_threads import InferenceThreads

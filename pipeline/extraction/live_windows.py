@@ -17,7 +17,7 @@ from ...errors import StarError
 from ...stages.readers.base import VideoReader
 from ...stages.readers.live_source import LiveFrame, LiveReader, LiveSource, live_source
 from ..datasets.base import Span
-from ..planning.manifest import Digests
+from ..planning.source_changes import Digests
 from .child_stream import ParentPipe
 from .sliding_windows import PLACES, SharedFrame, SlidingWindow, SlidingWindowTask
 from .video_task import choose_frames, read_views

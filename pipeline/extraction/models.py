@@ -12,9 +12,9 @@ from ...errors import VideoError
 from ...stages.pose.person_crop import PersonCropper
 from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import SKELETONS
-from ..planning.graph import Graph, weights_file
-from ..planning.manifest import Digests
 from ..planning.plan import Clip
+from ..planning.source_changes import Digests
+from ..planning.stage_graph import Graph, weights_file
 from ..recipe.schema import Recipe
 from .video_task import Arrays, VideoResult, stored
 

@@ -19,7 +19,7 @@ import numpy as np
 from ...errors import UnreadableVideo
 from ...stages.readers.base import VideoReader
 from ..datasets.base import Span, require_media
-from ..planning.manifest import Digests
+from ..planning.source_changes import Digests
 from .child_stream import ParentPipe
 from .video_task import Arrays, VideoResult, VideoTask, annotation_of, choose_frames, read_views
 

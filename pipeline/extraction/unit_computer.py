@@ -12,8 +12,8 @@ import numpy as np
 
 from ...errors import MachineError, VideoError
 from ...stages.cropping import crop_frame
-from ..planning.graph import Graph
 from ..planning.plan import Clip
+from ..planning.stage_graph import Graph
 from ..planning.work_units import Unit
 from ..recipe.schema import Recipe
 from .decode_pool import DecodePool

@@ -10,7 +10,7 @@ from ...cache.checksum import Row
 from ...cache.store import Store
 from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import SKELETONS, Skeleton
-from ..planning.graph import Graph
+from ..planning.stage_graph import Graph
 from ..planning.work_units import Unit
 from ..recipe.schema import Recipe
 from .models import Models

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..planning.manifest import Digests
+from ..planning.source_changes import Digests
 from ..planning.work_units import Unit
 from .models import ClipState
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...cache.segment import Row
 from ...cache.store import Store
-from ..planning.graph import Graph
+from ..planning.stage_graph import Graph
 from ..recipe.schema import Recipe
 from .models import Models
 from .profile import spent

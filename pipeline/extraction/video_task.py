@@ -29,7 +29,7 @@ from ...stages.skeleton_mapping import convert_joints
 from ...stages.skeletons import Skeleton
 from .. import datasets
 from ..datasets.base import Annotation, Video, extent, require_layout, require_media
-from ..planning.manifest import Digests, digests
+from ..planning.source_changes import Digests, digests
 from .shared_frames import SharedFrames, attached
 
 if TYPE_CHECKING:

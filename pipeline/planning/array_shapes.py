@@ -8,7 +8,7 @@ from ...stages.backbone.layer_shapes import layer_shape
 from ...stages.skeletons import SKELETONS
 from ...stages.tokens import token_channels
 from ..recipe.schema import Recipe
-from .graph import Graph
+from .stage_graph import Graph
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...cache.failures import Failure, Ledger
 from ..datasets.base import Video
 from ..recipe.schema import PoseSettings
-from .manifest import Sources
+from .source_changes import Sources
 
 
 def known_failures(

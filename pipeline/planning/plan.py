@@ -22,11 +22,11 @@ from ..datasets.base import Manifest, Video
 from ..recipe.schema import Recipe
 from . import manifest
 from .array_shapes import schema
-from .graph import Graph, graph
 from .known_failures import known_failures
-from .manifest import Sources
 from .selection import Selection
 from .shard import Shard
+from .source_changes import Sources
+from .stage_graph import Graph, graph
 
 
 class Clip(NamedTuple):

@@ -10,8 +10,8 @@ from itertools import groupby
 
 from ...cache.store import RowLocation
 from ..datasets.base import Video
-from .manifest import Digests
 from .plan import Clip, Plan
+from .source_changes import Digests
 
 OPENING = frozenset({"decode", "pose", "frames"})  # stages that need the videos themselves
 

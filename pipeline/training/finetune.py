@@ -20,9 +20,9 @@ from ...stages.backbone.weights import load
 from ...stages.end_to_end import EndToEnd
 from ...stages.transformer import STARTransformer
 from ..planning.array_shapes import shapes as planned_shapes
-from ..planning.graph import graph, weights_file
 from ..planning.inputs import arrays_for as transformer_arrays
 from ..planning.selection import Selection
+from ..planning.stage_graph import graph, weights_file
 from ..recipe import schema as settings
 from ..utils.atomic import replace_bytes
 from .dataset import Batch, Features

@@ -54,8 +54,8 @@ def portions(
 ) -> Iterator[MicroBatch]:
     """The epoch's clips in `order`, `batch` at a time over all processes, a step every `accumulate` batches.
 
-    mixup: alpha of `augmentation.mixup`, 0 for none; partners are drawn over the whole batch, from `seed` (the run's, the
-    epoch) and the batch's number, so that they do not depend on how many processes share it.
+    mixup: alpha of `augmentation.mixup`, 0 for none; partners are drawn over the whole batch, from `seed` (the run's,
+    the epoch) and the batch's number, so that they do not depend on how many processes share it.
     Every clip weighs the same within its step, however the step is cut; the last step may have fewer. A process for
     which nothing is left computes the batch's first clip with weight 0, so that all take the same steps.
     """

@@ -19,7 +19,7 @@ from typing import Any, Generic, NamedTuple
 
 from ....errors import MachineError
 from ....version import __version__
-from ...planning.graph import graph
+from ...planning.stage_graph import graph
 from ...planning.work_units import Unit
 from ...recipe import schema as recipes
 from ...utils import process_settings

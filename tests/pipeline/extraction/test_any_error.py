@@ -19,7 +19,7 @@ from star.pipeline.checks import scan as scans
 from star.pipeline.checks import scan_task
 from star.pipeline.extraction import runner, unit_computer, video_task
 from star.pipeline.extraction.execution import ExecutionConfig
-from star.pipeline.planning import manifest
+from star.pipeline.planning import source_changes
 from star.pipeline.planning.plan import plan
 from star.pipeline.recipe import schema as recipes
 from star.stages import decode
@@ -148,7 +148,7 @@ def test_scan_makes_a_finding_of_it(
 @pytest.mark.parametrize("name", ["file_digest", "folder_digest"])
 def test_status_goes_on(recipe: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[BaseException]) -> None:
     """A video of which no byte can be read is missing, no more."""
-    failing(monkeypatch, manifest, name, error)
+    failing(monkeypatch, source_changes, name, error)
     found = plan(recipes.load(recipe))
     assert found.missing == 20
 

@@ -15,8 +15,8 @@ from star.pipeline.extraction.audit import audit
 from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
 from star.pipeline.planning.cost import clip_bytes
-from star.pipeline.planning.graph import graph
 from star.pipeline.planning.plan import Plan, plan
+from star.pipeline.planning.stage_graph import graph
 from star.pipeline.planning.status import status
 from star.pipeline.planning.work_units import units
 from star.pipeline.recipe import schema as recipes

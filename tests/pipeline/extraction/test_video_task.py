@@ -10,7 +10,7 @@ import pytest
 
 from star.pipeline.datasets.base import Video
 from star.pipeline.extraction.video_task import VideoTask, read_video
-from star.pipeline.planning.graph import graph
+from star.pipeline.planning.stage_graph import graph
 from star.pipeline.recipe import schema as recipes
 from star.stages.cropping import Crop, crop_frame
 from star.stages.decode import DecodeStage, open_video

@@ -14,9 +14,9 @@ from star.cli import main
 from star.errors import RecipeError, UsageError
 from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
-from star.pipeline.planning.graph import graph
 from star.pipeline.planning.joint_layout import check, for_other_source
 from star.pipeline.planning.plan import Plan, plan
+from star.pipeline.planning.stage_graph import graph
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.visualization.clip_figure import limbs
 from star.stages.skeleton_mapping import convert_joints

@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import pytest
 
-from star.cache import keys
-from star.cache.keys import folder_digest
+from star.cache import source_digest
+from star.cache.source_digest import folder_digest
 from star.errors import MissingData
 from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
-from star.pipeline.planning import manifest
-from star.pipeline.planning.manifest import Digests, Source, Sources, Stamp
+from star.pipeline.planning import manifest, source_changes
 from star.pipeline.planning.plan import plan
+from star.pipeline.planning.source_changes import Digests, Source, Sources, Stamp
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.recipe.schema import DatasetSettings
 
@@ -75,7 +75,7 @@ def test_other_times_alone_change_nothing(data: DatasetSettings) -> None:
 def test_no_byte_is_read_twice(data: DatasetSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read once is known by names, sizes and times."""
     before = rows(sources(data))
-    monkeypatch.setattr(manifest, "frames_digest", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(source_changes, "frames_digest", lambda path: pytest.fail("read again"))
     assert rows(sources(data)) == before
 
 
@@ -83,8 +83,8 @@ def test_no_byte_is_read_twice(data: DatasetSettings, monkeypatch: pytest.Monkey
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Every file whose bytes are opened for a digest, from now on."""
     seen: list[Path] = []
-    real = keys.open_file
-    monkeypatch.setattr(keys, "open_file", lambda path: seen.append(Path(path)) or real(path))
+    real = source_digest.open_file
+    monkeypatch.setattr(source_digest, "open_file", lambda path: seen.append(Path(path)) or real(path))
     return seen
 
 
@@ -225,7 +225,7 @@ def test_lists_that_know_no_inodes_are_believed(films: DatasetSettings, monkeypa
     del document["inodes"]
     path.write_text(json.dumps(document))
     with monkeypatch.context() as patch:
-        patch.setattr(manifest, "_file_digest_at", lambda path, stamp: pytest.fail("read again"))
+        patch.setattr(source_changes, "_file_digest_at", lambda path, stamp: pytest.fail("read again"))
         assert rows(sources(films)) == before
     replaced(films.root / "bow/a.mp4", b"other.mp4" * 10)
     assert rows(sources(films))["bow/a.mp4"] != before["bow/a.mp4"]

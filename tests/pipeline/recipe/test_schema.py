@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from star.errors import RecipeError, UsageError
-from star.pipeline.planning.graph import graph
 from star.pipeline.planning.plan import worthwhile
+from star.pipeline.planning.stage_graph import graph
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.recipe.presets import names, ready
 

@@ -7,8 +7,8 @@ import torch
 from star.errors import RecipeError
 from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
-from star.pipeline.planning.graph import graph
 from star.pipeline.planning.plan import plan
+from star.pipeline.planning.stage_graph import graph
 from star.pipeline.planning.status import status
 from star.pipeline.recipe import schema as recipes
 from star.stages.backbone.layer_shapes import layer_shape

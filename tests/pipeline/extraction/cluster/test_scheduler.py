@@ -6,8 +6,8 @@ from pathlib import Path
 
 from star.pipeline.datasets.base import Video
 from star.pipeline.extraction.cluster.scheduler import AHEAD, DEATHS, Job, UnitScheduler
-from star.pipeline.planning.manifest import Digests
 from star.pipeline.planning.plan import Clip
+from star.pipeline.planning.source_changes import Digests
 from star.pipeline.planning.work_units import Unit, split
 
 

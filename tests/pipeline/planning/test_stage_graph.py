@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from star.pipeline.planning.graph import graph
+from star.pipeline.planning.stage_graph import graph
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.recipe.presets import ready
 

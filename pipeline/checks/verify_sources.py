@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from ..planning.manifest import Digests, digests
 from ..planning.plan import Plan, remember
+from ..planning.source_changes import Digests, digests
 from ..utils.hardware import cores
 from ..utils.progress import Progress
 
