@@ -47,7 +47,8 @@ def run_live(
     show: Callable[[str], None],
 ) -> int:
     """`star predict` of a live source: each answer is shown as it is made, as a line or (as_json) as a JSON document of
-    one line. Returns the exit code: 0 where the source ended, 3 where it could not be read, 130 after Ctrl-C."""
+    one line. Returns the exit code: 0 where the source ended, 3 where it could not be read or ended before the first
+    window did, 130 after Ctrl-C."""
     summary, error = LiveSummary(), ""
     with ExitStack() as stack:
         file = stack.enter_context(open_timeline_file(out, options.every)) if out else None
@@ -60,6 +61,8 @@ def run_live(
         summary = LiveSummary()
         try:
             for found in live_answers(timeline, source, lambda: stop.asked):
+                if found.note and not summary.note and not as_json:  # in JSON the summary has it
+                    show(found.note)
                 summary.add(found)
                 if file:
                     file.add(found.answer)

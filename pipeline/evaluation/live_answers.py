@@ -27,13 +27,15 @@ RECENT = 1000  # answers of which the delays are remembered
 @dataclass(frozen=True)
 class LiveAnswer:
     """An answer and how things stand. delay: s from when the window's last picture came to the answer. rate: pictures a
-    second in the window. frames, dropped: pictures so far, and those of them that no window took."""
+    second in the window. frames, dropped: pictures so far, and those of them that no window took. note: "", or what was
+    wrong with the source's times, and how its pictures are timed instead."""
 
     answer: WindowAnswer
     delay: float
     rate: float
     frames: int
     dropped: int
+    note: str
 
     def to_document(self) -> dict[str, Any]:
         """As it stands in JSON."""
@@ -48,18 +50,19 @@ class LiveAnswer:
 
 @dataclass
 class LiveSummary:
-    """What a live source came to: answers, pictures, those dropped, the delays of late."""
+    """What a live source came to: answers, pictures, those dropped, the delays of late, what was wrong with it."""
 
     answers: int = 0
     frames: int = 0
     dropped: int = 0
+    note: str = ""
     delays: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     began: float = field(default_factory=time.monotonic)
 
     def add(self, found: LiveAnswer) -> None:
         """Count an answer."""
         self.answers += 1
-        self.frames, self.dropped = found.frames, found.dropped
+        self.frames, self.dropped, self.note = found.frames, found.dropped, found.note
         self.delays.append(found.delay)
 
     def to_document(self) -> dict[str, Any]:
@@ -73,6 +76,7 @@ class LiveSummary:
             "seconds": round(seconds, 2),
             "rate": round(self.frames / seconds, 3),
             "delay": {"median": round(float(np.median(delays)), 4), "most": round(float(delays.max()), 4)},
+            **({"note": self.note} if self.note else {}),
         }
 
 
@@ -98,7 +102,8 @@ def live_answers(
         for batch in timeline.windows.compute(windows, film.shared, batch=1):
             for answer in timeline.answers(batch):
                 window = newest[0]
-                yield LiveAnswer(answer, time.monotonic() - window.best, window.rate, window.frames, window.dropped)
+                delay, counts = time.monotonic() - window.best, (window.frames, window.dropped)
+                yield LiveAnswer(answer, delay, window.rate, *counts, window.note)
 
 
 def _asked_for(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...errors import StarError
+from ...errors import StarError, UnreadableVideo
 from ...stages.readers.base import VideoReader
 from ...stages.readers.live_source import LiveFrame, LiveReader, LiveSource, live_source
 from ..datasets.base import Span
@@ -50,17 +50,19 @@ class LiveWindow(SlidingWindow):
     """A window of a live source.
 
     best: when its last picture came, s of `time.monotonic`, or would have come without delay. frames, dropped: pictures
-    so far, and those of them that no window took. rate: pictures a second in this window.
+    so far, and those of them that no window took. rate: pictures a second in this window. note: see `SourceClock`.
     """
 
     best: float
     frames: int
     dropped: int
     rate: float
+    note: str
 
 
 def read_live(job: LiveTask, pipe: ParentPipe) -> None:
-    """Send the newest window whenever the parent asks for one, until the source ends. Raises VideoError."""
+    """Send the newest window whenever the parent asks for one, until the source ends. Raises VideoError, also for a
+    source that ends before its first window does."""
     number = job.pipe.detach() if job.pipe is not None else 0  # type: ignore[attr-defined]
     source = live_source(job.source, number)
     assert isinstance(source, LiveSource)
@@ -76,6 +78,8 @@ def read_live(job: LiveTask, pipe: ParentPipe) -> None:
             if latest.ended.wait(TICK_S) and not latest.has_window():
                 if latest.error:
                     raise latest.error
+                if not latest.answered:
+                    raise UnreadableVideo(latest.shortfall())
                 return
             seen = _beat(pipe, latest, seen)
         _send(job, pipe, reader, taken, sent)
@@ -101,18 +105,18 @@ class _Taken:
 class _Latest:
     """The pictures of late, taken by a thread of its own; `take` gives those of the newest window.
 
-    error: what the source ended with. ended: set when it has.
+    error: what the source ended with. ended: set when it has. answered: whether a window was taken.
     """
 
     def __init__(self, reader: LiveReader, window: float, every: float) -> None:
         self.reader, self.window, self.every = reader, window, every
         self.error: StarError | None = None
         self.ended = threading.Event()
-        self.count = 0
+        self.count, self.answered = 0, False
         self._frames: deque[LiveFrame] = deque()
         self._times: deque[float] = deque()  # of all pictures since the last window that was taken
         self._lock = threading.Lock()
-        self._last, self._dropped = -1, 0
+        self._last, self._dropped, self._jumps = -1, 0, 0
 
     def receive(self) -> None:
         """Take pictures until there are no more."""
@@ -127,7 +131,8 @@ class _Latest:
     def _add(self, frame: LiveFrame) -> None:
         with self._lock:
             self.count += 1
-            if self._frames and not 0 < frame.time - self._frames[-1].time < JUMP_S:
+            if self._frames and not 0 <= frame.time - self._frames[-1].time < JUMP_S:
+                self._jumps += 1
                 self._dropped += len(self._times)  # after a jump of the clock: no window spans it
                 self._frames.clear()
                 self._times.clear()
@@ -162,8 +167,22 @@ class _Latest:
             self._dropped += passed_over if number > self._last + 1 else 0
             while self._times and self._times[0] < span.end:
                 self._times.popleft()
-            self._last = number
+            self._last, self.answered = number, self.answered or bool(frames)
             return _Taken(span, frames, self.count, self._dropped + self.reader.dropped) if frames else None
+
+    def shortfall(self) -> str:
+        """Why a source that has ended had no window, in one line."""
+        name, clock = self.reader.source.name, self.reader.clock
+        if self._jumps:
+            why = (
+                f"its times jumped {self._jumps:,} times within {self.count:,} pictures; send it with times that go on"
+            )
+        else:
+            length = self._frames[-1].time - self._frames[0].time if self._frames else 0.0
+            why = f"{self.count:,} pictures in {length:.2f} s; give a shorter --window"
+        return f"{name}: ended before its first window of {self.window:g} s did ({why})" + (
+            f"; {clock.note}" if clock.note else ""
+        )
 
 
 class _Window(VideoReader):
@@ -205,4 +224,5 @@ def _send(job: LiveTask, pipe: ParentPipe, reader: LiveReader, taken: _Taken, se
     result.full, result.chosen = {}, {0: {**chosen, "frame_index": numbers[chosen["frame_index"]]}}
     seconds = last.time - taken.frames[0].time
     rate = (len(taken.frames) - 1) / seconds if seconds else 0.0
-    pipe.send(LiveWindow(task, result, first, last.best, taken.count, taken.dropped, rate))
+    counts = taken.count, taken.dropped
+    pipe.send(LiveWindow(task, result, first, last.best, *counts, rate, reader.clock.note))

@@ -43,6 +43,7 @@ QUEUE = {"fifo_size": "100000", "overrun_nonfatal": "1"}  # of udp: 18 MB, beyon
 CAMERAS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 LAG_S = 1.0  # behind its best by which a source has fallen so far that pictures are passed over
 AHEAD_S = 0.5  # by which standard input may run ahead of real time
+STILL = 10  # pictures in a row without a new time after which a source's clock counts as one that stands still
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,48 @@ def live_source(name: str, pipe: int = 0) -> LiveSource | None:
     return None
 
 
+class SourceClock:
+    """When the pictures of a source are, in seconds since the first.
+
+    A source's own times are taken while they change. Those of a few pictures may be missing or repeated (they are then
+    those of the picture before); after STILL of them in a row the clock stands still, and from there on pictures of a
+    pipe are counted at the rate that the source states, those of a camera or a network are timed as they arrive.
+
+    rate: pictures a second as the source states it; None where it does not. note: "", or what was wrong with the times
+    and how pictures are timed instead, in one line.
+    """
+
+    def __init__(self, source: LiveSource, rate: Fraction | None) -> None:
+        self.source, self.rate, self.note = source, rate, ""
+        self._first: float | None = None
+        self._now, self._still, self._arrived = 0.0, -1, 0.0
+
+    def seconds(self, stamp: float | None, arrived: float) -> float:
+        """The time of the next picture. stamp: by the source's clock, s; None for none. arrived: s of
+        `time.monotonic`. Raises UnreadableVideo for a pipe whose clock stands still and that states no rate."""
+        passed, self._arrived = arrived - self._arrived, arrived
+        if self.note:
+            self._now += 1 / float(self.rate) if self.source.is_pipe and self.rate else passed
+            return self._now
+        if self._first is None:
+            self._first = stamp
+        given = self._now if stamp is None or self._first is None else stamp - self._first
+        self._still = self._still + 1 if given == self._now else 0
+        self._now = given
+        if self._still >= STILL:
+            still = f"{self.source.name}: the times of its pictures are missing or stand still"
+            if not self.source.is_pipe:
+                self.note = f"{still}; they are timed as they arrive"
+            elif self.rate:
+                self.note = f"{still}; they are counted at the {float(self.rate):g} a second that it states"
+            else:
+                raise UnreadableVideo(f"{still}, and it states no rate; send it with times (ffmpeg … -f mpegts -)")
+        return self._now
+
+
 @dataclass
 class LiveFrame:
-    """One picture. index: in the order of arrival, from 0. time: s since the first, by the source's own clock.
+    """One picture. index: in the order of arrival, from 0. time: s since the first, see `SourceClock`.
 
     arrived: when it came, s of `time.monotonic`; best: when it would have come without any delay since.
     """
@@ -117,11 +157,13 @@ class LiveReader:
             self._container.close()
             raise NoVideoStream(f"{source.name}: no video in it")
         self.stream: VideoStream = streams[0]
+        self.clock = SourceClock(source, self.stream.guessed_rate or self.stream.average_rate)
         self._base = float("inf")
 
     def frames(self) -> Iterator[LiveFrame]:
-        """The pictures until the source ends. Raises UnreadableVideo where it breaks off before the first."""
-        index, first, behind = 0, None, False
+        """The pictures until the source ends. Raises UnreadableVideo where it breaks off before the first, or as
+        `SourceClock.seconds` does."""
+        index, behind = 0, False
         for packet in self._packets():
             if behind and not packet.is_keyframe:
                 self.dropped += 1
@@ -133,9 +175,8 @@ class LiveReader:
                 continue
             for frame in frames:
                 arrived = time.monotonic()
-                stamp = float(frame.pts * (frame.time_base or Fraction(1, 1))) if frame.pts is not None else arrived
-                first = stamp if first is None else first
-                seconds = stamp - first
+                stamp = float(frame.pts * (frame.time_base or Fraction(1, 1))) if frame.pts is not None else None
+                seconds = self.clock.seconds(stamp, arrived)
                 # a pipe runs no further ahead of real time than AHEAD_S; whoever writes it waits
                 ahead = self._base + seconds - arrived
                 if self.source.is_pipe and AHEAD_S < ahead < float("inf"):

@@ -10,14 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
 from star.errors import UnreadableVideo
-from star.stages.readers.live_source import AHEAD_S, LiveReader, live_source
+from star.stages.readers.live_source import AHEAD_S, STILL, LiveReader, SourceClock, live_source
+
+RATE = 20  # pictures a second of the films here
 
 # Sends a film as it would come from a camera, over and over: python feed.py FILM WHERE ROUNDS
 FEED = """
@@ -164,3 +168,88 @@ def test_pictures_of_a_pipe_are_those_of_the_film(
                for frame, picture in zip(frames, joined, strict=False))  # fmt: skip
     assert all(frame.best <= frame.arrived <= time.monotonic() for frame in frames)
     assert frames[-1].arrived - frames[0].arrived >= frames[-1].time - AHEAD_S - 0.01
+
+
+def without_times(film: Path, target: Path) -> Path:
+    """The same pictures, each a key picture, all at time 0."""
+    with av.open(str(film)) as source, av.open(str(target), "w", format="matroska") as out:
+        stream, shown = out.add_stream("mjpeg", rate=RATE), source.streams.video[0]
+        stream.width, stream.height, stream.pix_fmt = shown.width, shown.height, "yuvj420p"
+        for frame in source.decode(video=0):
+            for packet in stream.encode(frame.reformat(format="yuvj420p")):
+                packet.pts = packet.dts = 0
+                out.mux(packet)
+    return target
+
+
+def raw(film: Path, target: Path) -> Path:
+    """The same pictures as a raw H.264 stream, which has no times, only a rate."""
+    with av.open(str(film)) as source, av.open(str(target), "w", format="h264") as out:
+        stream = out.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "tune": "zerolatency"})
+        shown = source.streams.video[0]
+        stream.width, stream.height, stream.pix_fmt = shown.width, shown.height, "yuv420p"
+        for frame in source.decode(video=0):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame.to_ndarray(format="yuv420p"), format="yuv420p")))
+        out.mux(stream.encode())
+    return target
+
+
+@pytest.mark.parametrize("change", [without_times, raw])
+def test_a_pipe_without_times_is_counted_at_its_rate(
+    change: Callable, estimated_run: Path, joined: Sequence[np.ndarray], tmp_path: Path, write_film: Callable
+) -> None:
+    """It is answered as ever, and one line says how its pictures were timed."""
+    film = change(write_film(tmp_path / "film.mkv", joined[:70]), tmp_path / "without")
+    note = "standard input: the times of its pictures are missing or stand still; they are counted at the 20 a second"
+    for as_json in (True, False):
+        with film.open("rb") as pipe:
+            command = ["predict", "-", "--run", estimated_run, "--window", "1", *(["--json"] if as_json else [])]
+            done = subprocess.run(
+                [sys.executable, "-m", "star.cli", *command], stdin=pipe, capture_output=True, text=True, check=False
+            )
+        assert done.returncode == 0, done.stderr
+        if as_json:
+            *answers, last = documents(done.stdout)
+            assert last["summary"]["note"].startswith(note) and last["summary"]["answers"] == len(answers) >= 2
+            assert answers[-1]["rate"] == pytest.approx(RATE, abs=0.01)
+        else:
+            assert done.stdout.count(note) == 1
+
+
+def test_a_source_that_ends_before_its_first_window(
+    estimated_run: Path, joined: Sequence[np.ndarray], tmp_path: Path, write_film: Callable
+) -> None:
+    with write_film(tmp_path / "film.mkv", joined[:10]).open("rb") as pipe:
+        command = [sys.executable, "-m", "star.cli", "predict", "-", "--run", estimated_run, "--window", "2"]
+        done = subprocess.run(command, stdin=pipe, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    why = "ended before its first window of 2 s did (10 pictures in 0.45 s; give a shorter --window)"
+    assert f"standard input: {why}\n" in done.stdout
+
+
+def test_a_stream_of_the_network_without_times_is_timed_as_it_arrives(
+    joined: Sequence[np.ndarray], tmp_path: Path, write_film: Callable, server: tuple[str, dict[str, bytes]]
+) -> None:
+    address, files = server
+    files["/film"] = without_times(write_film(tmp_path / "film.mkv", joined[:40]), tmp_path / "without").read_bytes()
+    source = live_source(f"{address}/film")
+    assert source is not None
+    reader = LiveReader(source, 10.0)
+    frames = list(reader.frames())
+    reader.close()
+    assert reader.clock.note.endswith("; they are timed as they arrive") and len(frames) > 2 * STILL
+    counted = [(frame.time, frame.arrived) for frame in frames[STILL:]]
+    for (time_before, before), (time_after, after) in pairwise(counted):
+        assert time_after - time_before == pytest.approx(after - before)
+
+
+def test_a_clock() -> None:
+    """A repeated or missing time is that of the picture before; a pipe that states no rate is refused once it stands."""
+    source = live_source("-")
+    assert source is not None
+    clock = SourceClock(source, None)
+    given = [clock.seconds(stamp, 0.0) for stamp in (7.0, 7.05, 7.05, None, 7.2)]
+    assert given == pytest.approx([0, 0.05, 0.05, 0.05, 0.2]) and not clock.note
+    with pytest.raises(UnreadableVideo, match="stand still, and it states no rate; send it with times"):
+        for _ in range(STILL):
+            clock.seconds(7.2, 0.0)
