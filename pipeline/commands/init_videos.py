@@ -27,8 +27,10 @@ from .init_recipe import PEOPLE, FoundData, InitRecipe, list_line, refuse_other_
 
 SEEDS = 200  # tried where chance left a class without test videos
 SMALL = 5000  # videos; with more of them, chance does not
-WITHOUT_LABELS = "  labels: none              # every video below the root, for extraction alone\n"
-TRAINING = re.compile(r"^(?:model|train|test):.*\n(?:^[ #].*\n|^\n)*", re.MULTILINE)  # sections of a recipe
+WITHOUT_LABELS = "  labels: none              # every video below the root\n"
+VALIDATION = (
+    "  val_share: 0.1            # by which `star pretrain` chooses its best epoch; decided by each video's path\n"
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class FoundVideos(FoundData):
         """The recipe's first lines."""
         joints = f"Joints of {self.joints:,} of them ({self.skeleton})" if self.joints else "No joints"
         if not self.manifest.classes:
-            return self.header("video", f"{joints}; for extraction alone: `star extract`, `star cache export`.")
+            return self.header("video", f"{joints}; for `star extract`, `star cache export`, `star pretrain`.")
         return self.header("video", f"{joints}; split {self.split}: {self.sides()}.")
 
 
@@ -81,8 +83,9 @@ def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
     people = _people(manifest) if layout or found.joints == len(manifest.videos) else 0
     text = presets.ready("videos", root, cache, preset, people, layout).partition("\n")[2]
     text = text.replace("  test_share:", f"{_choices(settings)}  test_share:")
-    if not manifest.classes:  # for extraction alone, without what only training needs
-        text = TRAINING.sub("", re.sub(r"^  (test_share|# split_by): .*\n", "", text, flags=re.MULTILINE))
+    if not manifest.classes:
+        text = re.sub(r"^  test_share: .*\n", VALIDATION, text, flags=re.MULTILINE)
+        text = re.sub(r"^  (# split_by|label_smoothing): .*\n", "", text, flags=re.MULTILINE)
     text = found.for_labels(text)
     return InitRecipe(found.lines() + text, found, (*told, *_warnings(manifest, found.joints, layout, lists)))
 

@@ -35,7 +35,7 @@ def run_pretrain(
     ranks = join(device)
     with ranks.together():
         check(recipe)
-        training, testing = training_selections(recipe, quiet or not ranks.first)
+        training, testing = training_selections(recipe, quiet or not ranks.first, labelled=False)
     summary = train(
         recipe, training, testing, run, ranks=ranks, resume=resume, progress=not quiet, kind=PretrainTraining
     )

@@ -15,13 +15,16 @@ from .selection import Selection
 from .status import warn
 
 
-def training_selections(recipe: Recipe, quiet: bool, stages: Sequence[str] | None = None) -> list[Selection]:
+def training_selections(
+    recipe: Recipe, quiet: bool, stages: Sequence[str] | None = None, *, labelled: bool = True
+) -> list[Selection]:
     """The clips that training reads: those it learns from, and those that choose the best epoch and stop it: the
     validation videos, or the test videos where the data set has none and `dataset.val_share` draws none.
 
-    stages: those that must be there, in place of what `star train` would read.
+    stages: those that must be there, in place of what `star train` would read. labelled: whether classes are learned,
+    so that there must be two of them. Raises DatasetError.
     """
-    return _selected(recipe, None, quiet, stages)
+    return _selected(recipe, None, quiet, stages, labelled)
 
 
 def selections(
@@ -31,32 +34,40 @@ def selections(
 
     stages: those that must be there, in place of what training would read.
     """
-    return _selected(recipe, splits, quiet, stages)
+    return _selected(recipe, splits, quiet, stages, labelled=True)
 
 
 def require_labels(manifest: Manifest) -> None:
     """Raises DatasetError for a data set without labels."""
     if not manifest.classes:
         raise DatasetError(
-            f"dataset.labels: none, so there is nothing to learn from {manifest.name}: its recipe is for extraction "
-            "alone; list the videos with their labels in a CSV (video,label,split), and `star init videos` again"
+            f"dataset.labels: none, so there are no classes to learn from {manifest.name}: its recipe is for "
+            "`star extract` and `star pretrain`; list the videos with their labels in a CSV (video,label,split), and "
+            "`star init videos` again"
         )
 
 
 def _selected(
-    recipe: Recipe, splits: Sequence[str] | None, quiet: bool, stages: Sequence[str] | None
+    recipe: Recipe, splits: Sequence[str] | None, quiet: bool, stages: Sequence[str] | None, labelled: bool
 ) -> list[Selection]:
     """The clips of these splits, or of the two that training takes."""
     stages = tuple(stages or stages_for_training(recipe))
     planned = plan(recipe, only=stages)
     remember(planned)
     warn(planned, quiet)
-    require_labels(planned.manifest)
+    if labelled:
+        require_labels(planned.manifest)
     if splits is None:
         splits = ("train", "val" if any(video.split == "val" for video in planned.manifest.videos) else "test")
+    if not planned.manifest.classes and not any(video.split == splits[-1] for video in planned.manifest.videos):
+        raise DatasetError(
+            f"dataset.val_share: {recipe.dataset.val_share:g} of {counted(len(planned.manifest.videos), 'video')} "
+            "without labels leaves none for validation, by which the best epoch is chosen; set it to a share like 0.1, "
+            "or raise it"
+        )
     found = [select(planned, split, stages) for split in splits]
     labels = {label for video in planned.manifest.videos for label in video.all_labels}
-    if len(labels) == 1:
+    if labelled and len(labels) == 1:
         name = planned.manifest.classes[labels.pop()]
         raise DatasetError(
             f"dataset: only one class, {name!r}, so whatever a network says is right; add videos of another class"

@@ -56,7 +56,8 @@ class DatasetSettings(Settings):
         "ActivityNet JSON, CVAT XML, Label Studio JSON, or a folder of them",
     )
     labels: Literal["required", "none"] = Field(
-        default="required", description="videos; none: all videos below the root, for extraction alone"
+        default="required",
+        description="videos; none: all videos below the root, for `star extract` and `star pretrain`",
     )
     classes: tuple[str, ...] | None = Field(default=None, description="videos, Kinetics: the labels, in order")
     test_share: Share = Field(default=0.2, description="videos: share of test videos where the data set names no split")

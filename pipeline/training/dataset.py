@@ -231,7 +231,7 @@ def part_of(selection: Selection, fraction: float, seed: int) -> list[str]:
         by_label.setdefault(int(selection.labels[clips[0]]), []).append(video)
     kept: set[str] = set()
     for label, videos in by_label.items():
-        order = np.random.default_rng([seed, label]).permutation(len(videos))
+        order = np.random.default_rng([seed, max(label, 0)]).permutation(len(videos))
         kept.update(videos[index] for index in order[: max(1, round(fraction * len(videos)))])
     return [video for video in selection.clips_of if video in kept]
 

@@ -17,7 +17,7 @@ CHUNK = 32  # clips read at once
 
 def parts_of(training: Selection, array: str) -> Iterator[Tensor]:
     """Some clips of a cached array at a time, float64."""
-    features = Features(training, (array,))
+    features = Features(training, (array,), labelled=False)
     clips = np.unique(np.linspace(0, len(features) - 1, min(len(features), CLIPS)).round().astype(np.int64))
     for start in range(0, len(clips), CHUNK):
         yield features.__getitems__(clips[start : start + CHUNK])[array].double()

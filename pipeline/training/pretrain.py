@@ -77,6 +77,7 @@ class PretrainTraining(Training):
 
     learner: PretrainStep
     step = PretrainStep
+    labelled = False
 
     def _note(self) -> dict[str, Any]:
         return {"pretrained": True}

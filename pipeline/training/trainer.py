@@ -104,9 +104,11 @@ class Counters:
 
 
 class Training:
-    """One run: its data, its learner (of the class `step`), its folder, and where it stands."""
+    """One run: its data, its learner (of the class `step`), its folder, and where it stands. labelled: whether every
+    clip must have a label."""
 
     step: type[TrainStep] = TrainStep
+    labelled = True
 
     def __init__(
         self,
@@ -137,13 +139,15 @@ class Training:
         with ranks.together():
             preload, checksums = self.asked.preload, self.asked.checksums
             features = (
-                Features(part, self.names, preload=preload, device=ranks.device, checksums=checksums)
+                Features(
+                    part, self.names, preload=preload, device=ranks.device, checksums=checksums, labelled=self.labelled
+                )
                 for part in (self.training, self.testing)
             )
             self.stream, self.test_stream = (FeatureLoader(part, workers=self.asked.workers) for part in features)
         self.videos = list(self.training.clips_of)
         self.shapes = self.stream.features.shapes
-        self.arguments = arguments(recipe, self._seen(self.shapes), len(training.classes))
+        self.arguments = arguments(recipe, self._seen(self.shapes), max(1, len(training.classes)))
         steps = self.asked.epochs * steps_of(len(self.videos), self.asked.batch, self.asked.accumulate)
         self.start = start or Start()
         self.learner = self.step(

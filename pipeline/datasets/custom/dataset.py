@@ -61,7 +61,8 @@ def manifest_of(settings: DatasetSettings, listing: Listing) -> Manifest:
 
 
 def sides_of(entries: Sequence[Entry], settings: DatasetSettings) -> list[str]:
-    """ "train", "val" or "test" for every entry, see `sides`; all for training where there are no labels to learn."""
+    """ "train", "val" or "test" for every entry, see `sides`; all for training where there are no labels (of which
+    `dataset.val_share` takes its share)."""
     if settings.labels == "none":
         return ["train"] * len(entries)
     return sides(entries, test_share=settings.test_share, seed=settings.split_seed, by=settings.split_by)

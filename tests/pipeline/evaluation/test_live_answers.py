@@ -244,7 +244,7 @@ def test_a_stream_of_the_network_without_times_is_timed_as_it_arrives(
 
 
 def test_a_clock() -> None:
-    """A repeated or missing time is that of the picture before; a pipe that states no rate is refused once it stands."""
+    """A repeated or missing time is that of the picture before; a pipe that stands and states no rate is refused."""
     source = live_source("-")
     assert source is not None
     clock = SourceClock(source, None)
