@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 
+from ...stages.backbone.layer_shapes import LayerShape, parameter_count
 from ...stages.transformer import STARTransformer
 from ...stages.transformer.flops import ModuleCost, activation_bytes, cost_table, module_costs
 from ..planning.array_shapes import shapes
-from ..planning.gpu_estimate import CARD, training_seconds
-from ..planning.inputs import arrays_for
+from ..planning.gpu_estimate import CARD, backbone_flops, training_seconds
+from ..planning.inputs import arrays_for, stages_for_training
 from ..planning.joint_layout import held
 from ..planning.manifest import open_manifest
-from ..planning.stage_graph import graph
+from ..planning.stage_graph import Graph, graph
 from ..planning.train_test_selection import require_labels
 from ..recipe.schema import Recipe
 from ..training.model_factory import arguments
@@ -38,11 +39,55 @@ class TrainingCost:
 
 
 @dataclass(frozen=True)
+class Backbone:
+    """The network that makes the features which training reads; it is not trained.
+
+    model, weights, size: as in the recipe, px. layers: array -> the layer behind it, and its shape of one frame.
+    parameters, flops: as far as the last of these layers, of one clip (2 × multiply-adds).
+    """
+
+    model: str
+    weights: str
+    size: int
+    layers: Mapping[str, tuple[str, LayerShape]]
+    parameters: int
+    flops: float
+
+    @classmethod
+    def of(cls, recipe: Recipe, stages: Graph) -> Backbone | None:
+        """A recipe's backbone; None where training reads nothing of it."""
+        if "backbone" not in stages.below(stages_for_training(recipe)):
+            return None
+        settings, stage = recipe.backbone, stages["backbone"].stage
+        layers = {array: (layer, stage.shape(array)) for array, layer in stage.layers.items()}
+        count = parameter_count(settings.model, tuple(stage.layers.values()), settings.size)
+        flops = backbone_flops(settings, recipe.decode.frames)
+        return cls(settings.model, settings.weights, settings.size, layers, count, flops)
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON."""
+        layers = {array: {"layer": layer, **shape._asdict()} for array, (layer, shape) in self.layers.items()}
+        return asdict(self) | {"layers": layers}
+
+    def __str__(self) -> str:
+        layers = ", ".join(
+            f"{array} {layer} ({shape.channels}×{shape.side}×{shape.side})"
+            for array, (layer, shape) in self.layers.items()
+        )
+        return (
+            f"{self.model}, weights {self.weights}, {self.size} px; of a frame: {layers}; {self.parameters:,} "
+            f"parameters, {self.flops / 1e9:.3g} GFLOP a clip; computed once, not trained"
+        )
+
+
+@dataclass(frozen=True)
 class Model:
-    """A recipe's network: the shapes of what it takes of one clip, its modules with their costs, its training."""
+    """A recipe's network: the shapes of what it takes of one clip, its backbone (None without), its modules with their
+    costs, its training."""
 
     arrays: Mapping[str, tuple[int, ...]]
     classes: int
+    backbone: Backbone | None
     modules: tuple[ModuleCost, ...]
     training: TrainingCost
     exit_code: int = 0
@@ -52,6 +97,7 @@ class Model:
         return {
             "arrays": dict(self.arrays),
             "classes": self.classes,
+            "backbone": self.backbone and self.backbone.to_document(),
             "modules": [row._asdict() for row in self.modules],
             "training": asdict(self.training),
         }
@@ -61,6 +107,7 @@ class Model:
         arrays = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in self.arrays.items())
         training = self.training
         return [
+            f"backbone: {self.backbone or 'none; joints alone are read'}",
             f"of one clip: {arrays}; {self.classes} classes",
             cost_table(list(self.modules)),
             f"training: {training.videos:,} videos, {training.steps:,} steps of "
@@ -78,7 +125,8 @@ def run_model(recipe: Recipe) -> Model:
     """
     listed, _, _ = open_manifest(recipe.dataset, recipe.cache.root)
     require_labels(listed)
-    known = shapes(recipe, graph(recipe), len(held(recipe, listed.skeleton).joints))
+    stages = graph(recipe)
+    known = shapes(recipe, stages, len(held(recipe, listed.skeleton).joints))
     taken = {name: known[name] for name in arrays_for(recipe.model, recipe.tokens.form)}
     with torch.device("meta"):  # takes no memory, however large it is
         network = STARTransformer(**arguments(recipe, taken, len(listed.classes)))
@@ -98,4 +146,4 @@ def run_model(recipe: Recipe) -> Model:
         gpu=CARD,
         gpu_seconds=round(seconds, 1),
     )
-    return Model(taken, len(listed.classes), tuple(modules), training)
+    return Model(taken, len(listed.classes), Backbone.of(recipe, stages), tuple(modules), training)

@@ -100,8 +100,8 @@ def as_maps(model: str, output: Any, frames: int) -> dict[str, Tensor]:
 
 
 @functools.cache
-def _asked(model: str, size: int) -> tuple[Mapping[str, LayerShape], float]:
-    """Its layers with their shapes, and its FLOP per frame: it is run once, on one black clip."""
+def _asked(model: str, size: int) -> tuple[Mapping[str, LayerShape], float, int]:
+    """Its layers with their shapes, its FLOP per frame, its parameters: it is run once, on one black clip."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -109,7 +109,7 @@ def _asked(model: str, size: int) -> tuple[Mapping[str, LayerShape], float]:
     with torch.no_grad(), counter:
         output = _charged(model, lambda: network(torch.zeros(1, FRAMES, 3, size, size)))
     shapes = {name: LayerShape(maps.shape[2], maps.shape[-1]) for name, maps in as_maps(model, output, FRAMES).items()}
-    return shapes, counter.get_total_flops() / FRAMES
+    return shapes, counter.get_total_flops() / FRAMES, sum(parameter.numel() for parameter in network.parameters())
 
 
 def layer_shapes(model: str, size: int) -> Mapping[str, LayerShape]:
@@ -120,3 +120,8 @@ def layer_shapes(model: str, size: int) -> Mapping[str, LayerShape]:
 def forward_flops(model: str, size: int) -> float:
     """FLOP (2 x multiply-adds) per frame."""
     return _asked(model, size)[1]
+
+
+def parameter_count(model: str, size: int) -> int:
+    """How many numbers it learned."""
+    return _asked(model, size)[2]

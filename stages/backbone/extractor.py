@@ -108,5 +108,10 @@ def traced_flops(model: str, layers: tuple[str, ...], size: int, frames: int) ->
     return float(counter.get_total_flops())
 
 
+def traced_parameters(model: str, layers: tuple[str, ...], size: int) -> int:
+    """Parameters of the modules that the layers need."""
+    return sum(parameter.numel() for parameter in _extractor(model, layers, size).parameters())
+
+
 def _extractor(model: str, layers: tuple[str, ...], size: int) -> FeatureExtractor:
     return FeatureExtractor(model, _on_meta(model, size), layers).eval()

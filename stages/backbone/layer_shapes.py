@@ -60,3 +60,16 @@ def forward_flops(model: str, layers: tuple[str, ...], size: int, frames: int) -
     from .extractor import traced_flops
 
     return traced_flops(model, layers, size, frames)
+
+
+@functools.cache
+def parameter_count(model: str, layers: tuple[str, ...], size: int) -> int:
+    """Parameters (weights and biases, batch norms included), as far as the last of the layers; of a network of one's
+    own, all of them."""
+    if is_custom(model):
+        from .custom import parameter_count as of_custom
+
+        return of_custom(model, size)
+    from .extractor import traced_parameters
+
+    return traced_parameters(model, layers, size)

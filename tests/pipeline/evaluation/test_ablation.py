@@ -161,6 +161,40 @@ def test_model_is_the_network_that_training_builds(small: Path, tmp_path: Path) 
     assert f"{trained['parameters']:,}" in total
 
 
+def test_model_names_the_backbone(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every kind: its layers' channels and cells, the parameters and FLOPs as far as they go; none for joints."""
+    import torch
+    import torchvision
+
+    found = run_model(recipes.load(small)).to_document()["backbone"]
+    assert found["layers"] == {
+        "global_grid": {"layer": "layer4", "channels": 512, "side": 2},
+        "local_map": {"layer": "layer2", "channels": 128, "side": 8},
+    }
+    for name, build in (("mc3_18", torchvision.models.video.mc3_18), ("resnet18", torchvision.models.resnet18)):
+        found = run_model(recipes.load(small, (f"backbone.model={name}",))).to_document()["backbone"]
+        network = build(weights=None)
+        network.fc = torch.nn.Identity()
+        assert (found["model"], found["parameters"]) == (name, sum(p.numel() for p in network.parameters()))
+    less = ("backbone.global_layer=layer2", "backbone.local_layer=layer1")
+    shorter = run_model(recipes.load(small, ("backbone.model=resnet18", *less))).to_document()["backbone"]
+    assert 0 < shorter["parameters"] < found["parameters"] and 0 < shorter["flops"] < found["flops"]
+    monkeypatch.syspath_prepend(tmp_path)
+    source = "import torch\nclass One(torch.nn.Conv2d):\n    def forward(self, clips):\n"
+    source += "        found = super().forward(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])\n"
+    (tmp_path / "own_of_model.py").write_text(
+        f"{source}        return {{'a': found}}\nbuild = lambda size: One(3, 5, 4, 4)\n"
+    )
+    own = ("backbone.model=own_of_model:build", "backbone.global_layer=a", "backbone.local_layer=a")
+    found = run_model(recipes.load(small, (*own, "backbone.weights=random"))).to_document()["backbone"]
+    assert found["layers"]["local_map"] == {"layer": "a", "channels": 5, "side": 8}
+    assert (found["parameters"], found["flops"]) == (3 * 5 * 4 * 4 + 5, 16 * 2 * 8 * 8 * 5 * 3 * 4 * 4)
+    joints = ("tokens.form=heatmap", "model.modalities=joint")
+    assert run_model(recipes.load(small, joints)).to_document()["backbone"] is None
+    words = [word for setting in joints for word in ("--set", setting)]
+    assert star("model", small, *words).startswith("backbone: none; joints alone are read\n")
+
+
 def test_model_says_what_training_takes(small: Path) -> None:
     """Steps and FLOPs as training does them; memory that grows with the batch, and with a moment more of AdamW."""
     base = run_model(recipes.load(small, ("train.batch=2", "train.epochs=3"))).to_document()
