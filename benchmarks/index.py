@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from claims import claim
-from common import options
+from common import largest_size, options
 
 from star.cache.index import row_keys
 from star.cache.segment import Row
@@ -51,13 +50,13 @@ def measure(root: Path, count: int, way: str) -> None:
     """Look everything up in this process; print seconds and the growth of its largest size as JSON."""
     ids, views, sources = columns(count)
     stage_stores = [Store(root).stage_store(stage, KEY) for stage in STAGES]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = largest_size()
     start = time.perf_counter()
     found = WAYS[way](stage_stores, ids, views, sources)
     seconds = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    after = largest_size()
     assert found == len(STAGES) * count
-    print(json.dumps({"seconds": seconds, "megabytes": (after - before) / 1024}))
+    print(json.dumps({"seconds": seconds, "megabytes": (after - before) / 2**20}))
 
 
 def opened(stage_stores: list[StageStore], ids: list[str], views: list[int], sources: list[str]) -> int:

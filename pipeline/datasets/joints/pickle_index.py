@@ -134,18 +134,18 @@ def _make(path: Path, home: Path, folder: Path, stamp: list[int]) -> None:
     try:
         with (fresh / BINARY).open("wb") as file:
             content = unpack(path, file)
-        binary = np.memmap(fresh / BINARY, np.uint8, "r")
         rows = []
-        for sample in content.samples:
-            digest = hashlib.blake2b(digest_size=16)  # of all that features depend on: arrays, shapes, frame size
-            for place in (sample.keypoint, sample.score):
-                if place is not None:
-                    size = int(np.prod(place.shape)) * np.dtype(place.dtype).itemsize
-                    digest.update(repr((place.dtype, place.shape)).encode())
-                    digest.update(binary[place.offset : place.offset + size].tobytes())
-            digest.update(repr(sample.size).encode())
-            rows.append([sample.name, sample.labels, digest.hexdigest(), part_of(sample, content.joints)])
-        del binary
+        with (fresh / BINARY).open("rb") as file:  # read, not mapped: what is mapped counts as this process's memory
+            for sample in content.samples:
+                digest = hashlib.blake2b(digest_size=16)  # of all that features depend on: arrays, shapes, frame size
+                for place in (sample.keypoint, sample.score):
+                    if place is not None:
+                        size = int(np.prod(place.shape)) * np.dtype(place.dtype).itemsize
+                        digest.update(repr((place.dtype, place.shape)).encode())
+                        file.seek(place.offset)
+                        digest.update(file.read(size))
+                digest.update(repr(sample.size).encode())
+                rows.append([sample.name, sample.labels, digest.hexdigest(), part_of(sample, content.joints)])
         document = {"format": FORMAT, "stamp": stamp, "samples": rows, "splits": content.splits}
         document |= {"left_out": content.left_out, "classes": content.classes}
         (fresh / INDEX).write_text(json_text(document), encoding="utf-8")
