@@ -145,6 +145,11 @@ class PoseSettings(Settings):
     scale: Annotated[Real, Field(ge=1e-6, le=1e6)] = Field(
         default=250.0, description="joints in three dimensions: pixels per unit, for a picture of 1000 x 1000"
     )
+    centre: Literal["clip", "body"] = Field(
+        default="clip",
+        description="joints in three dimensions: what lies in the picture's middle, the clip's or, in every frame, the "
+        "body's hips",
+    )
     occluded: bool = Field(
         default=False, description="annotations: also joints that have a place but are marked as not seen"
     )

@@ -1,7 +1,7 @@
 """Joints in three dimensions, seen from one side: pixels of a picture that nobody took.
 
-Every clip is moved so that its middle lies in the picture's middle, and all of a data set are scaled by one factor, so
-that sizes compare. Views after the first turn the body about the vertical axis, so that a network learns the action and
+Every clip is moved so that its middle lies in the picture's middle, or in every frame the body's, and all of a data set
+are scaled by one factor, so that sizes compare. Views after the first turn the body about the vertical axis, so that a network learns the action and
 not where the camera stood.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import AnnotationError
 from ..skeletons import Skeleton
 
+ROOT = ("hip", "pelvis", "root", "spine_base")  # joints, the first kind that a layout has, whose mean is where a body is
 FRAME = 1000, 1000  # px: width and height of the picture
 UP = {"y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1), "x": (0, 1), "-x": (0, -1)}  # axis and its sign
 ACROSS = ("shoulder", "hip")  # joints whose line from right to left says where the body faces
@@ -26,7 +27,8 @@ class Projection:
 
     side: "front": the body is turned to face the camera; "side": it shows its left side; "camera": as recorded, depth
     left away. yaw: views after the first are turned by up to so many degrees more, either way. up: the axis that points
-    upwards. scale: pixels per unit of the joints. seed: of the turns.
+    upwards. scale: pixels per unit of the joints. seed: of the turns. centre: what lies in the picture's middle: the
+    "clip"'s middle, or in every frame the "body"'s hips, so that nobody walks out of a picture that is full of them.
     """
 
     side: str
@@ -34,6 +36,7 @@ class Projection:
     up: str = "y"
     scale: float = 250.0
     seed: int = 0
+    centre: str = "clip"
 
     def project(self, keypoints: np.ndarray, skeleton: Skeleton | None, video_id: str, view: int) -> np.ndarray:
         """Joints (F, P, N, 4) x, y, z, score as (F, P, N, 3) float32 x px, y px, score, for one view of a video.
@@ -53,10 +56,28 @@ class Projection:
             digest = hashlib.blake2b(f"yaw\0{self.seed}\0{video_id}\0{view}".encode(), digest_size=8).digest()
             turn += np.deg2rad(self.yaw) * (2 * int.from_bytes(digest, "big") / 2**64 - 1)  # alike on every machine
         across = np.cos(turn) * across - np.sin(turn) * depth
-        placed = np.stack([_centred(across, there), -_centred(height, there)], -1) * self.scale
+        shown = np.stack([across, -height], -1)
+        middle = self._middle(shown, there, skeleton)
+        placed = (shown - middle) * self.scale
         placed += (np.array(FRAME) - 1) / 2
         found = np.concatenate([placed, keypoints[..., 3:]], -1)
         return np.where(there[..., None], found, 0).astype(np.float32)
+
+    def _middle(self, shown: np.ndarray, there: np.ndarray, skeleton: Skeleton | None) -> np.ndarray:
+        """What lies in the picture's middle, (2,) of the whole clip or (F, 1, 1, 2) of every frame.
+
+        Of several people it is the mean of all. A frame in which no hip is seen has the mean of its joints.
+        """
+        if not there.any():
+            return np.zeros(2)
+        if self.centre == "clip":
+            seen = shown[there]
+            return (seen.min(0) + seen.max(0)) / 2
+        names = [name.lower() for name in skeleton.joints] if skeleton else []
+        root = next((found for word in ROOT if any(found := [word in name for name in names])), None)
+        hips = there & np.array(root) if root is not None else there
+        counted = np.where(hips.any((1, 2), keepdims=True), hips, there)[..., None]
+        return (shown * counted).sum((1, 2), keepdims=True) / np.maximum(counted.sum((1, 2), keepdims=True), 1)
 
 
 def _facing(across: np.ndarray, depth: np.ndarray, there: np.ndarray, skeleton: Skeleton | None) -> float:
@@ -73,9 +94,3 @@ def _facing(across: np.ndarray, depth: np.ndarray, there: np.ndarray, skeleton: 
             "set it to camera"
         )
     return -float(np.arctan2(line[1], line[0]))
-
-
-def _centred(values: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Values less the middle of all that are there."""
-    seen = values[there]
-    return values - (seen.min() + seen.max()) / 2 if len(seen) else values

@@ -31,7 +31,7 @@ class PoseStage:
     seed: of random weights. occluded: keep annotated joints that are marked as not seen. layout: "own", or the name of
     the layout to which joints are converted. choose: which people are kept, see `annotated_keypoints` and
     `link_people`. link: whether annotated people are linked over time, whatever their places along P are. projection,
-    yaw, up, scale: of joints in three dimensions, see `Projection`.
+    yaw, up, scale, centre: of joints in three dimensions, see `Projection`.
     """
 
     source: str = "annotations"
@@ -49,6 +49,7 @@ class PoseStage:
     yaw: float = 0.0
     up: str = "y"
     scale: float = 250.0
+    centre: str = "clip"
 
     name: ClassVar[str] = "pose"
     version: ClassVar[int] = 1
@@ -94,12 +95,15 @@ class PoseStage:
         if self.projection:
             settings |= {"projection": self.projection, "up": self.up, "scale": self.scale}
             settings |= {"yaw": self.yaw, "seed": self.seed} if self.yaw else {}
+            settings |= {"centre": self.centre} if self.centre != "clip" else {}
         return settings
 
     @property
     def flattening(self) -> Projection | None:
         """How joints in three dimensions become pixels; None where the recipe does not say."""
-        return Projection(self.projection, self.yaw, self.up, self.scale, self.seed) if self.projection else None
+        if self.projection is None:
+            return None
+        return Projection(self.projection, self.yaw, self.up, self.scale, self.seed, self.centre)
 
 
 def annotated_keypoints(

@@ -84,3 +84,36 @@ def test_who_has_no_sides_faces_nowhere():
     assert Projection("camera").project(body(), nameless, "a", 0).any()
     with pytest.raises(AnnotationError, match="set it to camera"):
         Projection("front").project(body(), nameless, "a", 0)
+
+
+def test_a_body_in_the_middle_stays_there_wherever_it_walks():
+    """Its hips are the picture's middle in every frame, whatever its arms do; the clip's middle moves with neither."""
+    walking = body()
+    walking[..., 0] += np.linspace(-2, 2, 6)[:, None, None]
+    arms = [joint for joint, name in enumerate(KINECT_V1.joints) if "hand" in name or "wrist" in name]
+    walking[3, 0, arms, 1] += 1
+    still = body()
+    still[3, 0, arms, 1] += 1
+    middle = Projection("camera", scale=100, centre="body")
+    found = middle.project(walking, KINECT_V1, "a", 0)
+    assert np.allclose(found, middle.project(still, KINECT_V1, "a", 0), atol=1e-3)
+    hips = [joint for joint, name in enumerate(KINECT_V1.joints) if "hip" in name]
+    assert np.allclose(found[:, 0, hips, :2].mean(1), 499.5, atol=1e-3)
+    in_clip = Projection("camera", scale=100).project(walking, KINECT_V1, "a", 0)
+    assert np.ptp(in_clip[:, 0, hips, 0].mean(1)) > 390
+
+
+def test_a_body_in_the_middle_without_hips_is_the_mean_of_its_joints():
+    """In the frame that lacks them; and two people keep their places to one another."""
+    given = body()
+    hips = [joint for joint, name in enumerate(KINECT_V1.joints) if "hip" in name]
+    given[2, 0, hips] = 0
+    found = Projection("camera", centre="body").project(given, KINECT_V1, "a", 0)
+    seen = [joint for joint in range(20) if joint not in hips]
+    assert np.allclose(found[2, 0, seen, :2].mean(0), 499.5, atol=1e-3)
+    two = np.concatenate([body(), body(shift=(1.0, 0.0, 3.0))], 1)
+    pair = Projection("camera", scale=100, centre="body").project(two, KINECT_V1, "a", 0)
+    assert np.allclose(pair[:, 1, :, 0] - pair[:, 0, :, 0], 100, atol=1e-3)
+    nobody = Projection("front", centre="body")
+    with pytest.raises(AnnotationError, match=r"set it to camera"):
+        nobody.project(np.zeros((3, 1, 20, 4)), KINECT_V1, "a", 0)
