@@ -23,7 +23,7 @@ from ..utils.text import counted
 from .init_recipe import PEOPLE, FoundData, InitRecipe, list_line, refuse_other_kind, the_export
 
 LOOKED_AT = 40  # sequences by which people, dimensions and size are judged
-HEIGHT = 0.42  # of the picture: what a body in three dimensions is scaled to
+HEIGHT = 0.68  # of the picture: what a body in three dimensions is scaled to; raised arms still fit
 TOP, BOTTOM = ("head", "nose", "eye", "neck"), ("ankle", "foot", "toe", "heel", "hip", "pelvis", "spine_base")
 YAW = 60  # degrees
 UNMIRRORED = "  flip: false               # no left and right are known among the joints\n"
@@ -98,8 +98,12 @@ def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
             f"  yaw: {YAW:<21}# degrees by which further views turn the body: the camera's place is learned away\n"
             f"  up: {seen.up!r:<22}# the axis that points upwards\n"
             f"  scale: {seen.scale:<19g}# pixels per unit, one for the data set\n"
+            f"  centre: {'body':<18}# who walks stays in the picture's middle; or clip: nobody is moved\n"
         )
         text = re.sub(r"^  people: .*\n", lambda line: line[0] + lines, text, count=1, flags=re.M)
+        text = text.replace(
+            "  crop: person\n", "  crop: frame               # one scale for all, as pose.scale has it\n"
+        )
     if not skeleton.flip_pairs:
         text = text.replace("decode:\n", f"decode:\n{UNMIRRORED}", 1)
     return InitRecipe(found.lines() + text, found, (*told, *_warnings(manifest, skeleton, others)))

@@ -147,8 +147,8 @@ class PoseSettings(Settings):
     )
     centre: Literal["clip", "body"] = Field(
         default="clip",
-        description="joints in three dimensions: what lies in the picture's middle, the clip's or, in every frame, the "
-        "body's hips",
+        description="joints in three dimensions: what lies in the picture's middle, the clip's middle or, from left to "
+        "right in every frame, the body's hips",
     )
     occluded: bool = Field(
         default=False, description="annotations: also joints that have a place but are marked as not seen"

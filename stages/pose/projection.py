@@ -1,8 +1,8 @@
 """Joints in three dimensions, seen from one side: pixels of a picture that nobody took.
 
-Every clip is moved so that its middle lies in the picture's middle, or in every frame the body's, and all of a data set
-are scaled by one factor, so that sizes compare. Views after the first turn the body about the vertical axis, so that a network learns the action and
-not where the camera stood.
+Every clip is moved so that its middle lies in the picture's middle, on request with a body that walks held there, and
+all of a data set are scaled by one factor, so that sizes compare. Views after the first turn the body about the
+vertical axis, so that a network learns the action and not where the camera stood.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ import numpy as np
 from ...errors import AnnotationError
 from ..skeletons import Skeleton
 
-ROOT = ("hip", "pelvis", "root", "spine_base")  # joints, the first kind that a layout has, whose mean is where a body is
+ROOT = (
+    "hip",
+    "pelvis",
+    "root",
+    "spine_base",
+)  # joints, the first kind that a layout has, whose mean is where a body is
 FRAME = 1000, 1000  # px: width and height of the picture
 UP = {"y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1), "x": (0, 1), "-x": (0, -1)}  # axis and its sign
 ACROSS = ("shoulder", "hip")  # joints whose line from right to left says where the body faces
@@ -28,7 +33,8 @@ class Projection:
     side: "front": the body is turned to face the camera; "side": it shows its left side; "camera": as recorded, depth
     left away. yaw: views after the first are turned by up to so many degrees more, either way. up: the axis that points
     upwards. scale: pixels per unit of the joints. seed: of the turns. centre: what lies in the picture's middle: the
-    "clip"'s middle, or in every frame the "body"'s hips, so that nobody walks out of a picture that is full of them.
+    "clip"'s, or "body": from left to right the hips of every frame, so that a picture that is full of a body holds it
+    wherever it walks; who sits down or jumps still goes down or up.
     """
 
     side: str
@@ -64,20 +70,22 @@ class Projection:
         return np.where(there[..., None], found, 0).astype(np.float32)
 
     def _middle(self, shown: np.ndarray, there: np.ndarray, skeleton: Skeleton | None) -> np.ndarray:
-        """What lies in the picture's middle, (2,) of the whole clip or (F, 1, 1, 2) of every frame.
+        """What lies in the picture's middle of joints shown (F, P, N, 2): (2,), or (F, 1, 1, 2) with `centre: body`.
 
         Of several people it is the mean of all. A frame in which no hip is seen has the mean of its joints.
         """
         if not there.any():
             return np.zeros(2)
+        seen = shown[there]
+        middle = (seen.min(0) + seen.max(0)) / 2
         if self.centre == "clip":
-            seen = shown[there]
-            return (seen.min(0) + seen.max(0)) / 2
+            return middle
         names = [name.lower() for name in skeleton.joints] if skeleton else []
         root = next((found for word in ROOT if any(found := [word in name for name in names])), None)
         hips = there & np.array(root) if root is not None else there
-        counted = np.where(hips.any((1, 2), keepdims=True), hips, there)[..., None]
-        return (shown * counted).sum((1, 2), keepdims=True) / np.maximum(counted.sum((1, 2), keepdims=True), 1)
+        counted = np.where(hips.any((1, 2), keepdims=True), hips, there)
+        across = (shown[..., 0] * counted).sum((1, 2)) / np.maximum(counted.sum((1, 2)), 1)
+        return np.stack([across, np.full_like(across, middle[1])], -1)[:, None, None]
 
 
 def _facing(across: np.ndarray, depth: np.ndarray, there: np.ndarray, skeleton: Skeleton | None) -> float:
