@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from star.cli import main
+from star.pipeline import datasets
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.training.feature_dataset import FeatureDataset
+from star.stages.pose.projection import Projection
+from star.stages.skeletons import KINECT_V1
 
 
 def star(*words: str | Path) -> Result:
@@ -128,6 +132,13 @@ def test_joints(tmp_path: Path) -> None:
         "# Northwestern-UCLA, by the files' names: 3 sequences, 10 classes (pick up with one hand, "
     )
     assert text.splitlines()[1].startswith("# Northwestern-UCLA JSON: joints kinect_v1 in three dimensions, up to 1 ")
+    recipe = yaml.safe_load(text)
+    assert recipe["pose"]["centre"] == "body"
+    assert recipe["backbone"]["crop"] == "frame"
+    picture = Projection("camera", up=recipe["pose"]["up"], scale=recipe["pose"]["scale"], centre="body")
+    body = datasets.read_annotation("joints", tmp_path / "ucla" / "a01_s01_e00_v01.json", "").keypoints
+    seen = picture.project(body, KINECT_V1, "a", 0)
+    assert 0.5 < np.median(np.ptp(seen[..., 1], axis=-1)) / 1000 < 0.9  # a body is a good part of the picture
     for name in ("wave/a.npz", "bow/a.npz"):
         joints(tmp_path / "folders" / name)
     assert init("joints", tmp_path / "folders")[0] == "# A folder per class: 2 sequences, 2 classes (bow, wave)."
