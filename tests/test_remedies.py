@@ -642,7 +642,7 @@ ELSEWHERE = {
     "pipeline/commands/pretrain.py": "what comes next; tests/pipeline/training/test_pretrain.py trains from it",
     "pipeline/training/finetune.py": "tests/pipeline/training/test_finetune.py keeps frames, then fine-tunes",
     "pipeline/training/model_factory.py": "tests/pipeline/training/test_pretrain.py: a run that knows no classes",
-    "pipeline/evaluation/onnx_export.py": "what kind of run it is, not what to type",
+    "pipeline/evaluation/export_run.py": "what kind of run it is, not what to type",
     "pipeline/evaluation/timeline.py": "what kind of run it is; weights of it are used in tests of fine-tuning",
 }
 NO_REMEDY = re.compile(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..evaluation.onnx_export import export
+from ..evaluation.export_run import export
 
 
 @dataclass(frozen=True)

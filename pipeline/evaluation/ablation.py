@@ -25,6 +25,7 @@ from ..training.run_dir import RunFolder
 from ..training.trainer import train
 from ..utils.atomic import replace_bytes
 from ..utils.progress import tell
+from ..utils.text import counted
 from .evaluator import evaluate
 from .studies import Variants
 
@@ -83,7 +84,7 @@ class Ablation:
         if self.study == "folds":
             scores = [_spread([mean(row.scores[name]) for row in self.variants]) for name in measured]
             table.append(f"| mean over folds | {' | '.join(scores)} |{' |' * (len(head) - 1 - len(scores))}")
-        said = f"{self.seeds} seeds each: mean ± standard deviation."
+        said = f"{counted(self.seeds, 'seed')} each: mean ± standard deviation."
         if self.study.startswith(GRID) and len(self.variants) > 1:
             best = max(self.variants, key=lambda row: mean(row.scores[measured[0]]))
             said += f" Highest {SCORES[measured[0]]}: {best.variant}. It was chosen on the test videos, so its figure "

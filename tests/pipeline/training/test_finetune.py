@@ -21,7 +21,7 @@ from star.cli import main
 from star.errors import RecipeError, UsageError
 from star.pipeline.commands.finetune import run_finetune
 from star.pipeline.commands.train import run_train
-from star.pipeline.evaluation.onnx_export import export
+from star.pipeline.evaluation.export_run import export
 from star.pipeline.evaluation.predictor import predict
 from star.pipeline.evaluation.timeline import TimelineOptions, open_timeline
 from star.pipeline.extraction.execution import ExecutionConfig

@@ -39,7 +39,7 @@ def export(run: Path, path: Path, beginning: str = "tokens") -> dict[str, Any]:
     run has no checkpoint or takes no joints, MissingPackage without the extra `star[onnx]`, StorageError where it
     cannot be written.
     """
-    from ...stages.transformer.onnx_writer import export_onnx, write_onnx
+    from ...stages.onnx_export import export_onnx, write_onnx
 
     recipe = recipes.load(run / "recipe.yaml")
     network, note = load(run, recipe.test.checkpoint)

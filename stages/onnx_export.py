@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...errors import MissingPackage
-from .model import STARTransformer
+from ..errors import MissingPackage
+from .transformer.model import STARTransformer
 
 
 def export_onnx(

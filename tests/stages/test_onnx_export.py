@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from star.errors import MissingPackage
+from star.stages.onnx_export import export_onnx
 from star.stages.transformer import STARTransformer
-from star.stages.transformer.onnx_writer import export_onnx
 
 SETTINGS = {
     "default": {},
