@@ -1,7 +1,8 @@
 """From frames to classes in one network: a backbone and the STAR-Transformer on top of it, trained together.
 
 What stands between them is what is cached otherwise, the global grid, the local map and the joint tokens, here in
-float32 and with gradients.
+float32 and with gradients. With a pose head the joints' heat maps are the network's own too, so that nothing but frames
+goes in.
 """
 
 from __future__ import annotations
@@ -16,28 +17,41 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import RecipeError
 from .backbone.features import extractor, pixel_statistics
+from .pose_head import PoseHead
 from .transformer import STARTransformer
 
 Arrays = Mapping[str, Tensor]
+MAPS = ("global_grid", "local_map")  # of the backbone's layers, in their order
 
 
 class EndToEnd(nn.Module):
     """A backbone whose layers feed a STAR-Transformer.
 
     model, layers: of the backbone, the latter for the global grid and the local map. network: the backbone itself, see
-    `backbone.weights.load`. form: of the joint tokens.
+    `backbone.weights.load`. form: of the joint tokens. pose_head: makes the joints' heat maps out of the local map,
+    where none are given.
     """
 
     scale: Tensor
     shift: Tensor
 
     def __init__(
-        self, model: str, layers: Sequence[str], form: str, network: nn.Module, transformer: STARTransformer
+        self,
+        model: str,
+        layers: Sequence[str],
+        form: str,
+        network: nn.Module,
+        transformer: STARTransformer,
+        pose_head: PoseHead | None = None,
     ) -> None:
         super().__init__()
-        self.layers, self.form = tuple(layers), form
-        self.backbone = extractor(model, network, layers)
+        self.form = form
+        needs = set(transformer.inputs) | ({"local_map"} if pose_head or "joint_map" in transformer.inputs else set())
+        self.layers = {name: layer for name, layer in zip(MAPS, layers, strict=True) if name in needs}
+        # no more of it than is needed: what has no gradient would stop several processes, and costs time in one
+        self.backbone = extractor(model, network, tuple(self.layers.values()))
         self.transformer = transformer
+        self.pose_head = pose_head
         self.batch_norm, self.checkpointing, self.frozen = "eval", False, ()
         self._whole = [network]  # not a part of its own: the extractor holds the same modules
         mean, deviation = pixel_statistics(model)
@@ -47,8 +61,9 @@ class EndToEnd(nn.Module):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the cached arrays that `forward` reads."""
-        return ("frames", "joint_heatmap") if self.transformer.tokens.joints else ("frames",)
+        """Names of the cached arrays that `forward` needs."""
+        given = self.transformer.tokens.joints and self.pose_head is None
+        return ("frames", "joint_heatmap") if given else ("frames",)
 
     @property
     def width(self) -> int:
@@ -82,15 +97,24 @@ class EndToEnd(nn.Module):
         return self._whole[0].state_dict()
 
     def arrays(self, frames: Tensor, joint_heatmap: Tensor | None = None) -> dict[str, Tensor]:
-        """What the transformer takes: frames (b, t, y, x, 3) of 0 to 255, joint_heatmap (b, t, n, y, x) -> by name."""
+        """What the transformer takes: frames (b, t, y, x, 3) of 0 to 255, joint_heatmap (b, t, n, y, x) -> by name.
+
+        Without `joint_heatmap` the maps are those of the pose head, where there is one.
+        """
+        return self._seen(frames, joint_heatmap)[0]
+
+    def _seen(self, frames: Tensor, joint_heatmap: Tensor | None) -> tuple[dict[str, Tensor], Tensor | None]:
+        """`arrays`, and what the pose head gives, (b, t, n, y, x) before its sigmoid."""
         maps = self._look((frames.float() * self.scale + self.shift).permute(0, 4, 1, 2, 3))
-        grid, local = (maps[layer].transpose(1, 2) for layer in self.layers)
-        made: dict[str, Tensor] = {"global_grid": grid, "local_map": local}
+        made: dict[str, Tensor] = {name: maps[layer].transpose(1, 2) for name, layer in self.layers.items()}
+        logits = None if self.pose_head is None else self.pose_head(made["local_map"])
+        if joint_heatmap is None and logits is not None:
+            joint_heatmap = logits.float().sigmoid()
         if joint_heatmap is not None:
             made["joint_heatmap"] = joint_heatmap
             if "joint_map" in self.transformer.inputs:
-                made["joint_map"] = joint_tokens(self.form, local, joint_heatmap)
-        return {name: made[name] for name in self.transformer.inputs if name in made}
+                made["joint_map"] = joint_tokens(self.form, made["local_map"], joint_heatmap)
+        return {name: made[name] for name in self.transformer.inputs if name in made}, logits
 
     def _look(self, clips: Tensor) -> Arrays:
         """The backbone's maps; under `checkpointing` clip by clip, each computed again on the way back."""
@@ -100,10 +124,17 @@ class EndToEnd(nn.Module):
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def forward(
-        self, frames: Tensor, joint_heatmap: Tensor | None = None, change: Callable[[Arrays], Arrays] | None = None
+        self,
+        frames: Tensor,
+        joint_heatmap: Tensor | None = None,
+        change: Callable[[Arrays], Arrays] | None = None,
+        watch: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
-        """Class scores (b, classes). change: what training does to the transformer's arrays, see `train_step`."""
-        arrays: Arrays = self.arrays(frames, joint_heatmap)
+        """Class scores (b, classes). change: what training does to the transformer's arrays, see `train_step`. watch:
+        is given what the pose head makes of the frames, (b, t, n, y, x) before its sigmoid."""
+        arrays, logits = self._seen(frames, joint_heatmap)
+        if watch is not None and logits is not None:
+            watch(logits)
         return self.transformer(**(change(arrays) if change else arrays))
 
     def embed(self, frames: Tensor, joint_heatmap: Tensor | None = None) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ...stages.backbone.layer_shapes import LayerShape, parameter_count
+from ...stages.pose_head import PoseHead
 from ...stages.transformer import STARTransformer
 from ...stages.transformer.flops import ModuleCost, activation_bytes, cost_table, module_costs
 from ..planning.array_shapes import shapes
@@ -40,10 +41,11 @@ class TrainingCost:
 
 @dataclass(frozen=True)
 class Backbone:
-    """The network that makes the features which training reads; it is not trained.
+    """The network that makes the features which training reads.
 
     model, weights, size: as in the recipe, px. layers: array -> the layer behind it, and its shape of one frame.
     parameters, flops: as far as the last of these layers, of one clip (2 × multiply-adds).
+    trained: whether it is, as with a pose head, rather than run once.
     """
 
     model: str
@@ -52,17 +54,19 @@ class Backbone:
     layers: Mapping[str, tuple[str, LayerShape]]
     parameters: int
     flops: float
+    trained: bool
 
     @classmethod
     def of(cls, recipe: Recipe, stages: Graph) -> Backbone | None:
         """A recipe's backbone; None where training reads nothing of it."""
-        if "backbone" not in stages.below(stages_for_training(recipe)):
+        trained = recipe.model.pose_head  # which star finetune alone takes
+        if "backbone" not in stages.below(stages_for_training(recipe)) and not trained:
             return None
         settings, stage = recipe.backbone, stages["backbone"].stage
         layers = {array: (layer, stage.shape(array)) for array, layer in stage.layers.items()}
         count = parameter_count(settings.model, tuple(stage.layers.values()), settings.size)
         flops = backbone_flops(settings, recipe.decode.frames)
-        return cls(settings.model, settings.weights, settings.size, layers, count, flops)
+        return cls(settings.model, settings.weights, settings.size, layers, count, flops, trained)
 
     def to_document(self) -> dict[str, Any]:
         """As JSON."""
@@ -76,7 +80,8 @@ class Backbone:
         )
         return (
             f"{self.model}, weights {self.weights}, {self.size} px; of a frame: {layers}; {self.parameters:,} "
-            f"parameters, {self.flops / 1e9:.3g} GFLOP a clip; computed once, not trained"
+            f"parameters, {self.flops / 1e9:.3g} GFLOP a clip; "
+            f"{'trained too' if self.trained else 'computed once, not trained'}"
         )
 
 
@@ -130,7 +135,13 @@ def run_model(recipe: Recipe) -> Model:
     taken = {name: known[name] for name in arrays_for(recipe.model, recipe.tokens.form)}
     with torch.device("meta"):  # takes no memory, however large it is
         network = STARTransformer(**arguments(recipe, taken, len(listed.classes)))
+        head = PoseHead(known["local_map"][1], known["joint_heatmap"][1]) if recipe.model.pose_head else None
     modules, settings = module_costs(network), recipe.train
+    if head is not None:
+        frames, _, side, _ = known["local_map"]
+        own = ModuleCost("pose_head", sum(weight.numel() for weight in head.parameters()), head.flops(frames, side), 0)
+        *parts, (name, parameters, flops, attention) = modules
+        modules = [own, *parts, ModuleCost(name, parameters + own.parameters, flops + own.flops, attention)]
     videos = sum(video.split == "train" for video in listed.videos)  # each once an epoch
     clip = 2 * sum(map(prod, taken.values()))  # bytes
     steps = settings.epochs * ceil(videos / settings.batch)

@@ -170,4 +170,8 @@ def _accuracies(found: dict[str, Any]) -> list[str]:
     if "calibration" in found:
         error = found["calibration"]["error"]
         said.append(f"calibration error {error:.1%}: the mean distance of an answer's probability from its accuracy")
+    if pose := found.get("pose_head"):
+        share = "–" if pose["pck"] is None else f"{pose['pck']:.1%}"
+        name = f"PCK@{pose['threshold']:g}"
+        said.append(f"{name:10} {share:>6}   of {pose['joints']:,} joints, as the network's pose head finds them")
     return [*said, f"{found['videos']:,} videos, {found['clips']:,} clips, {found['left_out']:,} left out"]

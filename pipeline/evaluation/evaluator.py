@@ -23,6 +23,7 @@ from ..training.model_factory import Network, inputs, load
 from ..training.validation import embeddings, probabilities
 from ..utils.progress import Progress, tell
 from .embeddings import write_embeddings
+from .pose_accuracy import JointPlaces, head_of, pose_accuracy
 from .results import SHOWN, EvaluationResult, judge, write
 
 
@@ -34,6 +35,7 @@ def test_selection(recipe: settings.Recipe, run: Path, which: str | None, quiet:
     path = run / (which or recipe.test.checkpoint) / "weights.safetensors"
     _, note = checkpoint.read_note(path, checkpoint.NETWORK)
     stages = tuple(dict.fromkeys(STAGE_OF[name] for name in note["arrays"]))
+    stages += ("decode", "pose") if head_of(note) else ()  # the joints that its maps are compared with
     missing = [stage for stage in stages if stage not in graph(recipe).names]
     if missing:
         raise UsageError(
@@ -80,12 +82,15 @@ def evaluate(
             Features(views, note["arrays"], preload="none", device=ranks.device, checksums=recipe.train.checksums),
             workers=recipe.train.workers,
         )
+        places = JointPlaces(len(views), note, ranks) if head_of(note) else None
         with Progress("test", len(views), quiet=not (progress and ranks.first)) as bar:
             found = probabilities(
                 network, stream, len(selection.classes), recipe.test.batch, multilabel=selection.multilabel,
-                ranks=ranks, progress=bar,
+                ranks=ranks, progress=bar, watch=places,
             )  # fmt: skip
         evaluation = judge(found, views, note, recipe.test)
+        if places is not None:
+            evaluation.summary["pose_head"] = pose_accuracy(places.gathered(), views, recipe).to_document()
         for clip in (*evaluation.summary["worst"][:SHOWN], *evaluation.summary["surest"]):
             clip["frames"] = looked_at(network, stream.features, views.clips_of[clip["video"]][0])
         points = embeddings(network, stream, recipe.test.batch, ranks) if embedded else None

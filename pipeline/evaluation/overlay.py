@@ -18,11 +18,10 @@ from ...errors import MissingPackage
 from ..datasets.base import Video
 from ..extraction.child_stream import ChildStream
 from ..extraction.sliding_windows import PictureSource, StreamHeader, read_pictures
-from ..planning.inputs import stages_for_training
 from ..planning.joint_layout import held
-from ..planning.stage_graph import graph
 from ..visualization.drawing import scene
 from ..visualization.video_writer import VideoWriter, words_on
+from .pose_accuracy import head_of
 from .predictor import TrainedPredictor
 from .temporal_segments import shown_span
 from .timeline import WindowAnswer
@@ -136,7 +135,7 @@ def at_frame(index: np.ndarray, values: np.ndarray, frame: int) -> np.ndarray:
 def skeleton_of(predictor: TrainedPredictor) -> Mapping[str, Any]:
     """The names, pairs and limbs of the joints that a predictor's clips have; empty where it looks for none."""
     recipe = predictor.recipe
-    if "pose" not in graph(recipe).below(stages_for_training(recipe)):
+    if "pose" not in predictor.stages and not head_of(predictor.note):
         return {}
     try:
         return asdict(held(recipe, predictor.skeleton))

@@ -33,6 +33,7 @@ from ..training.model_factory import inputs, load
 from ..training.multilabel_metrics import HALF
 from ..training.validation import class_probabilities
 from ..utils.progress import Progress
+from .pose_accuracy import head_of, joints_in_frames
 
 TOP = 5
 STRANGER = "not in the run's data set, so it has no annotated joints; --set pose.source=mmpose estimates them"
@@ -134,16 +135,29 @@ class TrainedPredictor:
         strangers = [video for video in videos if video.label < 0]
         return {video.id: STRANGER if video.media.exists() else "no such file" for video in strangers}
 
-    @torch.no_grad()
     def scores(self, clips: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Probabilities (clips, classes) float64 of clips with their arrays by name."""
+        return self.judge(clips)[0]
+
+    @torch.no_grad()
+    def judge(self, clips: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray | None]:
+        """The same, and of a network with a pose head the joints that it finds, (clips, t, people, n, 3) px and score;
+        with `heatmaps.people: merge` those of one person."""
         device = next(self.network.parameters()).device
         batch = {
             name: torch.from_numpy(np.stack([clip[name] for clip in clips])).to(device) for name in self.note["arrays"]
         }
+        maps: list[torch.Tensor] = []
+        watch = {"watch": maps.append} if head_of(self.note) else {}
         with autocast(device, "float32"):
-            logits = self.network(**inputs(batch)).to(float64_device(device)).double()
-        return class_probabilities(logits, multilabel=self.gives_several).cpu().numpy()
+            logits = self.network(**inputs(batch), **watch).to(float64_device(device)).double()
+        scores = class_probabilities(logits, multilabel=self.gives_several).cpu().numpy()
+        if not maps:
+            return scores, None
+        sizes = np.stack([clip["frame_size"] for clip in clips])
+        people = self.recipe.pose.people if self.recipe.heatmaps.people == "separate" else 1
+        joints = joints_in_frames(maps[0].sigmoid(), sizes)
+        return scores, joints.reshape(*joints.shape[:2], people, -1, 3)
 
     @property
     def gives_several(self) -> bool:
@@ -180,10 +194,19 @@ def load_predictor(run: Path, overrides: tuple[str, ...], execution: ExecutionCo
                 known.setdefault(video.media.absolute(), whole)
     recipe = recipes.load(path, (*for_other_source(trained, skeleton, overrides), *overrides))
     network, note = load(run, recipe.test.checkpoint, execution.devices[0])
-    kept = "frames" if "frames" in note["arrays"] else "none"  # nothing is kept that the network does not take
-    recipe = recipe.model_copy(update={"decode": recipe.decode.model_copy(update={"keep": kept})})
+    recipe = recipe_for(note, recipe)
     check(recipe, skeleton, run, note)
     return TrainedPredictor(recipe, network, note, known, skeleton)
+
+
+def recipe_for(note: Mapping[str, Any], recipe: Recipe) -> Recipe:
+    """A run's recipe for new videos: nothing is kept that the network does not take, and where it finds the joints
+    itself no weights of a pose estimator need to be on this machine. note: of the network's checkpoint."""
+    kept = "frames" if "frames" in note["arrays"] else "none"
+    changed: dict[str, Any] = {"decode": recipe.decode.model_copy(update={"keep": kept})}
+    if head_of(note):
+        changed["pose"] = recipe.pose.model_copy(update={"checkpoint": "random", "detector_weights": "random"})
+    return recipe.model_copy(update=changed)
 
 
 def predict(

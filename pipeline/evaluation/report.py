@@ -26,6 +26,7 @@ CURVES = (
     ("Loss", (("test_loss", "test"), ("train_loss", "training"))),
     ("Mean average precision", (("mean_average_precision", "test"),)),
     ("Top-1 accuracy", (("top1", "test"), ("train_top1", "training"))),
+    ("Loss of the pose head", (("test_pose_loss", "test"),)),
     ("Learning rate", (("lr", "learning rate"),)),
 )
 MOST_BYTES = 1 << 26  # of a picture, or of the scores of a test

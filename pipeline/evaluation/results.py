@@ -44,6 +44,9 @@ SCORES = record(
         "worst": each(_CLIP, WORST),
         "surest": each(_CLIP, WORST),
         "calibration": plain,
+        "pose_head": record(
+            {"pck": optional(number), "threshold": number, "joints": whole()}, {"per_joint": named(optional(number))}
+        ),
     },
 )
 """metrics.json as `star report` reads it; any number of other entries may stand beside."""

@@ -17,6 +17,7 @@ from ..extraction.child_stream import ChildStream
 from ..extraction.execution import ExecutionConfig
 from ..extraction.sliding_windows import StreamHeader, read_windows, windows_of
 from ..utils.progress import Progress
+from .pose_accuracy import head_of
 from .predictor import STRANGER, TrainedPredictor, load_predictor
 from .window_features import ComputedWindow, WindowComputer, open_window_computer
 
@@ -119,10 +120,11 @@ class TimelinePredictor:
 
     def answers(self, batch: list[ComputedWindow]) -> Iterator[WindowAnswer]:
         """What the network says of some windows, all at once."""
-        scores = self.predictor.scores([window.arrays for window in batch])
-        for window, found in zip(batch, scores, strict=True):
+        scores, joints = self.predictor.judge([window.arrays for window in batch])
+        for number, (window, found) in enumerate(zip(batch, scores, strict=True)):
             arrays = window.arrays
-            marks = Marks(arrays["frame_index"], arrays.get("keypoints"), window.boxes)
+            keypoints = arrays.get("keypoints") if joints is None else joints[number]
+            marks = Marks(arrays["frame_index"], keypoints, window.boxes)
             top = [one.to_document() for one in self.predictor.top(found)]
             yield WindowAnswer(window.start, window.end, top, window.person, marks)
 
@@ -140,12 +142,7 @@ def open_timeline(
     Raises UsageError and RecipeError as `predict` does.
     """
     predictor = load_predictor(run, overrides, execution)
-    if "frames" in predictor.note["arrays"]:
-        raise UsageError(
-            f"{run}: a run of `star finetune` judges whole videos; for windows extract with its backbone.safetensors, "
-            "and train on that"
-        )
-    with open_window_computer(
-        predictor.recipe, predictor.skeleton, execution, each_person=options.each_person
-    ) as windows:
+    if options.each_person and head_of(predictor.note):
+        raise UsageError("--each-person: a pose head looks at whole frames, at everybody together; leave it out")
+    with open_window_computer(predictor, execution, each_person=options.each_person) as windows:
         yield TimelinePredictor(predictor, windows, options)

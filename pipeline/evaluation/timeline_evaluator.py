@@ -27,7 +27,7 @@ from ..recipe.run_recipe import run_recipe
 from ..recipe.schema import Recipe
 from ..training.model_factory import load
 from ..utils.atomic import replace_bytes
-from .predictor import TrainedPredictor
+from .predictor import TrainedPredictor, recipe_for
 from .temporal_average_precision import THRESHOLDS, ActionSegment, per_class
 from .temporal_segments import merged, outside
 from .timeline import TimelineOptions, TimelinePredictor
@@ -81,7 +81,7 @@ def evaluate_timeline(
     options = TimelineOptions(length, every or length / PARTS)
     found: list[ActionSegment] = []
     failed: dict[str, str] = {}
-    with open_window_computer(predictor.recipe, predictor.skeleton, execution) as windows:
+    with open_window_computer(predictor, execution) as windows:
         timeline = TimelinePredictor(predictor, windows, options)
         for film in films:
             try:
@@ -151,6 +151,7 @@ def _predictor(recipe: Recipe, run: Path, execution: ExecutionConfig) -> tuple[T
     )
     manifest, _, _ = open_manifest(own.dataset, own.cache.root)
     network, note = load(run, own.test.checkpoint, execution.devices[0])
+    own = recipe_for(note, own)
     check(own, manifest.skeleton, run, note)
     classes = list(note["classes"])
     odd = [name for name in manifest.classes if name not in classes]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ...errors import UsageError, VideoError
-from ...stages.skeletons import Skeleton
 from ..datasets.base import Video
 from ..extraction.decode_pool import DecodePool
 from ..extraction.engine import Engine
@@ -19,12 +18,12 @@ from ..extraction.execution import ExecutionConfig
 from ..extraction.frame_people import FrameJoints
 from ..extraction.sliding_windows import SharedFrame, SlidingWindow, SlidingWindowTask
 from ..extraction.video_task import SharedTask, VideoResult, VideoResults, VideoTask
-from ..planning.inputs import stages_for_training
 from ..planning.plan import Clip
 from ..planning.source_changes import Digests
 from ..planning.stage_graph import graph
 from ..planning.work_units import Unit
 from ..recipe.schema import Recipe
+from .predictor import TrainedPredictor
 
 FEWEST = 4  # windows that are computed together, at least, where so many are at hand
 
@@ -48,16 +47,16 @@ class ComputedWindow:
 class WindowComputer:
     """Computes windows of films under one recipe; made by `open_window_computer`.
 
-    each_person: every person apart. Raises UsageError where the recipe has nobody who looks for people.
+    stages: those that are computed. each_person: every person apart. Raises UsageError where the recipe has nobody who
+    looks for people.
     """
 
     recipe: Recipe
     engine: Engine
+    stages: tuple[str, ...]
     each_person: bool = False
-    stages: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.stages = self.engine.graph.below(stages_for_training(self.recipe))
         pose = self.recipe.pose
         looks = "pose" in self.stages and pose.source != "annotations"
         if self.each_person and not (looks and pose.detector not in ("annotations", "frame")):
@@ -157,19 +156,17 @@ def _finished(result: VideoResult) -> Future[VideoResults]:
 
 @contextmanager
 def open_window_computer(
-    recipe: Recipe, skeleton: Skeleton | None, execution: ExecutionConfig, *, each_person: bool = False
+    predictor: TrainedPredictor, execution: ExecutionConfig, *, each_person: bool = False
 ) -> Generator[WindowComputer, None, None]:
-    """A WindowComputer with networks of its own, closed at the end of the block.
-
-    skeleton: of the annotations that the films may have.
-    """
+    """A WindowComputer for what a run's network takes, with networks of its own, closed at the end of the block."""
+    recipe = predictor.recipe
     pool = DecodePool(1, recipe.decode.timeout)  # which starts no process before the first task, and gets none
     try:
-        engine = Engine(recipe, graph(recipe), execution.devices[0], pool, skeleton)
+        engine = Engine(recipe, graph(recipe), execution.devices[0], pool, predictor.skeleton)
     except BaseException:
         pool.close()
         raise
     try:
-        yield WindowComputer(recipe, engine, each_person)
+        yield WindowComputer(recipe, engine, predictor.stages, each_person)
     finally:
         engine.close()

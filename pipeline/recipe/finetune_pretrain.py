@@ -24,6 +24,14 @@ class FinetuneSettings(Settings):
     checkpointing: bool = Field(
         default=False, description="clip by clip, each computed twice: the memory of one clip instead of a batch"
     )
+    pose_weight: Annotated[Real, Field(gt=0, le=1e6)] = Field(
+        default=0.1, description="model.pose_head: how much the loss of its maps counts beside that of the classes"
+    )
+    pose_tokens: Literal["cached", "own"] = Field(
+        default="cached",
+        description="model.pose_head: with which maps joint tokens are made in training; own: the head's, which the "
+        "classes then teach too. What is judged sees the head's alone",
+    )
 
 
 class PretrainSettings(Settings):

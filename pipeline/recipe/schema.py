@@ -279,6 +279,11 @@ class ModelSettings(Settings):
     readout: Literal["class_tokens", "total", "mean"] = "class_tokens"
     head: Literal["mlp", "linear"] = "mlp"
     conv_channels: Width = Field(default=128, description="concat_conv: channels of its 1x1 convolution")
+    pose_head: bool = Field(
+        default=False,
+        description="star finetune: joint heat maps are made by the network itself, out of the local map; its run then "
+        "needs neither annotations nor a pose estimator",
+    )
 
 
 class AugmentSettings(Settings):
@@ -403,6 +408,19 @@ class Recipe(Settings):
                 f"decode.jpeg: scaled needs pose.source: annotations, not {self.pose.source}: a pose network looks at "
                 "whole frames; set decode.jpeg to exact"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pose_head_sees_all(self) -> Recipe:
+        cut = "cuts frames around joints, which nobody knows of a new video; set backbone.crop to frame"
+        needs = (
+            (self.dataset.kind != "joints", "dataset.kind: joints has no pictures to find joints in; set it to false"),
+            (self.model.modalities != "global", "model.modalities: global takes no joints; set it to false"),
+            (self.backbone.crop == "frame", f"backbone.crop: person {cut}"),
+        )
+        for met, told in needs if self.model.pose_head else ():
+            if not met:
+                raise ValueError(f"model.pose_head: true: {told}")
         return self
 
 

@@ -67,7 +67,10 @@ NETWORK = record(
         "epoch": whole(),
         "scores": named(optional(number)),
         "multilabel": truth,
-        "backbone": record({"model": text(), "size": whole(1, MOST), "layers": each(text(), 2, 2), "form": text()}),
+        "backbone": record(
+            {"model": text(), "size": whole(1, MOST), "layers": each(text(), 2, 2), "form": text()},
+            {"pose_head": record(dict.fromkeys(("channels", "joints"), whole(1, MOST)), closed=True)},
+        ),
         "pretrained": truth,
     },
 )

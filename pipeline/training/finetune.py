@@ -1,7 +1,8 @@
 """`star finetune`: the backbone and the STAR-Transformer trained together, by the loop that `star train` has.
 
 What is read is cached: the frames as the backbone sees them (`decode.keep: frames`), and the joints' heat maps. All
-that `star train` changes of cached tokens (`train.augment`) is changed here of the same tokens on their way.
+that `star train` changes of cached tokens (`train.augment`) is changed here of the same tokens on their way. With
+`model.pose_head` the cached heat maps are what the network's own are to be.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from ...cache.atomic import reporting
 from ...errors import RecipeError
 from ...stages.backbone.weights import load
 from ...stages.end_to_end import EndToEnd
+from ...stages.pose_head import PoseHead, pose_losses
+from ...stages.precision import float64_device
 from ...stages.transformer import STARTransformer
 from ..planning.array_shapes import shapes as planned_shapes
 from ..planning.inputs import arrays_for as transformer_arrays
@@ -32,6 +35,7 @@ from .optimizer import make_optimizer
 from .sampler import MicroBatch
 from .train_step import TrainStep
 from .trainer import Training
+from .validation import Watch
 
 CLIPS = 256  # looked at to standardise: each goes through the backbone
 CHUNK = 8  # of them at once
@@ -44,7 +48,8 @@ def check(recipe: settings.Recipe) -> None:
         raise RecipeError(
             "decode.keep: none: star finetune trains on kept frames; set it to frames, and run `star extract` again"
         )
-    if recipe.model.modalities == "joint" and recipe.tokens.form == "heatmap":
+    bare = recipe.model.modalities == "joint" and recipe.tokens.form == "heatmap"
+    if bare and not recipe.model.pose_head:
         raise RecipeError(
             "tokens.form: heatmap: with model.modalities joint nothing reads the backbone, so there is nothing to "
             "fine-tune; set another form, or use `star train`"
@@ -73,7 +78,11 @@ class FinetuneStep(TrainStep):
         stage = graph(recipe).nodes["backbone"].stage
         file = weights_file(recipe.backbone.weights)
         backbone = load(stage.weights, stage.seed, file, model=stage.model, size=stage.size)
-        network = EndToEnd(stage.model, tuple(stage.layers.values()), recipe.tokens.form, backbone, transformer)
+        self.pose_weight, self.read, head = recipe.finetune.pose_weight, arrays_for(recipe), None
+        self.teacher_forced = recipe.finetune.pose_tokens == "cached"
+        if recipe.model.pose_head:
+            head = PoseHead(stage.shape("local_map").channels, arguments["joints"])
+        network = EndToEnd(stage.model, tuple(stage.layers.values()), recipe.tokens.form, backbone, transformer, head)
         network.batch_norm = recipe.finetune.batch_norm
         network.checkpointing = recipe.finetune.checkpointing
         network.freeze(recipe.finetune.freeze)
@@ -88,8 +97,11 @@ class FinetuneStep(TrainStep):
         """The part that `star train` trains."""
         return self.network.transformer
 
-    def _answer(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _answer(
+        self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor | float]:
         wanted: list[Tensor] = []
+        maps: list[Tensor] = []
 
         def change(arrays: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
             with autocast(self.ranks.device, "float32"):  # as where the arrays are cached
@@ -97,13 +109,17 @@ class FinetuneStep(TrainStep):
             wanted.append(targets)
             return inputs(changed)
 
+        given = {name: batch[name] for name in (self.read if self.teacher_forced else self.network.inputs)}
         with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
-            logits = self.model(**inputs(batch), change=change).float()
-        return logits, wanted[0]
+            logits = self.model(**given, change=change, watch=maps.append).float()
+        if not maps:
+            return logits, wanted[0], 0.0
+        own = slice(len(micro_batch.clips))  # without those that are only blended in
+        return logits, wanted[0], self.pose_weight * pose_losses(maps[0][own], batch["joint_heatmap"][own])
 
     def _spread(self, training: Selection, array: str) -> Iterator[Tensor]:
         """Some clips of what the backbone, as it begins, makes of the training clips, float64."""
-        features = Features(training, self.network.inputs)
+        features = Features(training, self.read)  # with the cached heat maps, which those of a pose head come to
         clips = np.unique(np.linspace(0, len(features) - 1, min(len(features), CLIPS)).round().astype(np.int64))
         self.network.eval()
         for start in range(0, len(clips), CHUNK):
@@ -118,6 +134,7 @@ class FinetuneTraining(Training):
 
     learner: FinetuneStep
     step = FinetuneStep
+    teaches_pose = True
 
     def _arrays(self) -> tuple[str, ...]:
         return arrays_for(self.recipe)
@@ -130,16 +147,32 @@ class FinetuneTraining(Training):
         return {name: made[name] for name in transformer_arrays(self.recipe.model, self.recipe.tokens.form)}
 
     def _note(self) -> dict[str, Any]:
-        settings_of = self.recipe.backbone
-        layers = [settings_of.global_layer, settings_of.local_layer]
+        network, settings_of = self.learner.network, self.recipe.backbone
+        head = network.pose_head
         return {
+            "arrays": list(network.inputs),
             "backbone": {
                 "model": settings_of.model,
                 "size": settings_of.size,
-                "layers": layers,
+                "layers": [settings_of.global_layer, settings_of.local_layer],
                 "form": self.recipe.tokens.form,
-            }
+                **({"pose_head": {"channels": head.channels, "joints": head.joints}} if head else {}),
+            },
         }
+
+    def _scores(self, watch: Watch | None = None) -> dict[str, float]:
+        """As of every training; of a pose head also how far its maps are from the cached ones ("test_pose_loss")."""
+        if not self.recipe.model.pose_head:
+            return super()._scores(watch)
+        sums = torch.zeros(2, dtype=torch.float64, device=float64_device(self.ranks.device))
+
+        def add(given: Batch, maps: Tensor) -> None:
+            found = pose_losses(maps, given["joint_heatmap"]).to(sums.device)
+            sums.add_(torch.stack([found.double().sum(), torch.tensor(float(len(found)), device=sums.device)]))
+
+        row = super()._scores(add)
+        total, clips = self.ranks.add(sums).tolist()
+        return {**row, "test_pose_loss": total / clips}
 
     def _write_weights(self, which: str, scores: dict[str, Any]) -> None:
         super()._write_weights(which, scores)

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...errors import MachineError, UsageError
 from ...stages.backbone.weights import build
 from ...stages.end_to_end import EndToEnd
+from ...stages.pose_head import PoseHead
 from ...stages.transformer import STARTransformer
 from ..planning.array_shapes import local_shape
 from ..planning.inputs import STAGE_OF
@@ -30,7 +31,8 @@ def arguments(recipe: settings.Recipe, shapes: Shapes, classes: int) -> dict[str
 
     Frames, joints, channels and cells are those of the arrays; only what the recipe decides is taken from it.
     """
-    found: dict[str, Any] = {"classes": classes, "joints": 1, **recipe.model.model_dump(mode="json")}
+    own = recipe.model.model_dump(mode="json", exclude={"pose_head"})  # which stands before it
+    found: dict[str, Any] = {"classes": classes, "joints": 1, **own}
     if "global_grid" in shapes:
         t, c, y, x = shapes["global_grid"]
         found |= {"frames": t, "grid_channels": c, "grid_cells": y * x}
@@ -98,7 +100,8 @@ def load(run: Path, which: str, device: torch.device | str = "cpu") -> tuple[Net
         network: Network = STARTransformer(**note["network"])
         if "backbone" in note:
             model, size, layers, form = (note["backbone"][name] for name in ("model", "size", "layers", "form"))
-            network = EndToEnd(model, layers, form, build(model, size), network)
+            head = note["backbone"].get("pose_head")
+            network = EndToEnd(model, layers, form, build(model, size), network, PoseHead(**head) if head else None)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise UsageError(f"{path}: names no network that this star can build ({error})") from None
     checkpoint.put(network, weights, path)

@@ -22,6 +22,7 @@ from .model_factory import inputs
 from .sampler import MicroBatch
 from .train_step import TrainStep
 from .trainer import Training
+from .validation import Watch
 
 JUDGED = 1  # the epoch by whose masks the test clips are judged: always the same ones, and no epoch of training
 
@@ -86,7 +87,7 @@ class PretrainTraining(Training):
         return {"train_loss": self.now.loss / seen}
 
     @torch.no_grad()
-    def _scores(self) -> dict[str, float]:
+    def _scores(self, watch: Watch | None = None) -> dict[str, float]:
         """The loss on the first view of each test video, each under masks of its own that never change."""
         network, ranks, stream = self.learner.judged, self.ranks, self.test_stream
         assert isinstance(network, MaskedTransformer)

@@ -126,8 +126,8 @@ class TrainStep:
         random = self._begin(micro_batch, epoch)
         labels = batch["label"]
         with self._together(micro_batch):
-            logits, wanted = self._answer(batch, micro_batch, random)
-            found = losses(logits, wanted, self.weights, multilabel=self.multilabel)
+            logits, wanted, more = self._answer(batch, micro_batch, random)
+            found = losses(logits, wanted, self.weights, multilabel=self.multilabel) + more
             (found.sum() * (micro_batch.weight * self.ranks.size)).backward()
         return torch.stack([found.detach().sum(), self._right(logits.argmax(1), labels, micro_batch)])
 
@@ -145,14 +145,17 @@ class TrainStep:
         torch.manual_seed(int(random.integers(2**62)) + self.ranks.rank)
         return random
 
-    def _answer(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """The network's scores (b, k) float32 of the batch as training changes it, and what they should be."""
+    def _answer(
+        self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor | float]:
+        """The network's scores (b, k) float32 of the batch as training changes it, what they should be, and what each
+        clip's loss (b) has besides."""
         batch, wanted = self._prepare(batch, micro_batch, random)
         # an odd batch, as an epoch's last, is not worth a compilation of its own
         odd = self.asked.compile and self.ranks.size == 1 and len(micro_batch.clips) != self.asked.batch
         model: Any = self.network if odd else self.model
         with autocast(self.ranks.device, self.precision), quickest_attention(self.ranks.device):
-            return model(**inputs(batch)).float(), wanted
+            return model(**inputs(batch)).float(), wanted, 0.0
 
     def _prepare(self, batch: Batch, micro_batch: MicroBatch, random: np.random.Generator) -> tuple[Batch, Tensor]:
         """The batch, augmented, and its targets (b, k)."""

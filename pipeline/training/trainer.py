@@ -33,11 +33,11 @@ from .distributed import ProcessGroup, join
 from .initial_weights import Start
 from .loggers import MetricLogger
 from .loggers import check as check_board
-from .model_factory import Shapes, arguments
+from .model_factory import Network, Shapes, arguments
 from .run_dir import RunFolder, describe_features, describe_machine
 from .sampler import MicroBatch, portions, steps_of
 from .train_step import TrainStep
-from .validation import probabilities
+from .validation import Watch, probabilities
 
 AGREE_EVERY = 16  # steps after which several processes ask each other whether to stop
 SHOWN = 8  # clips named in a message
@@ -104,11 +104,14 @@ class Counters:
 
 
 class Training:
-    """One run: its data, its learner (of the class `step`), its folder, and where it stands. labelled: whether every
-    clip must have a label."""
+    """One run: its data, its learner (of the class `step`), its folder, and where it stands.
+
+    labelled: whether every clip must have a label. teaches_pose: whether `model.pose_head` means something.
+    """
 
     step: type[TrainStep] = TrainStep
     labelled = True
+    teaches_pose = False
 
     def __init__(
         self,
@@ -124,6 +127,11 @@ class Training:
         with ranks.together():
             check_augment(recipe)
             check_board(recipe)
+            if recipe.model.pose_head and not self.teaches_pose:
+                raise RecipeError(
+                    "model.pose_head: true: the head sees the backbone's maps, and only `star finetune` trains on "
+                    "them; run that, or set it to false"
+                )
             if recipe.train.best_by == "mean_average_precision" and not training.multilabel:
                 raise RecipeError(
                     "train.best_by: mean_average_precision is for clips of several labels, and these have one each; "
@@ -368,16 +376,19 @@ class Training:
         self.now.seconds += time.perf_counter() - began
         return row
 
-    def _scores(self) -> dict[str, float]:
+    def _scores(self, watch: Watch | None = None) -> dict[str, float]:
         """The loss ("test_loss") on the first view of each test video, and what else is said of them."""
+        network = self.learner.judged
+        assert isinstance(network, Network)
         found = probabilities(
-            self.learner.judged,
+            network,
             self.test_stream,
             len(self.testing.classes),
             self.recipe.test.batch,
             multilabel=self.testing.multilabel,
             precision=self.learner.precision,
             ranks=self.ranks,
+            watch=watch,
         )
         judged = multilabel_metrics if self.testing.multilabel else metrics
         scores = judged.scores(found, self.testing.targets)

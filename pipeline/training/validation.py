@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from ...stages.precision import float64_device
 from ..utils.progress import Progress
 from .dataloader import FeatureLoader
+from .dataset import Batch
 from .distributed import ProcessGroup
 from .mixed_precision import autocast
 from .model_factory import Network, inputs
+
+Watch = Callable[[Batch, Tensor], None]
+"""Is given a batch, and what the pose head of the network makes of it, see `EndToEnd.forward`."""
 
 
 def class_probabilities(logits: torch.Tensor, *, multilabel: bool) -> torch.Tensor:
@@ -33,7 +40,7 @@ def embeddings(network: Network, stream: FeatureLoader, batch: int, ranks: Proce
 
 @torch.no_grad()
 def probabilities(
-    network: nn.Module,
+    network: Network,
     stream: FeatureLoader,
     classes: int,
     batch: int,
@@ -42,11 +49,13 @@ def probabilities(
     precision: str = "float32",
     ranks: ProcessGroup | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> np.ndarray:
     """(clips, k) float64: the network's class probabilities for every clip of the stream's features, in their order.
 
     multilabel: each class is a question of its own, so that they do not add up to 1. precision: as in `autocast`.
-    Each clip is computed once, by one rank, and padded by nothing; every rank gets all of them.
+    Each clip is computed once, by one rank, and padded by nothing; every rank gets all of them. watch: for a network
+    with a pose head.
     """
     ranks = ranks or ProcessGroup(device=stream.features.device)
     network.eval()
@@ -54,9 +63,9 @@ def probabilities(
     found = torch.zeros(len(stream.features), classes, dtype=torch.float64, device=sums)
     mine = ranks.share(np.arange(len(stream.features)))
     for given in stream([mine[start : start + batch] for start in range(0, len(mine), batch)]):
-        arrays = {name: array.float() for name, array in inputs(given).items()}
+        arrays = {name: array.float() for name, array in inputs(given).items() if name in network.inputs}
         with autocast(ranks.device, precision):
-            logits = network(**arrays)
+            logits = network(**arrays, **({"watch": partial(watch, given)} if watch else {}))
         found[given["clip"].to(sums)] = class_probabilities(logits.to(sums).double(), multilabel=multilabel)
         if progress is not None:
             progress.advance(len(given["clip"]) * ranks.size)

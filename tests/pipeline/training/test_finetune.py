@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -216,11 +217,18 @@ def test_what_an_end_to_end_run_is_not_for(kept: Path, tmp_path: Path) -> None:
     go(kept, tmp_path / "run")
     with pytest.raises(UsageError, match="a run of `star finetune`, with a backbone; only runs of `star train`"):
         export(tmp_path / "run", tmp_path / "a.onnx")
-    with (
-        pytest.raises(UsageError, match="a run of `star finetune` judges whole videos; for windows extract with its"),
-        open_timeline(tmp_path / "run", TimelineOptions(2, 1)),
-    ):
-        pass
+
+
+def test_windows_of_a_film(kept: Path, tmp_path: Path) -> None:
+    """One window over all of a film says what is said of the film."""
+    run = tmp_path / "run"
+    go(kept, run)
+    video = next(video for video in plan(recipes.load(kept)).manifest.videos if video.split == "test")
+    (whole,) = predict([video.media], run, execution=HERE, quiet=True).videos
+    with open_timeline(run, TimelineOptions(60, 60), execution=HERE) as timeline:
+        (window,) = timeline.film(replace(video, label=0))
+    assert window.label == whole.top[0].name
+    assert window.probability == pytest.approx(whole.top[0].probability, abs=1e-5)
 
 
 @pytest.mark.parametrize(
