@@ -281,8 +281,7 @@ class ModelSettings(Settings):
     conv_channels: Width = Field(default=128, description="concat_conv: channels of its 1x1 convolution")
     pose_head: bool = Field(
         default=False,
-        description="star finetune: joint heat maps are made by the network itself, out of the local map; its run then "
-        "needs neither annotations nor a pose estimator",
+        description="star finetune: the network finds the joints itself, its run needs no annotations and no estimator",
     )
 
 
@@ -412,15 +411,15 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _pose_head_sees_all(self) -> Recipe:
-        cut = "cuts frames around joints, which nobody knows of a new video; set backbone.crop to frame"
-        needs = (
-            (self.dataset.kind != "joints", "dataset.kind: joints has no pictures to find joints in; set it to false"),
-            (self.model.modalities != "global", "model.modalities: global takes no joints; set it to false"),
-            (self.backbone.crop == "frame", f"backbone.crop: person {cut}"),
-        )
-        for met, told in needs if self.model.pose_head else ():
-            if not met:
-                raise ValueError(f"model.pose_head: true: {told}")
+        refused = {
+            f"dataset.kind: {self.dataset.kind}": ("joints", "has no pictures to find joints in; set it to false"),
+            f"model.modalities: {self.model.modalities}": ("global", "takes no joints; set it to false"),
+            f"backbone.crop: {self.backbone.crop}": ("person", "cuts frames around joints, which nobody knows of a new "
+                                                     "video; set backbone.crop to frame"),
+        }  # fmt: skip
+        for given, (value, told) in refused.items() if self.model.pose_head else ():
+            if given.endswith(value):
+                raise ValueError(f"model.pose_head: true: {given} {told}")
         return self
 
 
