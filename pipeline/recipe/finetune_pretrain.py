@@ -41,3 +41,16 @@ class PretrainSettings(Settings):
         default=0.5, description="of the cells of the grid, and of the joints, that are hidden"
     )
     span: Positive = Field(default=4, description="frames in a row for which a cell or joint is hidden")
+
+
+def require_whole_frames(kind: str, modalities: str, crop: str) -> None:
+    """Refuse what a pose head cannot do: dataset.kind, model.modalities, backbone.crop. Raises ValueError."""
+    told = None
+    if kind == "joints":
+        told = "dataset.kind: joints has no pictures to find joints in; set it to false"
+    elif modalities == "global":
+        told = "model.modalities: global takes no joints; set it to false"
+    elif crop == "person":
+        told = "backbone.crop: person cuts frames around joints, which nobody knows of a new video; set it to frame"
+    if told:
+        raise ValueError(f"model.pose_head: true: {told}")

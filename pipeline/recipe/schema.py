@@ -19,7 +19,7 @@ from ...errors import RecipeError
 from ...untrusted_files import UntrustedFile, parse_yaml, read_text, shown
 from .base import LARGEST, AnySeed, Batch, Fraction, Layers, Positive, Real, Seed, Settings, Share, Views, Width
 from .error_messages import first_problem
-from .finetune_pretrain import FinetuneSettings, PretrainSettings
+from .finetune_pretrain import FinetuneSettings, PretrainSettings, require_whole_frames
 
 WORDS = {"default", "official", "random", "kinetics400"}  # weights by name; anything else is a file
 LONGEST = 1 << 18  # bytes of a recipe: ten thousand classes
@@ -380,6 +380,8 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        if self.model.pose_head:
+            require_whole_frames(self.dataset.kind, self.model.modalities, self.backbone.crop)
         if self.model.width % self.model.heads:
             raise ValueError(f"model.width: {self.model.width} is not a multiple of model.heads ({self.model.heads})")
         if self.decode.frames % 2 and {"Z", "B"} & {*self.model.encoder, *self.model.decoder}:
@@ -407,19 +409,6 @@ class Recipe(Settings):
                 f"decode.jpeg: scaled needs pose.source: annotations, not {self.pose.source}: a pose network looks at "
                 "whole frames; set decode.jpeg to exact"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _pose_head_sees_all(self) -> Recipe:
-        refused = {
-            f"dataset.kind: {self.dataset.kind}": ("joints", "has no pictures to find joints in; set it to false"),
-            f"model.modalities: {self.model.modalities}": ("global", "takes no joints; set it to false"),
-            f"backbone.crop: {self.backbone.crop}": ("person", "cuts frames around joints, which nobody knows of a new "
-                                                     "video; set backbone.crop to frame"),
-        }  # fmt: skip
-        for given, (value, told) in refused.items() if self.model.pose_head else ():
-            if given.endswith(value):
-                raise ValueError(f"model.pose_head: true: {given} {told}")
         return self
 
 
