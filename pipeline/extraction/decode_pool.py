@@ -47,12 +47,13 @@ class DecodePool:
         allow_children()
         self.count, self.timeout = count, timeout
         self.slots = slots or SharedFrames(0, (1,))
+        self.context = ChildContext()
         self.pool = ProcessPool(
             max_workers=count,
             max_tasks=tasks,
             initializer=begin_child,
             initargs=(slots,),
-            context=ChildContext(),
+            context=self.context,
         )
 
     def submit(self, work: Callable[[Job], Result], job: Job) -> Future[Result]:
@@ -86,6 +87,7 @@ class DecodePool:
     def close(self) -> None:
         """Stop the children, also busy ones."""
         self.pool.stop()
+        self.context.kill()  # pebble takes the locks away first: a child that was only starting would say so at length
         self.pool.join()
 
 

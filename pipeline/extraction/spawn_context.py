@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
+from weakref import WeakSet
 
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
@@ -29,9 +30,23 @@ class ChildProcess(SpawnProcess):
 
 
 class ChildContext(SpawnContext):
-    """multiprocessing's spawn, with such processes."""
+    """multiprocessing's spawn, with such processes. children: all that it began and that somebody still holds."""
 
-    Process = ChildProcess
+    def __init__(self) -> None:
+        super().__init__()
+        self.children: WeakSet[ChildProcess] = WeakSet()
+
+    def Process(self, *args: Any, **kwargs: Any) -> ChildProcess:  # type: ignore[override]  # noqa: N802
+        """One process, not yet started."""
+        child = ChildProcess(*args, **kwargs)
+        self.children.add(child)
+        return child
+
+    def kill(self) -> None:
+        """End the children at once, also those that are only starting."""
+        for child in list(self.children):
+            if child.pid is not None:
+                child.kill()
 
 
 @lru_cache

@@ -114,3 +114,12 @@ def test_ahead_keeps_order_and_bounds_what_is_under_way(children: DecodePool) ->
         assert len(started) - len(taken) <= 3
         assert future.result() == f"{job} done"
     assert taken == [str(i) for i in range(9)]
+
+
+def test_closing_while_children_are_starting_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    """The first answer may come while seven children are still starting; none of them complains of what is gone."""
+    for _ in range(3):
+        pool = DecodePool(8, timeout=30)
+        assert pool.outcome(pool.submit(work, "a.mp4"), "a.mp4") == "a.mp4 done"
+        pool.close()
+    assert capfd.readouterr().err == ""
