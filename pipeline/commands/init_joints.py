@@ -15,12 +15,14 @@ from ...stages.pose.projection import FRAME, UP
 from ...stages.skeletons import Skeleton
 from .. import datasets
 from ..datasets.base import Annotation, Manifest, one_sided
-from ..datasets.custom.csv_list import csv_files
+from ..datasets.custom.csv_list import Entry, csv_files
+from ..datasets.custom.splits import seed_for
 from ..datasets.joints.dataset import protocols
+from ..datasets.joints.entries import list_entries
 from ..recipe import presets
 from ..recipe.schema import DatasetSettings
 from ..utils.text import counted
-from .init_recipe import PEOPLE, FoundData, InitRecipe, list_line, refuse_other_kind, the_export
+from .init_recipe import PEOPLE, FoundData, InitRecipe, dataset_lines, refuse_other_kind, the_export
 
 LOOKED_AT = 40  # sequences by which people, dimensions and size are judged
 HEIGHT = 0.68  # of the picture: what a body in three dimensions is scaled to; raised arms still fit
@@ -33,11 +35,12 @@ UNMIRRORED = "  flip: false               # no left and right are known among th
 class Seen:
     """What a look at some sequences told.
 
-    format: of their files. people: at most, in any of them. is_spatial: whether they have three dimensions. up: the
-    axis that points upwards; scale: pixels per unit; of joints in three dimensions.
+    format: of the first's file. frames, people: at most, in any of them. is_spatial: whether they have three
+    dimensions. up: the axis that points upwards; scale: pixels per unit; of joints in three dimensions.
     """
 
     format: str
+    frames: int
     people: int
     is_spatial: bool
     up: str = "y"
@@ -82,12 +85,20 @@ def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
     chosen, told = the_export(root) if root.is_dir() and not csv_files(root) else (None, [])
     settings = DatasetSettings(kind="joints", root=root, split=protocol, list=chosen)
     manifest = datasets.load(settings, cache)
+    if one_sided(manifest):  # of sequences that chance parts, another seed may do better
+        listed = list_entries(settings).entries if root.is_dir() else []
+        entries = listed or [
+            Entry(video.id, video.named(manifest.classes), "", (), video.id) for video in manifest.videos
+        ]
+        reseeded = settings.model_copy(update={"split_seed": seed_for(entries, settings.test_share)})
+        other = datasets.load(reseeded, cache)
+        settings, manifest = (settings, manifest) if one_sided(other) else (reseeded, other)
     skeleton = manifest.skeleton
     assert skeleton is not None
     seen = _look(manifest, skeleton)
     found = FoundJoints(manifest, seen, (protocol, *others))
     text = presets.ready("joints", root, cache, preset, min(seen.people, PEOPLE)).partition("\n")[2]
-    text = found.for_labels(text.replace("  test_share:", f"{list_line(chosen)}  test_share:"))
+    text = found.for_labels(text.replace("  test_share:", f"{dataset_lines(settings)}  test_share:"))
     if protocol != "official":
         line = f"  split: {protocol:<19}# or {', '.join(others)}\n" if others else f"  split: {protocol}\n"
         text = text.replace("  test_share:", f"{line}  test_share:")
@@ -106,28 +117,29 @@ def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
         )
     if not skeleton.flip_pairs:
         text = text.replace("decode:\n", f"decode:\n{UNMIRRORED}", 1)
-    return InitRecipe(found.lines() + text, found, (*told, *_warnings(manifest, skeleton, others)))
+    return InitRecipe(found.lines() + text, found, (*told, *_warnings(manifest, seen, skeleton, others)))
 
 
 def _look(manifest: Manifest, skeleton: Skeleton) -> Seen:
     videos = manifest.videos
     step = max(1, len(videos) // LOOKED_AT)
     found: list[Annotation] = []
-    problem = ""
+    name = problem = ""
     for video in videos[::step]:
         try:
             found.append(datasets.read_annotation("joints", video.media, video.part))
+            name = name or datasets.joints_format(video.media, video.part)
         except AnnotationError as error:
             problem = problem or str(error)
     if not found:
         raise DatasetError(f"init joints: none of the sequences looked into can be read; the first: {problem}")
     people = max(annotation.keypoints.shape[1] for annotation in found)
     spatial = [annotation.keypoints for annotation in found if annotation.is_spatial]
-    name = datasets.joints_format(videos[0].media, videos[0].part)
+    frames = max(len(annotation.keypoints) for annotation in found)
     if not spatial:
-        return Seen(name, people, False)
+        return Seen(name, frames, people, False)
     up = _up(spatial, skeleton)
-    return Seen(name, people, True, up, _scale(spatial, up))
+    return Seen(name, frames, people, True, up, _scale(spatial, up))
 
 
 def _up(sequences: Sequence[np.ndarray], skeleton: Skeleton) -> str:
@@ -160,9 +172,16 @@ def _scale(sequences: Sequence[np.ndarray], up: str) -> float:
     return float(f"{HEIGHT * FRAME[1] / middle:.2g}") if middle > 0 else 250.0
 
 
-def _warnings(manifest: Manifest, skeleton: Skeleton, others: Sequence[str]) -> tuple[str, ...]:
+def _warnings(manifest: Manifest, seen: Seen, skeleton: Skeleton, others: Sequence[str]) -> tuple[str, ...]:
     """What stands in the way of a good result."""
     found = [one_sided(manifest)]
+    if not manifest.classes:
+        found.append("nothing has a label, so `star train` cannot learn from it; for extraction alone")
+    if seen.frames == 1:
+        found.append(
+            "every sequence looked into has one frame: are these the frames of videos? put those of a video into a "
+            "folder of its own, CLASS/VIDEO/, as OpenPose calls them (NAME_000000000000_keypoints.json)"
+        )
     if others:
         named = ", ".join(others)
         found.append(f"the pickle has other protocols too ({named}); the recipe takes the first, see dataset.split")

@@ -14,6 +14,7 @@ from ..datasets.base import Manifest
 from ..datasets.custom.lists import exports_in
 from ..datasets.detect import kinds_in
 from ..recipe import presets
+from ..recipe.schema import DatasetSettings
 from ..utils.text import counted
 
 FIRST = 5  # classes that a recipe's first line names
@@ -105,9 +106,14 @@ def the_export(root: Path) -> tuple[Path | None, list[str]]:
     return found[0][0] if found else None, [warning] if len(found) > 1 else []
 
 
-def list_line(path: Path | None) -> str:
-    """The recipe's line that names a list."""
-    return f"  list: {presets.quoted(path)}\n" if path else ""
+def dataset_lines(settings: DatasetSettings) -> str:
+    """The lines of the section `dataset` that not every recipe needs."""
+    said = f"  list: {presets.quoted(settings.list)}\n" if settings.list else ""
+    if settings.labels == "none":
+        said += "  labels: none              # every video below the root\n"
+    if settings.split_seed:
+        said += f"  split_seed: {settings.split_seed:<14}# the first that puts every class on both sides\n"
+    return said
 
 
 def refuse_other_kind(name: str, root: Path, lists: Sequence[Path] = ()) -> None:

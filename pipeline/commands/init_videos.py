@@ -13,21 +13,18 @@ from ...stages.skeleton_mapping import joint_sources
 from ...stages.skeletons import COCO, SKELETONS, Skeleton
 from .. import datasets
 from ..datasets.base import Manifest, one_sided, open_root
-from ..datasets.custom.csv_list import Entry, csv_files
+from ..datasets.custom.csv_list import csv_files
 from ..datasets.custom.dataset import list_entries, manifest_of
 from ..datasets.custom.listing import Listing
 from ..datasets.custom.media_names import video_names
-from ..datasets.custom.splits import sides
+from ..datasets.custom.splits import seed_for
 from ..datasets.detect import recognise
 from ..datasets.published_splits import text_of
 from ..recipe import presets
 from ..recipe.schema import DatasetSettings
 from ..utils.text import counted
-from .init_recipe import PEOPLE, FoundData, InitRecipe, list_line, refuse_other_kind, the_export
+from .init_recipe import PEOPLE, FoundData, InitRecipe, dataset_lines, refuse_other_kind, the_export
 
-SEEDS = 200  # tried where chance left a class without test videos
-SMALL = 5000  # videos; with more of them, chance does not
-WITHOUT_LABELS = "  labels: none              # every video below the root\n"
 VALIDATION = (
     "  val_share: 0.1            # by which `star pretrain` chooses its best epoch; decided by each video's path\n"
 )
@@ -82,7 +79,7 @@ def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
     layout = _layout(manifest.skeleton) if 0 < found.joints < len(manifest.videos) else None
     people = _people(manifest) if layout or found.joints == len(manifest.videos) else 0
     text = presets.ready("videos", root, cache, preset, people, layout).partition("\n")[2]
-    text = text.replace("  test_share:", f"{_choices(settings)}  test_share:")
+    text = text.replace("  test_share:", f"{dataset_lines(settings)}  test_share:")
     if not manifest.classes:
         text = re.sub(r"^  test_share: .*\n", VALIDATION, text, flags=re.MULTILINE)
         text = re.sub(r"^  (# split_by|label_smoothing): .*\n", "", text, flags=re.MULTILINE)
@@ -115,28 +112,7 @@ def _listed(settings: DatasetSettings, *, is_listed: bool) -> tuple[DatasetSetti
     if is_loose and len({entry.label for entry in listing.entries}) < 2:
         settings = settings.model_copy(update={"labels": "none"})
         return settings, list_entries(root, settings)
-    return settings.model_copy(update={"split_seed": _seed(listing.entries)}), listing
-
-
-def _seed(entries: Sequence[Entry]) -> int:
-    """The first seed by which every class has training and test videos; 0 where none does, or needs to."""
-    classes = len({label for entry in entries for label in entry.labels})
-    for seed in range(SEEDS if len(entries) <= SMALL else 0):
-        split = sides(entries, test_share=DatasetSettings.model_fields["test_share"].default, seed=seed)
-        there = {
-            (label, side) for entry, side in zip(entries, split, strict=True) if side != "val" for label in entry.labels
-        }
-        if len(there) == 2 * classes:
-            return seed
-    return 0
-
-
-def _choices(settings: DatasetSettings) -> str:
-    """The lines of the section `dataset` that not every recipe needs."""
-    said = list_line(settings.list) + (WITHOUT_LABELS if settings.labels == "none" else "")
-    if settings.split_seed:
-        said += f"  split_seed: {settings.split_seed:<14}# the first that puts every class on both sides\n"
-    return said
+    return settings.model_copy(update={"split_seed": seed_for(listing.entries, settings.test_share)}), listing
 
 
 def _people(manifest: Manifest) -> int:

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from ....errors import DatasetError
 from .csv_list import Entry
 
+SEEDS = 200  # tried where chance left a class without test videos
+SMALL = 5000  # videos; with more of them, chance does not
+
 
 def sides(entries: Sequence[Entry], *, test_share: float, seed: int = 0, by: str | None = None) -> list[str]:
     """ "train" or "test" for every entry: as it says itself, or else as a hash of its id decides.
@@ -39,6 +42,19 @@ def sides(entries: Sequence[Entry], *, test_share: float, seed: int = 0, by: str
                 "correct one of them, or leave dataset.split_by out"
             )
     return [given[group].split if group in given else hashed_split(group, test_share, seed) for group in groups]
+
+
+def seed_for(entries: Sequence[Entry], test_share: float) -> int:
+    """The first seed by which every class has training and test videos; 0 where none does, or needs to."""
+    classes = len({label for entry in entries for label in entry.labels})
+    for seed in range(SEEDS if len(entries) <= SMALL else 0):
+        split = sides(entries, test_share=test_share, seed=seed)
+        there = {
+            (label, side) for entry, side in zip(entries, split, strict=True) if side != "val" for label in entry.labels
+        }
+        if len(there) == 2 * classes:
+            return seed
+    return 0
 
 
 def hashed_split(name: str, test_share: float, seed: int = 0) -> str:

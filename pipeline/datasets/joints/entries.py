@@ -6,14 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....errors import DatasetError, MissingData
+from ....errors import AnnotationError, DatasetError, MissingData
 from .. import keypoint_files, penn_action
 from ..base import files_below
 from ..custom.csv_list import Entry
 from ..custom.lists import read_list
 from ..custom.media_names import joints_below
-from ..folder_names import parts_of
-from ..keypoint_files import nw_ucla
+from ..folder_names import SPLITS, parts_of
+from ..keypoint_files import kinetics_skeleton, nw_ucla, openpose
+from ..keypoint_files.json_file import load_json
 from ..ntu.classes import CLASSES as NTU_CLASSES
 from ..ntu.dataset import PROTOCOLS, groups_of, split_of
 from ..ntu.missing import SAMPLE
@@ -44,14 +45,21 @@ def list_entries(settings: DatasetSettings) -> Listed:
     if listed:
         return _of_labels(listed.what, listed.entries, listed.left_out)
     names = sorted(name for name in files_below(root) if name.lower().endswith(keypoint_files.SUFFIXES))
-    for found in (_nw_ucla(names), _penn_action(root, names), _ntu(settings, names)):
+    for found in (_nw_ucla(names), _penn_action(root, names), _ntu(settings, names), _kinetics(root, names)):
         if found:
             return found
+    mixed = openpose.folder_of_several(names)
+    if mixed:
+        raise DatasetError(
+            f"dataset.root: {root / mixed[0]} holds the frames of several videos ({', '.join(mixed[1:3])}); put those "
+            "of each into a folder of its own, CLASS/VIDEO/"
+        )
     entries, left_out = _class_folders(root, names)
     if not entries:
+        loose = f"; {left_out[0][0]}, say, lies {left_out[0][1]}" if left_out else ""
         raise (DatasetError if names else MissingData)(
             f"dataset.root: {root} has neither a CSV (video,label,split), nor a folder of files of joints per class, "
-            "nor files named as a data set names them; see docs/ways-in.md"
+            f"nor files named as a data set names them{loose}; see docs/ways-in.md"
         )
     return replace(_of_labels("a folder per class", entries), left_out=left_out)
 
@@ -75,8 +83,9 @@ def _class_folders(root: Path, names: list[str]) -> tuple[list[Entry], list[Reas
             f"dataset.root: {root} holds {next(iter(parts))}/ beside {others[0]}/: is it a part of a split, or a "
             "class? put all classes below train/ and test/, or list the files in a CSV (video,label,split)"
         )
+    numbered = openpose.numbered_frames(root, names)
     for name in names:
-        video = keypoint_files.video_of(name)
+        video = name.rpartition("/")[0] if name in numbered else keypoint_files.video_of(name)
         top, *folders = video.split("/")[:-1] or [""]
         part = parts.get(top, "")
         label = top if not parts else next(iter(folders), "")
@@ -114,6 +123,38 @@ def _penn_action(root: Path, names: list[str]) -> Listed | None:
         else:
             entries.append(Entry(name, penn_action.CLASSES[found.label], found.split, found.groups, name))
     return Listed("Penn Action's label files", entries, penn_action.CLASSES, left_out) if entries else None
+
+
+def _kinetics(root: Path, names: list[str]) -> Listed | None:
+    """Kinetics-skeleton's folders, each with its file of labels; validation serves for testing where there is no
+    test."""
+    there = set(names)
+    numbers: dict[str, int] = {}
+    entries: list[Entry] = []
+    left_out: list[Reason] = []
+    for listed in (name for name in names if name.endswith(kinetics_skeleton.LABELS)):
+        folder = listed.removesuffix(kinetics_skeleton.LABELS)
+        split = SPLITS.get(folder.rpartition("/")[2].rpartition("_")[2].lower(), "")
+        try:
+            labels = kinetics_skeleton.labels_of(load_json(root / listed))
+        except AnnotationError as error:
+            raise DatasetError(str(error)) from None
+        for clip, (label, number, somebody) in labels.items():
+            name = f"{folder}/{clip}.json"
+            if name in there:
+                numbers[label] = number
+                entries.append(Entry(name, label, split, (), listed))
+            else:
+                left_out.append((name, "no such file" if somebody else "nobody was found in it"))
+    if not entries:
+        return None
+    if not any(entry.split == "test" for entry in entries):
+        entries = [entry._replace(split="test") if entry.split == "val" else entry for entry in entries]
+    listed_too = {entry.video for entry in entries}
+    inside = tuple(f"{name.removesuffix(kinetics_skeleton.LABELS)}/" for name in names if name.endswith("_label.json"))
+    left_out += [(name, "in no file of labels") for name in names if name.startswith(inside) and name not in listed_too]
+    classes = tuple(sorted(numbers, key=lambda label: (numbers[label], label)))
+    return Listed("Kinetics-skeleton, by its files of labels", entries, classes, left_out)
 
 
 def _ntu(settings: DatasetSettings, names: list[str]) -> Listed | None:

@@ -35,7 +35,7 @@ from ..keypoint_files.coco_json import of_names
 from ..keypoint_files.json_file import scored
 from ..keypoint_files.pyskl import Sample, SpooledPart, skeleton_by_count, unpack
 
-FORMAT = "star-joints 2"
+FORMAT = "star-joints 3"
 _INDEX = record(
     {
         "format": one_of(FORMAT),
@@ -46,6 +46,7 @@ _INDEX = record(
         "classes": each(text()),
     }
 )
+METRES = 50  # no body is further from a camera that measures in metres: so these are pixels
 BINARY, INDEX = "joints.bin", "index.json"
 
 
@@ -96,7 +97,7 @@ def read_sample(binary: Path, part: str) -> Annotation:
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         raise AnnotationError(f"{binary}: not what it was when the pickle was unpacked; delete its folder") from None
     places = np.asarray(keypoint, np.float32).swapaxes(0, 1)  # (T, M, V, 2 or 3)
-    if places.shape[-1] == 3 and size is not None and score is None:
+    if places.shape[-1] == 3 and score is None and (size is not None or np.abs(places[..., :2]).max() > METRES):
         third = places[..., 2]
         if ((third >= 0) & (third <= 1)).all():  # so it is a score, not a place
             score, places = keypoint[..., 2], places[..., :2]

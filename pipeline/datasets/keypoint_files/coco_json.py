@@ -3,6 +3,8 @@
     {"images": [{"id", "file_name", "width", "height"}], "annotations": [{"image_id", "keypoints": [x, y, v, ...],
      "track_id"}], "categories": [{"keypoints": [names]}]}                                       COCO
     [{"image_id": "12.jpg", "category_id": 1, "keypoints": [x, y, score, ...], "score": 2.9, "idx": 1}, ...]   AlphaPose
+    {"12.jpg": {"people": [{"pose_keypoints_2d": [...]}]}}, {"12.jpg": {"bodies": [{"joints": [...]}]}}
+                                                                                  AlphaPose, --format open or cmu
 
 v is 0 for a joint that is not labelled, 1 for one that is hidden, 2 for one that is seen.
 """
@@ -19,7 +21,7 @@ import numpy as np
 
 from ....errors import AnnotationError
 from ....stages.joint_names import common_name, flip_pairs
-from ....stages.skeletons import COCO, COCO_WHOLEBODY, HALPE_26, SKELETONS, Skeleton
+from ....stages.skeletons import COCO, COCO_WHOLEBODY, HALPE_26, OPENPOSE_18, SKELETONS, Skeleton
 from ..base import Annotation
 from .json_file import numbers, scored
 from .linking import by_identity, linked
@@ -28,7 +30,8 @@ NAME = "COCO keypoint JSON"
 ALPHAPOSE = "AlphaPose JSON"
 HIDDEN = 1  # v of a joint that has a place but is not seen
 IDENTITIES = ("track_id", "idx", "person_id", "instance_id")
-LAYOUTS = {len(layout.joints): layout for layout in (COCO, HALPE_26, COCO_WHOLEBODY)}
+LAYOUTS = {len(layout.joints): layout for layout in (COCO, OPENPOSE_18, HALPE_26, COCO_WHOLEBODY)}
+HALPE_136 = 136  # joints, of which Halpe 26 are the first
 
 
 def holds(document: Any) -> bool:
@@ -37,12 +40,22 @@ def holds(document: Any) -> bool:
 
 
 def holds_results(document: Any) -> bool:
-    """Whether a JSON document is a list of AlphaPose's results."""
-    return (
-        isinstance(document, list)
-        and bool(document)
-        and all(isinstance(row, dict) and {"image_id", "keypoints"} <= row.keys() for row in document)
-    )
+    """Whether a JSON document holds AlphaPose's results, in any of its formats."""
+    rows = _results(document)
+    return bool(rows) and all(isinstance(row, dict) and {"image_id", "keypoints"} <= row.keys() for row in rows)
+
+
+def _results(document: Any) -> list[Any]:
+    """The rows of AlphaPose's results, one a person, of a list of them or of a dictionary of images."""
+    if isinstance(document, list):
+        return document
+    rows: list[Any] = []
+    for image, frame in document.items() if isinstance(document, dict) else ():
+        for people, joints in (("people", "pose_keypoints_2d"), ("bodies", "joints")):
+            found = frame.get(people) if isinstance(frame, dict) else None
+            for one in found if isinstance(found, list) else ():
+                rows.append({"image_id": image, "keypoints": one.get(joints)} if isinstance(one, dict) else {})
+    return rows
 
 
 def read_document(document: Any, path: Path) -> Annotation:
@@ -50,7 +63,7 @@ def read_document(document: Any, path: Path) -> Annotation:
     images = {image.get("id"): image for image in document["images"] if isinstance(image, dict)}
     if not images:
         raise AnnotationError(f"{path}: it lists no images")
-    folders = {str(image.get("file_name", "")).rpartition("/")[0] for image in images.values()}
+    folders = {str(image.get("file_name", "")).replace("\\", "/").rpartition("/")[0] for image in images.values()}
     if len(folders) > 1:
         raise AnnotationError(f"{path}: its images lie in {len(folders)} folders; write one file per video")
     order = sorted(images, key=lambda image: _place(images[image].get("file_name", image), image))
@@ -69,7 +82,7 @@ def read_document(document: Any, path: Path) -> Annotation:
 def read_results(document: Any, path: Path) -> Annotation:
     """The joints of AlphaPose's images, in the order of their numbers; numbers left out are empty frames."""
     rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in document:
+    for row in _results(document):
         rows[_place(row["image_id"], 0)[0]].append(row)
     first, last = min(rows), max(rows)
     if last - first >= 100 * len(rows) + 1000:
@@ -90,6 +103,8 @@ def _assembled(
     count = flat.shape[1] // 3
     if flat.shape[1] % 3 or (layout and len(layout.joints) != count):
         raise AnnotationError(f"{path}: keypoints of {flat.shape[1]} numbers, which is not three for every joint")
+    if count == HALPE_136 and layout is None:
+        count, flat = len(HALPE_26.joints), flat[:, : 3 * len(HALPE_26.joints)]
     nameless = Skeleton(f"own, {count} joints", tuple(f"joint_{number}" for number in range(count)), ())
     layout = layout or LAYOUTS.get(count, nameless)
     triples = flat.reshape(len(every), count, 3)

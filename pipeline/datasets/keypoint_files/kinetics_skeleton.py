@@ -1,6 +1,10 @@
 """Kinetics-skeleton of ST-GCN: one JSON per clip, OpenPose's 18 joints in 0 .. 1 of a picture of 340 x 256.
 
-{"data": [{"frame_index": 1, "skeleton": [{"pose": [x, y, ...], "score": [...]}]}], "label": "...", ...}
+    {"data": [{"frame_index": 1, "skeleton": [{"pose": [x, y, ...], "score": [...]}]}], "label": "...", ...}
+
+The labels of all clips of a folder, kinetics_train/, stand in a file beside it, kinetics_train_label.json:
+
+    {"ID": {"has_skeleton": true, "label": "...", "label_index": 1}}
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from .json_file import numbers, scored
 from .linking import linked
 
 NAME = "Kinetics-skeleton JSON"
+LABELS = "_label.json"  # ending of the file with the labels of a folder
 SIZE = 340, 256
 RATE = 30.0
 JOINTS = len(OPENPOSE_18.joints)
@@ -27,6 +32,17 @@ def holds(document: Any) -> bool:
     """Whether a JSON document is of this format."""
     frames = document.get("data") if isinstance(document, dict) else None
     return isinstance(frames, list) and all(isinstance(frame, dict) and "skeleton" in frame for frame in frames)
+
+
+def labels_of(document: Any) -> dict[str, tuple[str, int, bool]]:
+    """Name of a clip -> its label, the label's number, and whether anybody was found in it; empty for any other
+    document."""
+    rows = document.items() if isinstance(document, dict) else ()
+    return {
+        name: (row["label"], row["label_index"], row.get("has_skeleton", True) is not False)
+        for name, row in rows
+        if isinstance(row, dict) and isinstance(row.get("label"), str) and isinstance(row.get("label_index"), int)
+    }
 
 
 def read_document(document: Any, path: Path) -> Annotation:

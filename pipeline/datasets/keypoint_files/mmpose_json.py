@@ -31,8 +31,15 @@ def holds(document: Any) -> bool:
     )
 
 
+def is_of_picture(document: Any) -> bool:
+    """Whether a JSON document is what the Inferencer writes of a picture, which is no video."""
+    return isinstance(document, list) and all(
+        isinstance(one, dict) and {"keypoints", "keypoint_scores"} <= one.keys() for one in document
+    )
+
+
 def read_document(document: Any, path: Path) -> Annotation:
-    """The people of every frame, in two or three dimensions. Raises AnnotationError."""
+    """The people of every frame, in pixels. Raises AnnotationError."""
     people = []
     layout = _named(document)
     for number, frame in enumerate(_frames(document)):

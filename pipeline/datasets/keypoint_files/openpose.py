@@ -2,12 +2,15 @@
 
     {"version": 1.3, "people": [{"person_id": [-1], "pose_keypoints_2d": [x, y, confidence, ...]}, ...]}
 
-A joint that was not found is 0, 0, 0. People are not followed from frame to frame.
+A joint that was not found is 0, 0, 0. People are not followed from frame to frame. Versions before 1.2 called the list
+pose_keypoints. AlphaPose writes the same (`--format open`), in sep-json/: one JSON per frame, called by its number.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +24,35 @@ from .linking import linked
 
 NAME = "OpenPose JSON"
 ENDING = "_keypoints.json"
+KEYS = ("pose_keypoints_2d", "pose_keypoints")
+NUMBERED = re.compile(r"(?:[^/]+/){2,}[^/]*\d\.json")  # what may be a frame of the video whose folder it is in
 LAYOUTS = {len(layout.joints): layout for layout in (OPENPOSE_25, OPENPOSE_18, COCO)}
 
 
 def holds(document: Any) -> bool:
     """Whether a JSON document is one frame of this format."""
     people = document.get("people") if isinstance(document, dict) else None
-    return isinstance(people, list) and all(isinstance(one, dict) and "pose_keypoints_2d" in one for one in people)
+    return isinstance(people, list) and all(isinstance(one, dict) and any(key in one for key in KEYS) for one in people)
+
+
+def folder_of_several(names: Sequence[str]) -> tuple[str, ...]:
+    """Of paths below a root, the first folder with frames of several videos, and what these are called; () for none."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for name in names:
+        if name.endswith(ENDING):
+            folder, _, base = name.rpartition("/")
+            found[folder][re.sub(r"[_-]?\d+_keypoints\.json$", "", base)] = None
+    return next(((folder, *videos) for folder, videos in found.items() if len(videos) > 1), ())
+
+
+def numbered_frames(root: Path, names: Sequence[str]) -> frozenset[str]:
+    """Of paths below a root, those called by a number alone (CLASS/VIDEO/000012.json) where such files are frames of
+    this format, as the first of them tells."""
+    numbered = [name for name in names if not name.endswith(ENDING) and NUMBERED.fullmatch(name)]
+    try:
+        return frozenset(numbered if numbered and holds(load_json(root / numbered[0])) else ())
+    except AnnotationError:
+        return frozenset()
 
 
 def read_document(document: Any, path: Path) -> Annotation:
@@ -43,15 +68,17 @@ def read_folder(folder: Path) -> Annotation:
     Returns keypoints (F, P, 18 or 25, 3). Raises AnnotationError with the file that is wrong.
     """
     files: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.endswith(ENDING):
-            other = files.setdefault(int((re.findall(r"\d+", path.name.removesuffix(ENDING)) or ["0"])[-1]), path)
+    inside = sorted(folder.iterdir())
+    frames_in = [path for path in inside if path.name.endswith(ENDING)]
+    for path in frames_in or [path for path in inside if re.search(r"\d\.json$", path.name)]:
+        if path.name[0] != ".":
+            other = files.setdefault(int((re.findall(r"\d+", path.stem) or ["0"])[-1]), path)
             if other != path:
                 raise AnnotationError(
                     f"{path}: the same frame as {other.name}; put each video into a folder of its own"
                 )
     if not files:
-        raise AnnotationError(f"{folder}: no file ends in {ENDING}")
+        raise AnnotationError(f"{folder}: no file ends in {ENDING}, and none is called by a number")
     first, last = min(files), max(files)
     if last - first >= 100 * len(files) + 1000:
         raise AnnotationError(f"{folder}: {len(files)} files number frames from {first} to {last}; renumber them")
@@ -73,7 +100,7 @@ def _people(document: Any, path: Path) -> tuple[np.ndarray, Skeleton | None]:
     """The people of a frame (k, N, 3) and their layout, None where there is nobody."""
     if not holds(document):
         raise AnnotationError(f"{path}: no frame of OpenPose's (people, pose_keypoints_2d); write it anew")
-    rows = [person["pose_keypoints_2d"] for person in document["people"] if person["pose_keypoints_2d"]]
+    rows = [row for person in document["people"] if (row := next(person[key] for key in KEYS if key in person))]
     if not rows:
         return np.zeros((0, 0, 3), np.float32), None
     flat = numbers(rows, path, "pose_keypoints_2d", -1, -1)

@@ -199,9 +199,12 @@ def _content(path: Path, document: Any) -> Content:
         raise DatasetError(f"{path}: no list 'annotations' in it; pyskl's pickles have 'split' and 'annotations'")
     samples: list[Sample] = []
     left_out: list[tuple[str, str]] = []
+    classes = _texts(document, "classes") or sorted(  # labels may be names
+        {one for annotation in annotations for one in _labels(annotation) if isinstance(one, str) and one}
+    )
     for number, annotation in enumerate(annotations):
         name = str(annotation.get("frame_dir", annotation.get("filename", number))) if _is_dict(annotation) else ""
-        found = _sample(name, annotation) if name else "no dictionary"
+        found = _sample(name, annotation, classes) if name else "no dictionary"
         if isinstance(found, str):
             left_out.append((name or f"annotation {number}", found))
         else:
@@ -213,7 +216,18 @@ def _content(path: Path, document: Any) -> Content:
                 "not read; use a pickle that holds them"
             )
         raise DatasetError(f"{path}: none of its {len(annotations):,} annotations can be used ({left_out[0][1]})")
-    return Content(samples, splits, left_out, _texts(document, "classes"), _texts(document, "joints"))
+    names = {sample.name for sample in samples} | {name for name, _ in left_out}
+    left_out += [
+        (name, "in the splits, and no annotation is called so")
+        for name in dict.fromkeys(name for split in splits.values() for name in split)
+        if name not in names
+    ]
+    return Content(samples, splits, left_out, classes, _texts(document, "joints"))
+
+
+def _labels(annotation: Any) -> list[Any]:
+    label = annotation.get("label") if _is_dict(annotation) else None
+    return list(label) if _is_list(label) else [] if label is None else [label]
 
 
 def _texts(document: Any, key: str) -> list[str]:
@@ -221,8 +235,8 @@ def _texts(document: Any, key: str) -> list[str]:
     return list(found) if _is_list(found) and all(isinstance(one, str) for one in found) else []
 
 
-def _sample(name: str, annotation: Any) -> Sample | str:
-    """A sequence, or why it cannot be used."""
+def _sample(name: str, annotation: Any, classes: list[str]) -> Sample | str:
+    """A sequence, or why it cannot be used. classes: the labels' names, where some are names."""
     keypoint, score = annotation.get("keypoint"), annotation.get("keypoint_score")
     if not isinstance(keypoint, SpooledArray) or keypoint.place is None:
         return "no array 'keypoint'"
@@ -232,8 +246,11 @@ def _sample(name: str, annotation: Any) -> Sample | str:
     place = score.place if isinstance(score, SpooledArray) else None
     if place is not None and place.shape not in (shape[:3], (*shape[:3], 1)):
         return f"keypoint_score is {place.shape} where {shape[:3]} was expected"
-    label = annotation.get("label", -1)
-    labels = [one for one in (label if _is_list(label) else [label]) if isinstance(one, int) and one >= 0]
+    labels = [classes.index(one) if one in classes else one for one in _labels(annotation)]
+    odd = next((one for one in labels if not isinstance(one, int)), None)
+    if odd is not None:
+        return f"label {str(odd)[:40]!r} is neither a number nor a class"
+    labels = [one for one in labels if one >= 0]
     size = annotation.get("img_shape") or annotation.get("original_shape")
     try:
         height, width = (int(side) for side in size)  # type: ignore[union-attr]

@@ -259,3 +259,46 @@ def test_a_class_that_a_list_cannot_hold_is_refused(tmp_path: Path, name: str) -
     result = star("split", recipe, "-o", tmp_path / "x.csv")
     assert result.exit_code == 2
     assert "a CSV cannot hold class 'a;b': ';' parts labels; rename it" in result.stderr
+
+
+def test_joints_that_chance_would_leave_without_a_test(tmp_path: Path) -> None:
+    """Another seed parts them, in a folder and in a pickle without splits; split lists of their own stay as they are."""
+    root = tmp_path / "folder"
+    for name in ("wave/a", "wave/b", "bow/a", "bow/b"):
+        joints(root / f"{name}.npz")
+    given = [
+        {"frame_dir": f"s{k}", "label": k % 2, "img_shape": (9, 9), "keypoint": np.ones((1, 5, 17, 2), np.float16)}
+        for k in range(4)
+    ]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"annotations": given}))
+    for data in (root, tmp_path / "x.pkl"):
+        _, text, warned = init("joints", data)
+        assert recipes.parse(text).dataset.split_seed > 0
+        assert "no test video" not in warned
+        assert "2 for training, 2 for testing" in text
+    split = {"train": ["s0", "s1", "s2"], "test": ["s3"]}
+    (tmp_path / "y.pkl").write_bytes(pickle.dumps({"annotations": given, "split": split}))
+    _, text, warned = init("joints", tmp_path / "y.pkl")
+    assert "split_seed" not in text
+    assert "no test video of 1 of 2 classes (class_000)" in warned
+
+
+def test_joints_whose_first_file_is_gone(tmp_path: Path) -> None:
+    """The recipe is written; what is missing is for `star scan` to say."""
+    joints(tmp_path / "data" / "z.npz")
+    (tmp_path / "data" / "list.csv").write_text("video,label,split\na.npz,wave,train\nz.npz,wave,test\n")
+    assert init("joints", tmp_path / "data")[0] == "# The list list.csv: 2 sequences, 1 class (wave)."
+
+
+def test_joints_of_single_frames_are_doubted(tmp_path: Path) -> None:
+    for name in ("wave/first", "bow/other"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        frame = {"people": [{"pose_keypoints_2d": [float(k) for k in range(75)]}]}
+        (tmp_path / "data" / f"{name}.json").write_text(json.dumps(frame))
+    assert "every sequence looked into has one frame" in init("joints", tmp_path / "data")[2]
+
+
+def test_joints_without_any_label(tmp_path: Path) -> None:
+    given = [{"frame_dir": "a", "img_shape": (9, 9), "keypoint": np.ones((1, 5, 17, 2), np.float16)}]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"annotations": given}))
+    assert "nothing has a label, so `star train` cannot learn from it" in init("joints", tmp_path / "x.pkl")[2]

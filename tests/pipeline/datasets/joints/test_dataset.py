@@ -249,3 +249,101 @@ def test_one_part_of_a_split_beside_classes_is_refused(tmp_path):
     assert refused(root).startswith(
         f"dataset.root: {root} holds train/ beside bow/: is it a part of a split, or a class?"
     )
+
+
+def test_labels_of_a_pickle_may_be_names(tmp_path):
+    given = sequences(4)
+    for one, label in zip(given, ("wave", "bow", "wave", None), strict=True):
+        one["label"] = label
+    manifest = load(write(tmp_path / "a.pkl", given, None), tmp_path / "cache")
+    assert manifest.classes == ("bow", "wave")
+    assert [video.label for video in manifest.videos] == [1, 0, 1, -1]
+    given[3]["label"] = 1.5
+    manifest = load(write(tmp_path / "b.pkl", given, None), tmp_path / "cache")
+    assert manifest.left_out == [("v3", "label '1.5' is neither a number nor a class")]
+
+
+def test_names_of_a_split_without_annotation_are_said(tmp_path):
+    given = sequences(3)
+    path = write(tmp_path / "a.pkl", given, {"train": ["v0", "v1", "lost"], "val": ["v2"]})
+    manifest = load(path, tmp_path / "cache")
+    assert len(manifest.videos) == 3
+    assert manifest.left_out == [("lost", "in the splits, and no annotation is called so")]
+
+
+def test_a_third_number_that_is_a_score_is_no_place(tmp_path):
+    """Pixels and scores in one array, without the picture's size."""
+    given = sequences(2)
+    for one in given:
+        one["keypoint"] = np.concatenate([one["keypoint"], one.pop("keypoint_score")[..., None]], -1)
+        del one["img_shape"]
+    manifest = load(write(tmp_path / "a.pkl", given, None), tmp_path / "cache")
+    assert manifest.skeleton == COCO
+    found = datasets.read_annotation("joints", manifest.videos[1].media, manifest.videos[1].part)
+    assert np.allclose(found.keypoints, given[1]["keypoint"].swapaxes(0, 1))
+
+
+def kinetics(root: Path, part: str, clips: dict[str, tuple[str, int, bool]]) -> None:
+    """One part of Kinetics-skeleton as it is published: a folder of clips, and their labels beside it."""
+    (root / part).mkdir(parents=True)
+    pose = {"pose": [0.1 * (k % 7) for k in range(36)], "score": [0.5] * 18}
+    for name, (label, number, somebody) in clips.items():
+        if somebody:
+            document = {"data": [{"frame_index": 1, "skeleton": [pose]}], "label": label, "label_index": number}
+            (root / part / f"{name}.json").write_text(json.dumps(document))
+    rows = {
+        name: {"has_skeleton": somebody, "label": label, "label_index": number}
+        for name, (label, number, somebody) in clips.items()
+    }
+    (root / f"{part}_label.json").write_text(json.dumps(rows))
+
+
+def test_kinetics_skeleton_as_published(tmp_path):
+    """Its folders are parts of the split, and no classes; the labels stand in the files beside them."""
+    kinetics(
+        tmp_path, "kinetics_train", {"a": ("zumba", 1, True), "b": ("abseiling", 0, True), "c": ("zumba", 1, False)}
+    )
+    kinetics(tmp_path, "kinetics_val", {"d": ("zumba", 1, True)})
+    (tmp_path / "kinetics_val" / "x.json").write_text((tmp_path / "kinetics_val" / "d.json").read_text())
+    manifest = load(tmp_path)
+    assert manifest.what == "Kinetics-skeleton, by its files of labels"
+    assert manifest.classes == ("abseiling", "zumba")
+    assert [(video.id, video.label, video.split) for video in manifest.videos] == [
+        ("kinetics_train/a.json", 1, "train"),
+        ("kinetics_train/b.json", 0, "train"),
+        ("kinetics_val/d.json", 1, "test"),
+    ]
+    assert list(manifest.left_out) == [
+        ("kinetics_train/c.json", "nobody was found in it"),
+        ("kinetics_val/x.json", "in no file of labels"),
+    ]
+    (tmp_path / "kinetics_val_label.json").write_text("{")
+    assert "kinetics_val_label.json: not JSON" in refused(tmp_path)
+
+
+def openpose(folder: Path, name: str = "{:012d}_keypoints.json", frames: int = 3) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    joints = [float(10 + k) for k in range(75)]
+    for frame in range(frames):
+        (folder / name.format(frame)).write_text(json.dumps({"people": [{"pose_keypoints_2d": joints}]}))
+
+
+def test_folders_of_openpose_say_what_is_amiss(tmp_path):
+    """Frames of two videos in one folder; a folder per video and none per class."""
+    for video in ("a", "b"):
+        openpose(tmp_path / "mixed" / "wave", video + "_{:012d}_keypoints.json")
+        openpose(tmp_path / "loose" / video)
+    said = "wave holds the frames of several videos (a, b); put those of each into a folder of its own, CLASS/VIDEO/"
+    assert said in refused(tmp_path / "mixed")
+    assert "named as a data set names them; a, say, lies in no class's folder" in refused(tmp_path / "loose")
+
+
+def test_frames_called_by_their_numbers_are_those_of_their_folder(tmp_path):
+    for video in ("wave/a", "bow/b"):
+        openpose(tmp_path / video, "{:06d}.json")
+    manifest = load(tmp_path)
+    assert [(video.id, manifest.classes[video.label]) for video in manifest.videos] == [
+        ("bow/b", "bow"),
+        ("wave/a", "wave"),
+    ]
+    assert len(datasets.read_annotation("joints", manifest.videos[0].media).keypoints) == 3

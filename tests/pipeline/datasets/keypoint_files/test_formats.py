@@ -71,6 +71,17 @@ def test_openpose_says_which_frame_is_wrong(tmp_path):
     assert refused(tmp_path).endswith(said)
 
 
+def test_openpose_of_other_versions_and_names(tmp_path):
+    """pose_keypoints before version 1.2; frames called by their numbers alone, as in AlphaPose's sep-json."""
+    for key, folder in (("pose_keypoints", "old_version"), ("pose_keypoints_2d", "numbered")):
+        for frame in (0, 1):
+            name = f"{frame}.json" if folder == "numbered" else f"a_{frame:012d}_keypoints.json"
+            write(tmp_path / folder / name, {"version": 1.1, "people": [{key: flat(person(18, 10, frame))}]})
+        found = keypoint_files.read(tmp_path / folder)
+        assert found.skeleton == OPENPOSE_18
+        assert np.allclose(found.keypoints[:, 0], [person(18, 10, 0), person(18, 10, 1)])
+
+
 def test_coco_keeps_hidden_joints_apart_and_follows_track_ids(tmp_path):
     images = [{"id": 10 + k, "file_name": f"clip/{k:06d}.jpg", "width": 640, "height": 360} for k in (1, 0)]
     rows = []
@@ -95,6 +106,9 @@ def test_coco_keeps_hidden_joints_apart_and_follows_track_ids(tmp_path):
     images[0]["file_name"] = "other/000001.jpg"
     path = write(tmp_path / "b.json", {"images": images, "annotations": rows})
     assert refused(path) == "its images lie in 2 folders; write one file per video"
+    for image in images:
+        image["file_name"] = image["file_name"].replace("/", "\\")  # as Windows writes it
+    assert refused(write(path, {"images": images, "annotations": rows})).startswith("its images lie in 2 folders")
 
 
 def test_alphapose(tmp_path):
@@ -109,6 +123,24 @@ def test_alphapose(tmp_path):
     assert found.keypoints.shape == (9, 1, 26, 3)
     assert np.allclose(found.keypoints[8, 0], person(26, 5, 10))
     assert not found.keypoints[2:8].any()
+
+
+@pytest.mark.parametrize(("people", "joints"), [("people", "pose_keypoints_2d"), ("bodies", "joints")])
+def test_alphapose_as_openpose_and_cmu_write(tmp_path, people, joints):
+    """`--format open` and `--format cmu`: 18 joints, by picture."""
+    frames = {f"{k}.jpg": {"version": "AlphaPose v0.3", people: [{joints: flat(person(18, 5, k))}]} for k in (0, 1, 10)}
+    path = write(tmp_path / "a.json", frames)
+    found = keypoint_files.read(path)
+    assert keypoint_files.format_of(path) == "AlphaPose JSON"
+    assert found.skeleton == OPENPOSE_18
+    assert np.allclose(found.keypoints[10, 0], person(18, 5, 10))
+
+
+def test_alphapose_of_136_joints_is_its_first_26(tmp_path):
+    rows = [{"image_id": f"{k}.jpg", "keypoints": flat(person(136, 5, k)), "score": 3.1} for k in (0, 1)]
+    found = keypoint_files.read(write(tmp_path / "a.json", rows))
+    assert found.skeleton == HALPE_26
+    assert np.allclose(found.keypoints[1, 0], person(136, 5, 1)[:26])
 
 
 @pytest.mark.parametrize("bare", [False, True])
@@ -143,6 +175,22 @@ def test_mediapipe_counts_from_the_pictures_edges(tmp_path, form):
     assert np.allclose(found.keypoints[1, 0, 11], [640 * 11 / 33 - 0.5, 179.5, 0.9])
     assert np.allclose(found.keypoints[1, 0, 0], [-0.5, 179.5, 0.9])
     assert not found.keypoints[0].any()
+
+
+def test_mediapipe_follows_several_people(tmp_path):
+    """What the task's results are with `num_poses=2`: a list of people, who change places; then nobody, then one."""
+
+    def of(x: float) -> list[dict[str, float]]:
+        return [{"x": x + k / 1000, "y": 0.2 + k / 50, "z": 0.0, "visibility": 0.9, "presence": 1.0} for k in range(33)]
+
+    frames = [[of(0.1), of(0.7)], [of(0.72), of(0.12)], [], [of(0.71)]]
+    path = write(tmp_path / "a.json", [{"pose_landmarks": frame, "pose_world_landmarks": []} for frame in frames])
+    found = keypoint_files.read(path)
+    assert keypoint_files.format_of(path) == "MediaPipe JSON"
+    assert found.keypoints.shape == (4, 2, 33, 3)
+    assert np.allclose(sorted(found.keypoints[0, :, 0, 0]), [99.5, 699.5], atol=1e-2)
+    assert np.allclose(np.ptp(found.keypoints[:2, :, 0, 0], 0), 20, atol=1e-2)
+    assert not found.keypoints[2].any()
 
 
 def test_kinetics_skeleton(tmp_path):
@@ -202,7 +250,8 @@ def test_a_zip_that_unpacks_without_end_is_refused_unread(tmp_path, monkeypatch)
         (b"", "not JSON"),
         (b"\xff\xfe\x00", "not JSON"),
         (b'{"a": 1}', "JSON, but of no format of joints that star knows; docs/ways-in.md lists them"),
-        (b"[]", "JSON, but of no format of joints that star knows; docs/ways-in.md lists them"),
+        (b"[]", "an empty list, so nobody was found; leave it out"),
+        (b'[{"keypoints": [[1, 2]], "keypoint_scores": [1]}]', "of one picture; give mmpose's Inferencer the video"),
         (b'{"images": [], "annotations": []}', "it lists no images"),
         (b'{"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": []}', "no keypoints in it"),
         (b'[{"image_id": "1.jpg", "keypoints": [1, "x"]}]', "keypoints is no array of numbers with equal rows"),
