@@ -216,7 +216,9 @@ class ScanReport:
         if not listed.classes:
             return "without labels"
         several = sum(bool(video.labels) for video in listed.videos)
-        return f"{len(listed.classes)} classes" + (f", {several:,} with several" if several else "")
+        return f"{len(listed.classes)} class{'es' * (len(listed.classes) != 1)}" + (
+            f", {several:,} with several" if several else ""
+        )
 
     def _finding_lines(self) -> Iterator[str]:
         """One line each, up to SHOWN of a kind."""

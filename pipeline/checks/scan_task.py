@@ -166,7 +166,7 @@ def _span(job: ScanTask, frames: int, seconds: float) -> Iterator[Finding]:
 
 def _lengths(job: ScanTask, count: int, claimed: int) -> Iterator[Finding]:
     if count < job.frames:
-        message = f"{count} frames, fewer than decode.frames ({job.frames}): some are taken twice, which does no harm"
+        message = f"{count} frame{'s' * (count != 1)}, fewer than decode.frames ({job.frames}): some are taken twice, which does no harm"
         yield Finding("note", "short", job.video.id, message)
     if claimed > count:
         message = f"the file claims {claimed} frames, and {count} are there to be shown; only those are used"

@@ -17,6 +17,7 @@ from ..recipe import presets
 from ..recipe.schema import DatasetSettings
 from ..utils.text import counted
 
+LOOKED_INTO = 50  # files of a folder that are opened to see whether an annotation tool exported them
 FIRST = 5  # classes that a recipe's first line names
 PEOPLE = 2  # a clip keeps two at most unless its owner wants more
 SPLITS = {"train": "training", "val": "validation", "test": "testing"}
@@ -97,7 +98,7 @@ class InitRecipe:
 def the_export(root: Path) -> tuple[Path | None, list[str]]:
     """The export of an annotation tool in a folder, or the folder where it holds several of one format, and a warning
     where there are others."""
-    found = exports_in(root) if root.is_dir() else []
+    found = exports_in(root, LOOKED_INTO) if root.is_dir() else []
     formats = {format_ for _, format_ in found}
     if len(found) > 1 and len(formats) == 1:
         return root, []

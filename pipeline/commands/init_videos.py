@@ -16,6 +16,7 @@ from ..datasets.base import Manifest, one_sided, open_root
 from ..datasets.custom.csv_list import csv_files
 from ..datasets.custom.dataset import list_entries, manifest_of
 from ..datasets.custom.listing import Listing
+from ..datasets.custom.lists import EXPORTS
 from ..datasets.custom.media_names import video_names
 from ..datasets.custom.splits import seed_for
 from ..datasets.detect import recognise
@@ -84,7 +85,9 @@ def look(root: Path, cache: Path, preset: str | None = None) -> InitRecipe:
         text = re.sub(r"^  test_share: .*\n", VALIDATION, text, flags=re.MULTILINE)
         text = re.sub(r"^  (# split_by|label_smoothing): .*\n", "", text, flags=re.MULTILINE)
     text = found.for_labels(text)
-    return InitRecipe(found.lines() + text, found, (*told, *_warnings(manifest, found.joints, layout, lists)))
+    return InitRecipe(
+        found.lines() + text, found, (*told, *_warnings(root, found, layout, lists, listed=bool(lists or chosen)))
+    )
 
 
 def _refuse_published(root: Path, lists: Sequence[Path]) -> None:
@@ -140,8 +143,11 @@ def _layout(skeleton: Skeleton | None) -> str | None:
         return None
 
 
-def _warnings(manifest: Manifest, joints: int, layout: str | None, lists: Sequence[Path]) -> tuple[str, ...]:
+def _warnings(
+    root: Path, looked: FoundVideos, layout: str | None, lists: Sequence[Path], *, listed: bool
+) -> tuple[str, ...]:
     """What stands in the way of a good result."""
+    manifest, joints = looked.manifest, looked.joints
     found = [one_sided(manifest)]
     if len(lists) > 1:
         names = ", ".join(path.name for path in lists)
@@ -150,6 +156,12 @@ def _warnings(manifest: Manifest, joints: int, layout: str | None, lists: Sequen
         missing = len(manifest.videos) - joints
         takes = "theirs from mmpose" if layout else "all joints by mmpose"
         found.append(f"{counted(missing, 'video')} without joints, so the recipe takes {takes}")
+    unknown = (
+        [path.name for path in root.glob("*.*") if path.suffix.lower() in (*EXPORTS, ".txt")] if not listed else []
+    )
+    if unknown:
+        names = ", ".join(sorted(unknown)[:3]) + (", …" if len(unknown) > 3 else "")
+        found.append(f"{names}: no list that star reads, so it counts for nothing; docs/ways-in.md shows those it does")
     if len(manifest.classes) == 1:
         found.append(f"only one class, {manifest.classes[0]!r}: there is nothing to tell apart")
     return tuple(line for line in found if line)

@@ -24,6 +24,7 @@ SHOWN = 10  # classes that a message names
 KNOWN = frozenset(COLUMNS)
 BETWEEN_LABELS = ";"
 WITHOUT_SPANS = KNOWN - {name for pair in SPANS for name in pair}
+CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:[.,]\d+)?)")  # hours, minutes, seconds
 PLAIN = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*")  # a path that needs no second look
 
 
@@ -134,6 +135,8 @@ def video_id(text: str, where: str, what: str = "a video", root: Path | None = N
     name = text.replace("\\", "/")
     if not name:
         raise DatasetError(f"{where}: no video")
+    if root is not None and name.startswith("/"):
+        name = name.removeprefix(f"{root.absolute().as_posix()}/")
     if name.startswith(("/", "~")) or re.match(r"[A-Za-z]:", name):
         raise DatasetError(f"{where}: {text} is an absolute path; give it relative to dataset.root")
     if ".." in name.split("/"):
@@ -186,16 +189,30 @@ def _span(columns: dict[str, int], cells: list[str], where: str, video: str) -> 
             continue
         unit = "s" if start == "start" else "frame"
         try:
-            span = Span(float(first or "nan"), float(last or "nan"), unit)
+            span = Span(_time(first), _time(last), unit)
         except ValueError:
-            raise DatasetError(f"{where}: {start} {first!r} and {end} {last!r} are no two numbers") from None
+            remedy = "; give seconds (12.5) or 0:01:12.5" if unit == "s" else "; frames count from 0"
+            raise DatasetError(f"{where}: {start} {first!r} and {end} {last!r} are no two numbers{remedy}") from None
         whole = unit == "s" or (span.start % 1 == 0 and span.end % 1 == 0)
         if not (math.isfinite(span.start) and math.isfinite(span.end) and whole and span.start >= 0):
             raise DatasetError(f"{where}: {start} {first!r} and {end} {last!r} name no part of a video")
-        if span.end < span.start or (unit == "s" and span.end == span.start):
+        if span.end < span.start:
             raise DatasetError(f"{where}: {video} ends at {last}, before it starts at {first}")
+        if unit == "s" and span.end == span.start:
+            raise DatasetError(
+                f"{where}: {video} starts and ends at {first}, so its span is empty; correct or remove it"
+            )
         return span
     return None
+
+
+def _time(text: str) -> float:
+    """Seconds, or a frame's number; also of a clock's time, and with a comma, as some countries write decimals."""
+    clock = CLOCK.fullmatch(text)
+    if clock:
+        hours, minutes, seconds = clock.groups()
+        return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds.replace(",", "."))
+    return float(text.replace(",", ".") or "nan")
 
 
 def class_numbers(entry: Entry, index: Mapping[str, int]) -> tuple[int, ...]:

@@ -15,7 +15,6 @@ from .media_names import MediaNames
 from .segments import LabelledSpan, listing_of
 
 EXPORTS = (".json", ".xml")
-LOOKED_INTO = 50  # files of a folder that are opened to see what they are
 
 
 def read_list(
@@ -45,11 +44,30 @@ def read_list(
     return listing
 
 
-def exports_in(folder: Path) -> list[tuple[Path, str]]:
-    """The exports of annotation tools in a folder, by name, each with its format; other files are passed over."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXPORTS and path.name[0] != ".")
+def exports_in(folder: Path, most: int | None = None) -> list[tuple[Path, str]]:
+    """The exports of annotation tools in a folder, by name, each with its format; where it has none, those in its
+    folders, as archives of several tasks unpack. Other files are passed over.
+
+    most: files of a folder that are opened to see what they are; None for all.
+    """
+    inside = _visible(folder)
+    found = _exports_among(inside, most)
+    if found:
+        return found
+    return _exports_among([path for one in inside[:most] if one.is_dir() for path in _visible(one)[:most]], most)
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; nothing where it may not be listed."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.name[0] != ".")
+    except OSError:
+        return []
+
+
+def _exports_among(files: Iterable[Path], most: int | None) -> list[tuple[Path, str]]:
     found = []
-    for path in files[:LOOKED_INTO]:
+    for path in [path for path in files if path.suffix.lower() in EXPORTS][:most]:
         try:
             format_ = _format(path)[0]
         except (AnnotationError, DatasetError):

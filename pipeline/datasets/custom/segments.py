@@ -35,8 +35,10 @@ def span_of(start: Any, end: Any, unit: str = "s") -> tuple[Span | None, str]:
         return None, f"{start!r} to {end!r} are no two numbers"
     if not (math.isfinite(span.start) and math.isfinite(span.end) and span.start >= 0):
         return None, f"{start} to {end} is no part of a video"
-    if span.end < span.start or (unit == "s" and span.end == span.start):
+    if span.end < span.start:
         return None, f"it ends at {end}, before it starts at {start}"
+    if unit == "s" and span.end == span.start:
+        return None, f"it is empty: it starts and ends at {start}"
     return span, ""
 
 

@@ -97,7 +97,5 @@ def _read_any(path: Path) -> tuple[str, Annotation]:
     if document == []:
         raise AnnotationError(f"{path}: an empty list, so nobody was found; leave it out")
     if mmpose_json.is_of_picture(document):
-        raise AnnotationError(
-            f"{path}: of one picture; give mmpose's Inferencer the video itself: a JSON per video"
-        )
+        raise AnnotationError(f"{path}: of one picture; give mmpose's Inferencer the video itself: a JSON per video")
     raise AnnotationError(f"{path}: JSON, but of no format of joints that star knows; docs/ways-in.md lists them")

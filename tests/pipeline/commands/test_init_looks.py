@@ -108,7 +108,10 @@ def test_class_folders_and_other_files_beside_them(tmp_path: Path) -> None:
     (root / "notes.json").write_text('{"a": 1}')
     (root / "broken.json").write_text("{")
     (root / "page.xml").write_text("<html/>")
-    assert init("videos", root)[0] == "# A folder per class: 2 videos, 2 classes (bow, wave)."
+    (root / "train_list.txt").write_text("wave/a.mp4 0\n")
+    first, _, warned = init("videos", root)
+    assert first == "# A folder per class: 2 videos, 2 classes (bow, wave)."
+    assert "warning: broken.json, notes.json, page.xml, …: no list that star reads, so it counts for nothing" in warned
 
 
 def nw_ucla(root: Path) -> Path:
@@ -262,7 +265,7 @@ def test_a_class_that_a_list_cannot_hold_is_refused(tmp_path: Path, name: str) -
 
 
 def test_joints_that_chance_would_leave_without_a_test(tmp_path: Path) -> None:
-    """Another seed parts them, in a folder and in a pickle without splits; split lists of their own stay as they are."""
+    """Another seed parts them, in a folder and in a pickle without splits; splits of its own stay as they are."""
     root = tmp_path / "folder"
     for name in ("wave/a", "wave/b", "bow/a", "bow/b"):
         joints(root / f"{name}.npz")

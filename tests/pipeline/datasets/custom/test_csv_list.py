@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from star.errors import DatasetError
-from star.pipeline.datasets.custom.csv_list import read_csv
+from star.pipeline.datasets.custom.csv_list import parse_csv, read_csv
 
 
 @pytest.fixture
@@ -76,6 +76,11 @@ def test_paths_that_lead_elsewhere_are_refused(refused):
         assert refused(f"{head}{path},wave\n") == expected
     assert refused(f"{head}a\0b.mp4,wave\n").startswith("list.csv, row 2: ")
     assert refused(f"{head}.,wave\n") == "list.csv, row 2: '.' is not the path of a video"
+
+
+def test_an_absolute_path_below_the_root_is_taken_as_one_below_it(tmp_path):
+    text = f"video,label\n{tmp_path}/clips/a.mp4,wave\n"
+    assert parse_csv(tmp_path / "list.csv", text, tmp_path)[0].video == "clips/a.mp4"
 
 
 def test_rows_that_lack_something_are_refused(refused):

@@ -178,6 +178,19 @@ def timeline(start: int, end: int, *labels: str) -> dict:
     return region("timelinelabels", {"ranges": [{"start": start, "end": end}], "timelinelabels": list(labels)})
 
 
+def test_exports_of_many_tasks_in_folders_of_their_own(tmp_path: Path) -> None:
+    """As archives of CVAT unpack; every one counts, however many there are."""
+    root = touch(tmp_path, *(f"v{k}.mp4" for k in range(60)))
+    for k in range(60):
+        folder = root / f"task_{k}"
+        folder.mkdir()
+        track = '<track label="wave"><box frame="1" outside="0"/><box frame="4" outside="1"/></track>'
+        (folder / "annotations.xml").write_text(
+            f"<annotations><meta><task><source>v{k}.mp4</source></task></meta>{track}</annotations>"
+        )
+    assert len(listed(root, root)) == 60
+
+
 def test_label_studio(tmp_path: Path) -> None:
     """Frames count from 1; boxes are no labels; the ground truth is taken; sound is in seconds; a choice is of all."""
     root = touch(tmp_path, "clips/a.mp4", "b.mp4", "c.mp4", "d.mp4")
@@ -212,6 +225,22 @@ def test_label_studio(tmp_path: Path) -> None:
     manifest = load(root, path)
     assert manifest.what == "Label Studio JSON, export.json"
     assert manifest.left_out == [("d.mp4, video", "no labelled span")]
+
+
+def test_label_studio_tracks_are_spans_where_there_is_nothing_else(tmp_path: Path) -> None:
+    """A box is there from where it is switched on to where it is switched off, or to the end."""
+    root = touch(tmp_path, "a.mp4", "b.mp4")
+    keys = [(1, True), (5, True), (9, False), (21, True)]
+    sequence = [{"frame": frame, "enabled": enabled, "x": 1, "y": 2} for frame, enabled in keys]
+    track = region("videorectangle", {"labels": ["wave"], "framesCount": 30, "sequence": sequence})
+    tasks = [{"id": 1, "data": {"video": "a.mp4"}, "annotations": [{"result": [track]}]}]
+    path = write(root / "export.json", tasks)
+    assert [row[:2] for row in listed(root, path)] == [
+        ("a.mp4#t=frame:0,8", "wave"),
+        ("a.mp4#t=frame:20,29", "wave"),
+    ]
+    tasks.append({"id": 2, "data": {"video": "b.mp4"}, "annotations": [{"result": [timeline(1, 2, "bow")]}]})
+    assert [row[:2] for row in listed(root, write(path, tasks))] == [("b.mp4#t=frame:0,1", "bow")]
 
 
 def test_label_studio_json_min(tmp_path: Path) -> None:

@@ -31,6 +31,16 @@ def test_a_row_names_a_span_in_seconds_or_frames(tmp_path):
     ]
 
 
+def test_times_of_a_clock_and_decimal_commas(tmp_path):
+    rows = ["a.mp4;x;0:01:12.5;00:02:00", "b.mp4;x;1,5;2,25", "c.mp4;x;1:00;1:00:00,5"]
+    entries = parse_csv(tmp_path / "list.csv", "\n".join(["video;label;start;end", *rows]))
+    assert [entry.span for entry in entries] == [Span(72.5, 120), Span(1.5, 2.25), Span(60, 3600.5)]
+    with pytest.raises(DatasetError, match=r"row 2: start '1:75' and end '2' are no two numbers; give seconds"):
+        parse_csv(tmp_path / "list.csv", "video,label,start,end\na.mp4,x,1:75,2\n")
+    with pytest.raises(DatasetError, match=r"row 2: a.mp4 starts and ends at 1, so its span is empty; correct or rem"):
+        parse_csv(tmp_path / "list.csv", "video,label,start,end\na.mp4,x,1,1\n")
+
+
 @pytest.mark.parametrize("cells", ["2,1", "1,1", "x,2", "1,", "-1,2", "nan,2", "1,inf"])
 def test_what_names_no_part_of_a_video_is_refused_with_its_row(tmp_path, cells):
     with pytest.raises(DatasetError, match=r"^list\.csv, row 2: "):
