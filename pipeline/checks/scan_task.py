@@ -24,6 +24,7 @@ from ...stages.skeletons import Skeleton
 from .. import datasets
 from ..datasets.base import Annotation, Video, extent, require_layout, require_media
 from ..planning.source_changes import Digests, digests
+from ..utils.text import counted
 from . import joint_units
 
 Level = Literal["fails", "problem", "note"]
@@ -166,7 +167,8 @@ def _span(job: ScanTask, frames: int, seconds: float) -> Iterator[Finding]:
 
 def _lengths(job: ScanTask, count: int, claimed: int) -> Iterator[Finding]:
     if count < job.frames:
-        message = f"{count} frame{'s' * (count != 1)}, fewer than decode.frames ({job.frames}): some are taken twice, which does no harm"
+        fewer = f"{counted(count, 'frame')}, fewer than decode.frames ({job.frames})"
+        message = f"{fewer}: some are taken twice, which does no harm"
         yield Finding("note", "short", job.video.id, message)
     if claimed > count:
         message = f"the file claims {claimed} frames, and {count} are there to be shown; only those are used"

@@ -114,6 +114,8 @@ def answer(result: CommandResult, as_json: bool) -> None:
         if as_json:
             _print_json(result.to_document())
         else:
-            click.echo(printable("\n".join(result.to_lines())))
+            lines = result.to_lines()
+            if lines:  # a time line's answers were shown as they came
+                click.echo(printable("\n".join(lines)))
     if result.exit_code:
         sys.exit(result.exit_code)

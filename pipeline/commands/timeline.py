@@ -76,7 +76,10 @@ class Timelines:
         """What went wrong, and the files that were written."""
         count = counted(sum(film.count for film in self.films), "answer")
         failed = [f"{film.path}: {film.error.removeprefix(f'{film.path}: ')}" for film in self.films if film.error]
-        return [*failed, *(f"{path}: {count}" for path in self.written)]
+        empty = [
+            f"{film.path}: no answer, for nobody was found" for film in self.films if not (film.count or film.error)
+        ]
+        return [*failed, *(empty if not self.is_interrupted else []), *(f"{path}: {count}" for path in self.written)]
 
 
 def check_options(

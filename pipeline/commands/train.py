@@ -58,6 +58,11 @@ class TrainedNetwork:
         return [
             f"{self.videos_text}, {self.work_text}",
             f"best: epoch {self.best['epoch']}, {ahead}top-1 {self.best['top1']:.1%}, top-5 {self.best['top5']:.1%}",
+            *(
+                ["the best epoch is the test videos' choice, so it flatters; dataset.val_share=0.1 keeps others for it"]
+                if self.judged == "test"
+                else []
+            ),
             f"run: {self.run}; `star test` judges it, `star report` draws it",
         ]
 

@@ -357,7 +357,8 @@ class TestSettings(Settings):
     batch: Batch = 32
     views: Literal["first", "all"] = Field(default="all", description="probabilities are averaged over these views")
     checkpoint: Literal["last", "best"] = Field(
-        default="last", description="best is chosen on the test videos, so its accuracy flatters; last is not"
+        default="last",
+        description="best: of the validation videos, or where there are none of the test videos, so that it flatters",
     )
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
 

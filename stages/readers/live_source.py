@@ -188,7 +188,10 @@ class LiveReader:
                 yield LiveFrame(index, seconds, arrived, min(self._base + seconds, arrived), frame)
                 index += 1
         if not index:
-            raise UnreadableVideo(f"{self.source.name}: ended before a picture came")
+            remedy = "; a pipe needs a format without an index at its end: ffmpeg -i FILM -f mpegts -"
+            raise UnreadableVideo(
+                f"{self.source.name}: ended before a picture came{remedy if self.source.is_pipe else ''}"
+            )
 
     def _packets(self) -> Iterator[Any]:
         try:

@@ -226,7 +226,7 @@ def _content(path: Path, document: Any) -> Content:
 
 
 def _labels(annotation: Any) -> list[Any]:
-    label = annotation.get("label") if _is_dict(annotation) else None
+    label: Any = annotation.get("label") if _is_dict(annotation) else None
     return list(label) if _is_list(label) else [] if label is None else [label]
 
 

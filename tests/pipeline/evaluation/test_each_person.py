@@ -64,3 +64,12 @@ def test_nobody_looks_for_people(estimated_run: Path, annotated_run: Path, long_
     for run in (estimated_run, annotated_run):
         result = star("predict", long_film, "--run", run, "--each-person")
         assert result.exit_code == 2 and "--each-person: this recipe looks for nobody" in result.output
+
+
+def test_nobody_is_found(short_film: Path, estimated_run: Path, star: Callable) -> None:
+    """One line says so; a detector that was never trained finds nobody."""
+    settings = [f"pose.detector={DETECTOR}", "pose.detector_weights=random"]
+    words = [word for setting in settings for word in ("--set", setting)]
+    result = star("predict", short_film, "--run", estimated_run, *words, "--each-person", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{short_film}: no answer, for nobody was found\n"
