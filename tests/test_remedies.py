@@ -247,7 +247,7 @@ def planning_plan__nothing_extracted(place: Place) -> None:
 
 
 @fault
-def planning_selections__left_out(place: Place) -> None:
+def planning_train_test_selection__left_out(place: Place) -> None:
     """Clips without features are counted where the message says."""
     place.segment("tokens").unlink()
     result = CliRunner().invoke(main, ["train", str(place.recipe), "--run", str(place.run), "--device", "cpu"])

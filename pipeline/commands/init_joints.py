@@ -176,7 +176,7 @@ def _warnings(manifest: Manifest, seen: Seen, skeleton: Skeleton, others: Sequen
     """What stands in the way of a good result."""
     found = [one_sided(manifest)]
     if not manifest.classes:
-        found.append("nothing has a label, so `star train` cannot learn from it")
+        found.append("nothing has a label, so there are no classes to learn; a CSV (video,label,split) can name them")
     if seen.frames == 1:
         found.append(
             "every sequence looked into has one frame: are these the frames of videos? put those of a video into a "

@@ -304,4 +304,8 @@ def test_joints_of_single_frames_are_doubted(tmp_path: Path) -> None:
 def test_joints_without_any_label(tmp_path: Path) -> None:
     given = [{"frame_dir": "a", "img_shape": (9, 9), "keypoint": np.ones((1, 5, 17, 2), np.float16)}]
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"annotations": given}))
-    assert "nothing has a label, so `star train` cannot learn from it" in init("joints", tmp_path / "x.pkl")[2]
+    told = "nothing has a label, so there are no classes to learn; a CSV (video,label,split) can name them"
+    assert told in init("joints", tmp_path / "x.pkl")[2]
+        "nothing has a label, so there are no classes to learn; a CSV (video,label,split) can name them"
+        in init("joints", tmp_path / "x.pkl")[2]
+    )
