@@ -306,6 +306,3 @@ def test_joints_without_any_label(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"annotations": given}))
     told = "nothing has a label, so there are no classes to learn; a CSV (video,label,split) can name them"
     assert told in init("joints", tmp_path / "x.pkl")[2]
-        "nothing has a label, so there are no classes to learn; a CSV (video,label,split) can name them"
-        in init("joints", tmp_path / "x.pkl")[2]
-    )
