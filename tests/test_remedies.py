@@ -415,11 +415,30 @@ def training_checkpoint__deleted(place: Place) -> None:
 @fault
 def training_checkpoint__no_best(place: Place) -> None:
     """The weights of the best epoch are gone: those of the last serve."""
-    place.works("train", place.recipe, "--run", place.run)
+    held = "--set", "dataset.val_share=0.3"
+    place.works("train", place.recipe, "--run", place.run, *held)
     (place.run / "best" / "weights.safetensors").unlink()
-    told = place.fails("test", place.recipe, "--run", place.run, "--set", "test.checkpoint=best")
+    told = place.fails("test", place.recipe, "--run", place.run, *held, "--set", "test.checkpoint=best")
     assert told.endswith("another one is: --set test.checkpoint=last\n")
-    place.works("test", place.recipe, "--run", place.run, "--set", "test.checkpoint=last")
+    place.works("test", place.recipe, "--run", place.run, *held, "--set", "test.checkpoint=last")
+
+
+@fault
+def planning_train_test_selection__no_validation_videos(place: Place) -> None:
+    """What the test videos would choose is refused; each way out goes through."""
+    for setting, without in (
+        ("train.patience=2", "train.patience=0"),
+        ("test.checkpoint=best", "test.checkpoint=last"),
+    ):
+        words = "train", place.recipe, "--run", place.run.with_name(setting[:10])
+        told = place.fails(*words, "--set", setting)
+        assert "has no validation videos, and an epoch that its test videos choose would flatter them" in told
+        place.works(*words, "--set", without)
+        assert "would flatter them" in place.fails("test", *words[1:], "--set", "test.checkpoint=best")
+        held = "--set", "dataset.val_share=0.3"
+        words = "train", place.recipe, "--run", place.run.with_name(f"{setting[:10]}-val")
+        place.works(*words, "--set", setting, *held)
+        place.works("test", *words[1:], *held, "--set", "test.checkpoint=best")
 
 
 @fault

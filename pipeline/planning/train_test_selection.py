@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...errors import DatasetError
+from ...errors import DatasetError, RecipeError
 from ..datasets.base import Manifest
 from ..recipe.schema import Recipe
 from ..utils.progress import tell
@@ -22,7 +22,8 @@ def training_selections(
     validation videos, or the test videos where the data set has none and `dataset.val_share` draws none.
 
     stages: those that must be there, in place of what `star train` would read. labelled: whether classes are learned,
-    so that there must be two of them. Raises DatasetError.
+    so that there must be two of them. Raises DatasetError, and RecipeError where an epoch is to be chosen and no
+    videos are there for it.
     """
     return _selected(recipe, None, quiet, stages, labelled)
 
@@ -47,6 +48,18 @@ def require_labels(manifest: Manifest) -> None:
         )
 
 
+def require_validation(recipe: Recipe, manifest: Manifest) -> None:
+    """Raises RecipeError where an epoch would be chosen and there are no validation videos to choose it: chosen by the
+    test videos, their own accuracy would flatter."""
+    chosen = (("train.patience", recipe.train.patience, 0), ("test.checkpoint", recipe.test.checkpoint, "last"))
+    for name, value, without in chosen if not any(video.split == "val" for video in manifest.videos) else ():
+        if value != without:
+            raise RecipeError(
+                f"{name}: {value}: {manifest.name} has no validation videos, and an epoch that its test videos choose "
+                f"would flatter them; set dataset.val_share to a share like 0.1 and train, or set {name} to {without}"
+            )
+
+
 def _selected(
     recipe: Recipe, splits: Sequence[str] | None, quiet: bool, stages: Sequence[str] | None, labelled: bool
 ) -> list[Selection]:
@@ -57,6 +70,7 @@ def _selected(
     warn(planned, quiet)
     if labelled:
         require_labels(planned.manifest)
+        require_validation(recipe, planned.manifest)
     if splits is None:
         splits = ("train", "val" if any(video.split == "val" for video in planned.manifest.videos) else "test")
     if not planned.manifest.classes and not any(video.split == splits[-1] for video in planned.manifest.videos):

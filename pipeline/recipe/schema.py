@@ -338,7 +338,7 @@ class TrainSettings(Settings):
     evaluate_every: Positive = 1
     checkpoint_every: Positive = 1
     patience: Annotated[int, Field(ge=0, lt=LARGEST)] = Field(
-        default=0, description="epochs without a better result; 0 for no early stop"
+        default=0, description="epochs without a better result on the validation videos; 0 for no early stop"
     )
     best_by: Literal["top1", "mean_class", "loss", "mean_average_precision"] = Field(
         default="top1",
@@ -358,7 +358,7 @@ class TestSettings(Settings):
     views: Literal["first", "all"] = Field(default="all", description="probabilities are averaged over these views")
     checkpoint: Literal["last", "best"] = Field(
         default="last",
-        description="best: of the validation videos, or where there are none of the test videos, so that it flatters",
+        description="best: the epoch that the validation videos choose; refused where there are none",
     )
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
 
