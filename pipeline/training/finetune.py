@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] (all its kinds, and no more)
 from torch.optim import Optimizer
 
 from ...cache.atomic import reporting
@@ -117,16 +118,39 @@ class FinetuneStep(TrainStep):
         own = slice(len(micro_batch.clips))  # without those that are only blended in
         return logits, wanted[0], self.pose_weight * pose_losses(maps[0][own], batch["joint_heatmap"][own])
 
+    def standardize_by(self, training: Selection) -> None:
+        """As of every training; with `finetune.batch_norm: train` batch norms first take the statistics of the training
+        clips for their own, since what they make of other ones is not what training will see."""
+        self.network.train()
+        norms = [module for module in self.network.modules() if isinstance(module, _BatchNorm) and module.training]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all that is seen
+        for given in self._parts(training) if norms else ():
+            self._arrays(given)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        super().standardize_by(training)
+
     def _spread(self, training: Selection, array: str) -> Iterator[Tensor]:
         """Some clips of what the backbone, as it begins, makes of the training clips, float64."""
+        self.network.eval()
+        for given in self._parts(training):
+            yield self._arrays(given)[array].double().cpu()
+
+    @torch.no_grad()
+    def _arrays(self, given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        with autocast(self.ranks.device, self.precision):
+            return self.network.arrays(**given)
+
+    def _parts(self, training: Selection) -> Iterator[dict[str, Tensor]]:
+        """Some training clips, CHUNK at a time, as `EndToEnd.arrays` takes them."""
         features = Features(training, self.read)  # with the cached heat maps, which those of a pose head come to
         clips = np.unique(np.linspace(0, len(features) - 1, min(len(features), CLIPS)).round().astype(np.int64))
-        self.network.eval()
         for start in range(0, len(clips), CHUNK):
             batch = inputs(features.__getitems__(clips[start : start + CHUNK]))
-            given = {name: tensor.to(self.ranks.device).float() for name, tensor in batch.items()}
-            with torch.no_grad(), autocast(self.ranks.device, self.precision):
-                yield self.network.arrays(**given)[array].double().cpu()
+            yield {name: tensor.to(self.ranks.device).float() for name, tensor in batch.items()}
 
 
 class FinetuneTraining(Training):

@@ -28,8 +28,10 @@ from star.pipeline.evaluation.timeline import TimelineOptions, open_timeline
 from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
 from star.pipeline.planning.plan import plan
+from star.pipeline.planning.train_test_selection import training_selections
 from star.pipeline.recipe import schema as recipes
 from star.pipeline.training import checkpoint
+from star.pipeline.training.dataset import Features
 from star.pipeline.training.model_factory import load
 from star.pipeline.training.optimizer import make_optimizer
 from star.stages.backbone.weights import load as load_backbone
@@ -85,6 +87,26 @@ def test_it_learns_and_the_backbone_changes(kept: Path, tmp_path: Path) -> None:
     trained = {name for name in state if name.endswith(("weight", "bias"))}
     assert moved == {name for name in trained if not name.startswith(("stem.", "layer1."))}
     assert summary["backbone"] == str(run / "backbone.safetensors")
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_tokens_are_standardised_as_training_sees_them(kept: Path, tmp_path: Path, mode: str) -> None:
+    """Whichever statistics batch norms use in training, grid tokens have mean 0 and deviation 1 there and in tests."""
+    still = ("train.epochs=1", "train.learning_rate=1e-9", "finetune.learning_rate=1e-12", "model.standardize=true")
+    asked = recipes.load(kept, (KEEP, *still, f"finetune.batch_norm={mode}"))
+    run_finetune(asked, tmp_path / "run", device="cpu", quiet=True)
+    network, _ = load(tmp_path / "run", "last")
+    training = training_selections(asked, True, ("frames", "heatmaps"))[0]
+    clips = Features(training, ("frames",)).__getitems__(np.arange(len(training)))
+    network.batch_norm = mode
+    for training_mode in (True, False):
+        network.train(training_mode)
+        with torch.no_grad():
+            grid = network.arrays(clips["frames"].float())["global_grid"].flatten(3).transpose(2, 3)
+        tokens = network.transformer.tokens.standardize(grid)
+        spread = tokens.flatten(0, 2)
+        assert spread.mean(0).abs().mean() < 0.3
+        assert 0.7 < spread.std(0).mean() < 1.4
 
 
 def test_a_killed_run_goes_on_bit_for_bit(kept: Path, tmp_path: Path) -> None:
