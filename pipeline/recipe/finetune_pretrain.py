@@ -28,7 +28,7 @@ class FinetuneSettings(Settings):
         default=0.1, description="model.pose_head: how much the loss of its maps counts beside that of the classes"
     )
     pose_tokens: Literal["cached", "own"] = Field(
-        default="cached",
+        default="own",
         description="model.pose_head: with which maps joint tokens are made in training; own: the head's, which the "
         "classes then teach too. What is judged sees the head's alone",
     )

@@ -22,7 +22,7 @@ from star.errors import RecipeError, UsageError
 from star.pipeline.commands.finetune import run_finetune
 from star.pipeline.commands.pretrain import run_pretrain
 from star.pipeline.commands.train import run_train
-from star.pipeline.evaluation.onnx_export import export
+from star.pipeline.evaluation.export_run import export
 from star.pipeline.evaluation.pose_accuracy import correct_joints
 from star.pipeline.extraction.execution import ExecutionConfig
 from star.pipeline.extraction.runner import extract
