@@ -132,8 +132,10 @@ def _kinetics(root: Path, names: list[str]) -> Listed | None:
     numbers: dict[str, int] = {}
     entries: list[Entry] = []
     left_out: list[Reason] = []
-    for listed in (name for name in names if name.endswith(kinetics_skeleton.LABELS)):
-        folder = listed.removesuffix(kinetics_skeleton.LABELS)
+    lists = {
+        name.removesuffix(kinetics_skeleton.LABELS): name for name in names if name.endswith(kinetics_skeleton.LABELS)
+    }
+    for folder, listed in lists.items():
         split = SPLITS.get(folder.rpartition("/")[2].rpartition("_")[2].lower(), "")
         try:
             labels = kinetics_skeleton.labels_of(load_json(root / listed))
@@ -151,7 +153,7 @@ def _kinetics(root: Path, names: list[str]) -> Listed | None:
     if not any(entry.split == "test" for entry in entries):
         entries = [entry._replace(split="test") if entry.split == "val" else entry for entry in entries]
     listed_too = {entry.video for entry in entries}
-    inside = tuple(f"{name.removesuffix(kinetics_skeleton.LABELS)}/" for name in names if name.endswith("_label.json"))
+    inside = tuple(f"{folder}/" for folder in lists)
     left_out += [(name, "in no file of labels") for name in names if name.startswith(inside) and name not in listed_too]
     classes = tuple(sorted(numbers, key=lambda label: (numbers[label], label)))
     return Listed("Kinetics-skeleton, by its files of labels", entries, classes, left_out)
