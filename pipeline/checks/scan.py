@@ -6,7 +6,6 @@ What concerns several videos (classes, groups on both sides of the split, equal 
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -25,8 +24,9 @@ from ..utils.hardware import cores
 from ..utils.progress import Progress
 from ..utils.signals import StopSignal
 from ..utils.text import counted
+from .duplicates import duplicates
 from .joint_units import all_in_a_corner, all_upside_down
-from .scan_task import Finding, Look, ScanTask, content, failure, look
+from .scan_task import Finding, Look, ScanTask, failure, look
 
 FEW = 5  # videos of a class below which a split can neither teach nor judge it
 PROTOCOLS = {"xsub": "subject", "xview": "camera", "xset": "setup"}  # the group that each protocol keeps apart
@@ -71,7 +71,7 @@ def scan(recipe: Recipe, *, workers: int = 0, quiet: bool = False) -> Scan:
                     sources.learn(video.id, seen.digests)
                 bar.advance()
             else:
-                result.findings += duplicates(result, children)
+                result.findings += duplicates(result.manifest.videos, result.looks, children)
     finally:
         children.close()
         if sources.changed and recipe.cache.root.is_dir():
@@ -105,38 +105,6 @@ def _look_at_all(recipe: Recipe, sources: Sources, children: DecodePool) -> Iter
     )  # fmt: skip
     for job, future in ahead(jobs, lambda job: children.submit(look, job), 4 * cores()):
         yield job.video, children.outcome(future, job.video.id)
-
-
-def duplicates(result: Scan, children: DecodePool) -> Iterator[Finding]:
-    """Videos whose bytes are equal: a problem on both sides of the split or in two classes, else a note."""
-    groups: dict[str, list[Video]] = defaultdict(list)
-    for video in result.manifest.videos:
-        digest = result.looks[video.id].digests.video
-        if digest and video.span is None:  # spans of one video share its bytes
-            groups[digest].append(video)
-    parts = (part for videos in groups.values() if len(videos) > 1 for part in _confirmed(videos, children))
-    for first, other in ((part[0], other) for part in parts for other in part[1:]):
-        same = f"the same content as {first.id}"
-        if first.split != other.split:
-            message = f"{same}, in {other.split} and {first.split}: the test is no test; remove one"
-            yield Finding("problem", "duplicate", other.id, message)
-        elif first.all_labels != other.all_labels:
-            yield Finding("problem", "duplicate", other.id, f"{same}, under another label; correct one")
-        else:
-            yield Finding("note", "duplicate", other.id, f"{same}; remove one")
-
-
-def _confirmed(videos: list[Video], children: DecodePool) -> list[list[Video]]:
-    """Videos of one digest, parted by all their bytes: the digest of older caches knows only names and sizes."""
-    if not os.path.isdir(videos[0].media):  # noqa: PTH112 (a path's own method raises for some names)
-        return [videos]
-    futures = [(video, children.submit(content, video.media)) for video in videos]
-    parts: dict[str, list[Video]] = defaultdict(list)
-    for video, future in futures:
-        found = children.outcome(future, video.id)
-        if isinstance(found, str):
-            parts[found].append(video)
-    return list(parts.values())
 
 
 def _demands_annotation(recipe: Recipe) -> bool:

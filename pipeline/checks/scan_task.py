@@ -74,7 +74,8 @@ class Look:
 
     frames: 0 where it cannot be opened. size: (w, h) px. joints: annotated joints with a place, over all frames and
     people; outside: those of them outside the frame; broken: those that are not finite. people: how many at most;
-    format, dimensions: of a file of joints without a video. reach, upright: see `joint_units`.
+    format, dimensions: of a file of joints without a video. reach, upright: see `joint_units`. joints_digest: of the
+    joints in a file without a video, "" where none is there.
     """
 
     digests: Digests = Digests()
@@ -89,6 +90,7 @@ class Look:
     dimensions: int = 0
     reach: tuple[float, float] = (0.0, 0.0)
     upright: float | None = None
+    joints_digest: str = ""
     findings: tuple[Finding, ...] = ()
 
 
@@ -122,7 +124,7 @@ def _look_at_joints(job: ScanTask) -> Look:
     seen = Look(digests(video, job.known), count, extent(annotation), count / (annotation.rate or FOLDER_RATE))
     people, dimensions = annotation.keypoints.shape[1], annotation.keypoints.shape[3] - 1
     name = datasets.joints_format(video.media, video.part)
-    seen = replace(seen, people=people, format=name, dimensions=dimensions)
+    seen = replace(seen, people=people, format=name, dimensions=dimensions, joints_digest=joints_digest(annotation))
     if annotation.is_spatial:
         seen = replace(seen, joints=int((annotation.keypoints[..., 3] > 0).sum()), size=PROJECTED_SIZE)
         findings = [*_lengths(job, count, 0)]
@@ -148,6 +150,17 @@ def content(path: Path) -> str:
     """The digest of all bytes in a folder of frames, in the order of their names: what its quick digest leaves out."""
     files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     return hashlib.blake2b("".join(map(file_digest, files)).encode(), digest_size=16).hexdigest()
+
+
+def joints_digest(annotation: Annotation) -> str:
+    """The digest of an annotation's joints, frame by frame, whatever file holds them; "" where no joint is there."""
+    keypoints = np.asarray(annotation.keypoints, np.float32)
+    there = np.isfinite(keypoints).all(-1) & (keypoints[..., -1] > 0)
+    if not there.any():
+        return ""
+    digest = hashlib.blake2b(str(keypoints.shape).encode(), digest_size=16)
+    digest.update(np.where(there[..., None], keypoints, 0).tobytes())
+    return digest.hexdigest()
 
 
 def _span(job: ScanTask, frames: int, seconds: float) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DatasetError
-from .base import in_folds, with_validation
+from .base import in_folds, with_validation, without
 
 if TYPE_CHECKING:
     from ..recipe.schema import DatasetSettings
@@ -50,7 +50,8 @@ def load(settings: DatasetSettings, cache: Path | None = None) -> Manifest:
     module = import_module(f".{KINDS[settings.kind]}", __name__)
     manifest = module.load(settings, cache) if settings.kind == "joints" else module.load(settings)
     manifest = in_folds(manifest, settings.folds, settings.held_out, settings.split_by)
-    return with_validation(manifest, settings.val_share, settings.split_by)
+    manifest = with_validation(manifest, settings.val_share, settings.split_by)
+    return without(manifest, settings.exclude)
 
 
 def joints_format(path: Path, part: str = "") -> str:

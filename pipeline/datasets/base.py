@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -191,6 +192,29 @@ def in_folds(manifest: Manifest, folds: int, held_out: int, by: str | None) -> M
         for video, name in zip(manifest.videos, names, strict=True)
     ]
     return replace(manifest, videos=videos)
+
+
+def without(manifest: Manifest, patterns: Sequence[str]) -> Manifest:
+    """The same without the videos whose ids are named or matched (* ? [a-z]); they are listed as left out.
+
+    Raises DatasetError for a pattern that no video matches, and where no video is left.
+    """
+    if not patterns:
+        return manifest
+    ids = [video.id for video in manifest.videos]
+    gone: set[str] = set()
+    for pattern in patterns:
+        matched = [name for name in ids if name == pattern or fnmatchcase(name, pattern)]
+        if not matched:
+            some = f"; one is called {ids[0]!r}" if ids else ""
+            raise DatasetError(
+                f"dataset.exclude: {pattern!r} is the id of no video, and matches none{some}; correct it"
+            )
+        gone.update(matched)
+    if len(gone) == len(set(ids)):
+        raise DatasetError(f"dataset.exclude: {', '.join(map(repr, patterns))} leave no video; exclude fewer")
+    left_out = [*manifest.left_out, *((name, "dataset.exclude") for name in ids if name in gone)]
+    return replace(manifest, videos=[video for video in manifest.videos if video.id not in gone], left_out=left_out)
 
 
 def _group_of(video: Video, by: str | None) -> str:

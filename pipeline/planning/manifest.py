@@ -111,6 +111,7 @@ def _path(settings: DatasetSettings, cache: Path, name: str) -> Path:
     later = {"fold": settings.fold, "split_by": settings.split_by, "split_seed": settings.split_seed}
     later |= {"val_share": settings.val_share, "folds": settings.folds, "held_out": settings.held_out}
     later |= {"list": settings.list and settings.list.name, "labels": settings.labels}
+    later |= {"exclude": settings.exclude}
     chosen |= {name: value for name, value in later.items() if value != DatasetSettings.model_fields[name].default}
     identity = hashlib.blake2b(canonical(chosen), digest_size=4).hexdigest()
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name) or "data"

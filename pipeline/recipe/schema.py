@@ -72,6 +72,10 @@ class DatasetSettings(Settings):
         default=None, description="videos: a column of the CSV; no value of it stands on both sides of a drawn split"
     )
     split_seed: Seed = Field(default=0, description="videos: another seed draws another split")
+    exclude: tuple[str, ...] = Field(
+        default=(),
+        description="videos to leave out, by id or by pattern (* ? [a-z]); the others keep their sides of the split",
+    )
 
     @field_validator("split")
     @classmethod

@@ -75,7 +75,8 @@ def test_the_samples_as_a_user_would_type_it(shared: Path, tmp_path: Path) -> No
         "fetch the file again, or save what is left of it with ffmpeg -i IN OUT",
         "fails: gone.mp4: no such file; restore it, or take it off the list",
         "problem: only one class, 'talk': there is nothing to tell apart; add another",
-        "problem: stdet.mp4: the same content as again.mp4, in test and train: the test is no test; remove one",
+        "problem: stdet.mp4: the same content as again.mp4, in test and train: the test is no test; "
+        "leave one out (dataset.exclude)",
         "problem: subject: 1 of 4 stand in both train and test (c); split by subject",
         "note: class 'talk' has only 3 train videos; it can hardly be learned, add some",
         "note: class 'talk' has only 3 test videos; it can hardly be judged, add some",
@@ -310,3 +311,24 @@ def test_the_remedy_for_missing_joints_is_one_that_can_work(source: str, word: s
     rows = [(f"{number}.mp4", number % 2, "train") for number in range(4)]
     (finding,) = module.without_joints(listing(*rows, classes=("bow", "wave")), recipe)
     assert word in finding.message
+
+
+def test_a_sequence_of_joints_in_another_file_is_a_duplicate(tmp_path: Path) -> None:
+    """Northwestern-UCLA goes round with test sequences that are training sequences under another name inside."""
+    places = np.random.default_rng(0).random((2, 20, 20, 3)).tolist()
+    for name, one in (("a01_s01_e00_v01", 0), ("a01_s01_e00_v02", 1), ("a01_s01_e00_v03", 0), ("a02_s01_e00_v03", 1)):
+        document = {"file_name": name, "skeletons": places[one], "label": int(name[1:3])}
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    recipe = tmp_path / "star.yaml"
+    text = "{dataset: {kind: joints, root: .}, cache: {root: cache}, pose: {projection: front}, "
+    text += "tokens: {form: heatmap}, model: {modalities: joint}}"
+    recipe.write_text(text)
+    result = scan(recipes.load(recipe), workers=1, quiet=True)
+    found = [finding[2:] for finding in result.findings if finding.kind == "duplicate"]
+    assert found == [
+        (
+            f"{other}.json",
+            f"the same joints as {first}.json, in test and train: the test is no test; leave one out (dataset.exclude)",
+        )
+        for first, other in (("a01_s01_e00_v01", "a01_s01_e00_v03"), ("a01_s01_e00_v02", "a02_s01_e00_v03"))
+    ]
