@@ -115,8 +115,12 @@ def memory_over_a_film(folder: Path, network: Path, shown: list[np.ndarray], min
         seen.append((done, megabytes(tree(process.pid))))
         time.sleep(0.5)
     early, late = minutes / 6, minutes * 5 / 6  # of an hour: 10 and 50 minutes
-    before = median(size for done, size in seen if early * 0.6 <= done <= early * 1.4)
-    last = median(size for done, size in seen[:-1] if done >= late)
+    firsts = [size for done, size in seen if early * 0.6 <= done <= early * 1.4]
+    lasts = [size for done, size in seen[:-1] if done >= late]
+    if not firsts or not lasts:
+        print(f"memory: {minutes} minutes go by too fast to be watched; --minutes 12 or more", file=sys.stderr)
+        return
+    before, last = median(firsts), median(lasts)
     print(f"a film of {minutes} minutes: {before:,.0f} MB after {early:g} minutes of it, {last:,.0f} MB in the end")
     claim(
         f"memory of a time line in the last sixth of a film of {minutes} minutes", last, "MB",

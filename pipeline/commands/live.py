@@ -58,12 +58,12 @@ def run_live(
         )
         if file:
             file.begin(source)
-        summary = LiveSummary()
+        summary, told = LiveSummary(), False
         try:
-            for found in live_answers(timeline, source, lambda: stop.asked):
-                if found.note and not summary.note and not as_json:  # in JSON the summary has it
+            for found in live_answers(timeline, source, summary, lambda: stop.asked):
+                if found.note and not told and not as_json:  # in JSON the summary has it
                     show(found.note)
-                summary.add(found)
+                    told = True
                 if file:
                     file.add(found.answer)
                 rates = f"{found.delay:.2f} s behind, {found.rate:.1f} frames/s, {found.dropped:,} dropped"

@@ -50,19 +50,31 @@ class LiveAnswer:
 
 @dataclass
 class LiveSummary:
-    """What a live source came to: answers, pictures, those dropped, the delays of late, what was wrong with it."""
+    """What a live source came to: answers, the newest window, which counts pictures, and the delays of late."""
 
     answers: int = 0
-    frames: int = 0
-    dropped: int = 0
-    note: str = ""
+    newest: LiveWindow | None = None
     delays: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     began: float = field(default_factory=time.monotonic)
+
+    @property
+    def frames(self) -> int:
+        """Pictures up to the newest window's, whether it had an answer or not."""
+        return self.newest.frames if self.newest else 0
+
+    @property
+    def dropped(self) -> int:
+        """Those of them that no window took."""
+        return self.newest.dropped if self.newest else 0
+
+    @property
+    def note(self) -> str:
+        """As `LiveAnswer.note`."""
+        return self.newest.note if self.newest else ""
 
     def add(self, found: LiveAnswer) -> None:
         """Count an answer."""
         self.answers += 1
-        self.frames, self.dropped, self.note = found.frames, found.dropped, found.note
         self.delays.append(found.delay)
 
     def to_document(self) -> dict[str, Any]:
@@ -81,9 +93,13 @@ class LiveSummary:
 
 
 def live_answers(
-    timeline: TimelinePredictor, source: str, stopped: Callable[[], bool] = lambda: False, pipe: int = 0
+    timeline: TimelinePredictor,
+    source: str,
+    summary: LiveSummary,
+    stopped: Callable[[], bool] = lambda: False,
+    pipe: int = 0,
 ) -> Iterator[LiveAnswer]:
-    """The answers of a live source until it ends or somebody wants to stop.
+    """The answers of a live source until it ends or somebody wants to stop; `summary` counts along.
 
     source: see `live_source`. pipe: the file descriptor behind "-". Raises UsageError for a recipe whose joints are
     annotated, VideoError for a source that cannot be read.
@@ -96,20 +112,22 @@ def live_answers(
     timeline.windows.prepare(film)
     timeout = predictor.recipe.decode.timeout
     job = LiveTask(film, source, DupFd(pipe) if source == "-" else None, timeout)
-    newest: list[LiveWindow] = []
     with ChildStream(read_live, job, source, timeout) as child:
-        windows = _asked_for(child, newest, stopped)
+        windows = _asked_for(child, summary, stopped)
         for batch in timeline.windows.compute(windows, film.shared, batch=1):
             for answer in timeline.answers(batch):
-                window = newest[0]
+                window = summary.newest
+                assert window is not None
                 delay, counts = time.monotonic() - window.best, (window.frames, window.dropped)
-                yield LiveAnswer(answer, delay, window.rate, *counts, window.note)
+                found = LiveAnswer(answer, delay, window.rate, *counts, window.note)
+                summary.add(found)
+                yield found
 
 
 def _asked_for(
-    child: ChildStream, newest: list[LiveWindow], stopped: Callable[[], bool]
+    child: ChildStream, summary: LiveSummary, stopped: Callable[[], bool]
 ) -> Iterator[SharedFrame | SlidingWindow]:
-    """Windows, each asked for when the one before is done with, and their frames; `newest` holds the last of them."""
+    """Windows, each asked for when the one before is done with, and their frames; the summary is told."""
     while True:
         child.ask()
         while True:
@@ -119,7 +137,7 @@ def _asked_for(
             if message is None:
                 continue
             if isinstance(message, LiveWindow):
-                newest[:] = [message]
+                summary.newest = message
                 yield message
                 break
             yield message

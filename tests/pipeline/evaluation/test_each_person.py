@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -73,3 +75,16 @@ def test_nobody_is_found(short_film: Path, estimated_run: Path, star: Callable) 
     result = star("predict", short_film, "--run", estimated_run, *words, "--each-person", "--quiet")
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{short_film}: no answer, for nobody was found\n"
+
+
+def test_nobody_is_found_live(short_film: Path, estimated_run: Path) -> None:
+    """No answer, and the summary still counts the pictures."""
+    command = ["predict", "-", "--run", estimated_run, "--window", "0.4", "--every", "0.1", "--each-person", "--json"]
+    command += ["--set", f"pose.detector={DETECTOR}", "--set", "pose.detector_weights=random"]
+    with short_film.open("rb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "star.cli", *command], stdin=pipe, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)["summary"]
+    assert (summary["answers"], summary["frames"]) == (0, 10)
