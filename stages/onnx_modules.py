@@ -96,15 +96,31 @@ def region(crop: Crop, keypoints: Tensor, frame_size: Tensor) -> Tensor:
 
 
 def joint_heatmaps(stage: HeatmapsStage, keypoints: Tensor, frame_size: Tensor, box: Tensor) -> Tensor:
-    """`HeatmapsStage.compute`: keypoints (b, t, p, n, 3), box (b, 4), float64 -> (b, t, n, y, x) float32."""
+    """`HeatmapsStage.compute`: keypoints (b, t, p, n, 3), box (b, 4), float64 -> (b, t, n, y, x) float32, n alike."""
     corner, size = box[:, None, None, None, :2], (box[:, 2:] - box[:, :2])[:, None, None, None]
     cells = (keypoints[..., :2] + 0.5 - corner) / size * stage.grid
     there = _visible(keypoints, frame_size, stage.score_floor) & ((cells >= 0) & (cells <= stage.grid)).all(-1)
     centres = torch.arange(stage.grid, dtype=torch.float64, device=keypoints.device) + 0.5
+    if stage.limbs:
+        maps = _along_limbs(stage, torch.where(there[..., None], cells, 0.0), there, centres)
+        return _rounded(maps.amax(2) if stage.people == "merge" else maps.flatten(2, 3))
     distance = (centres - torch.where(there[..., None], cells, 0.0)[..., None]) / stage.sigma  # (b, t, p, n, 2, grid)
     bell = torch.where(there[..., None, None], torch.exp(-0.5 * distance * distance), 0.0).float()
     maps = bell[..., 1, :, None] * bell[..., 0, None, :]
     return _rounded(maps.amax(2) if stage.people == "merge" else maps.flatten(2, 3))
+
+
+def _along_limbs(stage: HeatmapsStage, cells: Tensor, there: Tensor, centres: Tensor) -> Tensor:
+    """`HeatmapsStage._along_limbs`: cells (b, t, p, n, 2), there (b, t, p, n) -> (b, t, p, limbs, y, x) float32."""
+    first, last = (list(ends) for ends in zip(*stage.limbs, strict=True))
+    start, line = cells[..., first, :, None, None], (cells[..., last, :] - cells[..., first, :])[..., None, None]
+    right, down = centres - start[..., 0, :, :], centres[:, None] - start[..., 1, :, :]
+    across, along = line[..., 0, :, :], line[..., 1, :, :]
+    length = torch.clamp(across * across + along * along, min=1e-300)
+    share = torch.clamp((right * across + down * along) / length, 0.0, 1.0)
+    right, down = right - share * across, down - share * along
+    bell = torch.exp(-0.5 * (right * right + down * down) / stage.sigma**2)
+    return torch.where((there[..., first] & there[..., last])[..., None, None], bell, 0.0).float()
 
 
 def joint_tokens(form: str, local_map: Tensor, joint_heatmap: Tensor) -> Tensor:

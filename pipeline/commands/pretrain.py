@@ -12,7 +12,9 @@ from .train import TrainedNetwork
 
 @dataclass(frozen=True)
 class PretrainedNetwork(TrainedNetwork):
-    """What `star pretrain` made: as `star train`, but for accuracies."""
+    """What `star pretrain` made: as `star train`, but for accuracies. unused: settings that need labels."""
+
+    unused: tuple[str, ...] = ()
 
     def to_lines(self) -> list[str]:
         """Figures of the run and of its best epoch, and what to do next."""
@@ -20,6 +22,7 @@ class PretrainedNetwork(TrainedNetwork):
             f"{self.videos_text}, no label read, {self.work_text}",
             f"best: epoch {self.best['epoch']}, squared error of hidden tokens {self.best['test_loss']:.3f}; 1 is that "
             "of a network that knows nothing",
+            *([f"{', '.join(self.unused)}: of classes, so not used here"] if self.unused else []),
             f"run: {self.run}; `star train RECIPE --init {self.run} --run …` begins with it",
         ]
 
@@ -29,14 +32,15 @@ def run_pretrain(
 ) -> PretrainedNetwork:
     """`star pretrain`, see `training.pretrain`."""
     from ..training.distributed import join
-    from ..training.pretrain import PretrainTraining, check
+    from ..training.pretrain import PretrainTraining, check, without_classes
     from ..training.trainer import train
 
     ranks = join(device)
     with ranks.together():
         check(recipe)
+        recipe, unused = without_classes(recipe)
         training, testing = training_selections(recipe, quiet or not ranks.first, labelled=False)
     summary = train(
         recipe, training, testing, run, ranks=ranks, resume=resume, progress=not quiet, kind=PretrainTraining
     )
-    return PretrainedNetwork(**summary, judged=testing.videos[0].split)
+    return PretrainedNetwork(**summary, judged=testing.videos[0].split, unused=unused)

@@ -22,7 +22,7 @@ from ...stages.transformer import STARTransformer
 from ...version import __version__
 from ..planning.array_shapes import local_shape
 from ..planning.array_shapes import shapes as array_shapes
-from ..planning.joint_layout import KNOWN, held
+from ..planning.joint_layout import KNOWN, held, limbs
 from ..planning.manifest import open_manifest
 from ..planning.stage_graph import graph
 from ..recipe import schema as recipes
@@ -105,6 +105,8 @@ def _example(recipe: Recipe, network: STARTransformer, beginning: str) -> dict[s
         found["local_map"] = torch.zeros(2, *array_shapes(recipe, graph(recipe), maps)["local_map"])
     people = recipe.pose.people
     joints = maps // people if recipe.heatmaps.people == "separate" else maps
+    if limbs(recipe) and (skeleton := _skeleton(recipe)):
+        joints = len(skeleton.joints)
     found["keypoints"] = torch.zeros(2, frames, people, joints, 3)
     found["frame_size"] = torch.full((2, 2), 224.0)
     return {name: found[name] for name in module.inputs}

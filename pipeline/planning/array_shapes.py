@@ -23,7 +23,7 @@ def shapes(recipe: Recipe, nodes: Graph, joints: int) -> Shapes:
     """The big arrays by name, each (T, ...) of 16-bit numbers, and the joints, float32; joints: of one person."""
     backbone, frames, people = nodes["backbone"].stage, recipe.decode.frames, recipe.pose.people
     whole, local = backbone.shape("global_grid"), backbone.shape("local_map")
-    maps = joints * (people if recipe.heatmaps.people == "separate" else 1)
+    maps = nodes["heatmaps"].stage.maps(joints, people)
     found: Shapes = {
         "keypoints": (frames, people, joints, 3),
         "global_grid": (frames, whole.channels, whole.side, whole.side),
@@ -45,7 +45,7 @@ def schema(recipe: Recipe, nodes: Graph, stage: str) -> dict[str, ArraySchema]:
         lengths = {"t": recipe.decode.frames, "wh": 2, "people": recipe.pose.people, "xyscore": 3, "rgb": 3}
         if layout := SKELETONS.get(recipe.pose.layout):
             lengths["joint"] = len(layout.joints)
-            lengths["n"] = len(layout.joints) * (recipe.pose.people if recipe.heatmaps.people == "separate" else 1)
+            lengths["n"] = nodes["heatmaps"].stage.maps(len(layout.joints), recipe.pose.people)
         if name in backbone.layers:
             shape = backbone.shape(name)
             lengths |= {"c": shape.channels, "y": shape.side, "x": shape.side}

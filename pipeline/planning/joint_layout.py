@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import UsageError
+from ...errors import RecipeError, UsageError
 from ...stages.skeletons import NTU, PENN_ACTION, SKELETONS, Skeleton
 from ..recipe.schema import Recipe
 
@@ -23,6 +23,24 @@ def held(recipe: Recipe, annotated: Skeleton | None) -> Skeleton:
     from ...stages.pose import mmpose_models
 
     return mmpose_models.model_spec(recipe.pose.model).skeleton
+
+
+def limbs(recipe: Recipe) -> tuple[tuple[int, int], ...]:
+    """The pairs of joints of which a recipe's heat maps are; none where they are of the joints.
+
+    They are in the stage's key, so the layout must follow from the recipe alone. Raises RecipeError where it does not.
+    """
+    if recipe.heatmaps.of == "joints":
+        return ()
+    skeleton = SKELETONS.get(recipe.pose.layout)
+    if skeleton is None and recipe.pose.source == "annotations":
+        skeleton = KNOWN.get(recipe.dataset.kind)
+    if skeleton is None:
+        names = ", ".join(SKELETONS)
+        raise RecipeError(
+            f"heatmaps.of: limbs: which joints there are must be known; set pose.layout to one of {names}"
+        )
+    return skeleton.limbs
 
 
 def for_other_source(trained: Recipe, annotated: Skeleton | None, overrides: Sequence[str]) -> tuple[str, ...]:
@@ -56,9 +74,10 @@ def check(recipe: Recipe, annotated: Skeleton | None, run: Path, note: Mapping[s
         return
     skeleton = held(recipe, annotated)
     people = recipe.pose.people if recipe.heatmaps.people == "separate" else 1
-    given, taken = people * len(skeleton.joints), int(note["network"]["joints"])
+    given, taken = people * (len(limbs(recipe)) or len(skeleton.joints)), int(note["network"]["joints"])
     if given != taken:
+        what = recipe.heatmaps.of
         raise UsageError(
-            f"--run {run}: its network takes {taken} joints, and these settings give {given} ({skeleton.name}); "
-            "set pose.layout, pose.people and heatmaps.people to what it was trained on"
+            f"--run {run}: its network takes {taken} {what}, and these settings give {given} ({skeleton.name}); "
+            "set pose.layout, pose.people, heatmaps.of and heatmaps.people to what it was trained on"
         )

@@ -20,6 +20,7 @@ from ...stages.pose.stage import PoseStage
 from ...stages.tokens import TokensStage
 from ...stages.weights import sha256
 from ..recipe.schema import WORDS, Recipe
+from .joint_layout import limbs
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def graph(recipe: Recipe) -> Graph:
     """The stages of a recipe and their keys; reads no video, and a weights file at most once, for its digest."""
     backbone = _backbone(recipe)
     grid, crop = backbone.shape("local_map").side, backbone.cropping
-    heatmaps = HeatmapsStage(**_same(HeatmapsStage, recipe.heatmaps), grid=grid, crop=crop)
+    heatmaps = HeatmapsStage(**_same(HeatmapsStage, recipe.heatmaps), grid=grid, crop=crop, limbs=limbs(recipe))
     own, given = _same(PoseStage, recipe.pose), recipe.pose
     if given.source != "annotations":
         own["checkpoint"] = identity(given.checkpoint, given.checkpoint_sha256, "pose.checkpoint")

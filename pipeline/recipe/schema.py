@@ -238,8 +238,11 @@ class BackboneSettings(Settings):
 
 
 class HeatmapsSettings(Settings):
-    """Gaussians at the joints."""
+    """Gaussians at the joints, or along the limbs."""
 
+    of: Literal["joints", "limbs"] = Field(
+        default="joints", description="limbs: a map for each line between two joints, as PoseC3D's second stream has"
+    )
     sigma: Annotated[Real, Field(ge=0.01, le=1000)] = 1.0
     score_floor: Annotated[Real, Field(ge=0, lt=1)] = Field(
         default=0.0, description="joints with this score or less are absent"
@@ -397,6 +400,8 @@ class Recipe(Settings):
             raise ValueError(
                 "backbone.keep: grid: tokens.form: concat_conv reads the local map in training; set keep to all"
             )
+        if self.heatmaps.of == "limbs" and self.model.pose_head:
+            raise ValueError("heatmaps.of: limbs: model.pose_head makes maps of joints; set it to joints")
         pictureless = (
             ("decode.keep", self.decode.keep, "none"),
             ("model.modalities", self.model.modalities, "joint"),

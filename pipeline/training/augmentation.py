@@ -36,6 +36,11 @@ def check(recipe: settings.Recipe) -> None:
         raise RecipeError(
             "train.augment.rotation: tokens.form: concat_conv reads the local map, which is not turned; set it to 0"
         )
+    if asked.rotation and recipe.heatmaps.of == "limbs":
+        raise RecipeError(
+            "train.augment.rotation: heatmaps.of: limbs: a map is turned by moving it, and a limb would keep its "
+            "direction; set it to 0"
+        )
     if asked.joint_dropout and recipe.model.modalities == "global":
         raise RecipeError("train.augment.joint_dropout: model.modalities: global has no joints to drop; set it to 0")
 

@@ -28,21 +28,29 @@ JUDGED = 1  # the epoch by whose masks the test clips are judged: always the sam
 
 
 def check(recipe: settings.Recipe) -> None:
-    """Refuse what would do nothing here. Raises RecipeError."""
-    train = recipe.train
-    for name, given, needed in (
-        ("train.augment.mixup", train.augment.mixup, 0),
-        ("train.label_smoothing", train.label_smoothing, 0),
-        ("train.class_weights", train.class_weights, False),
-        ("train.compile", train.compile, False),
-    ):
-        if given != needed:
-            shown = str(given).lower()
-            raise RecipeError(f"{name}: {shown}: star pretrain has no classes and does not use it; set it to {needed}")
+    """Refuse what cannot be done here. Raises RecipeError."""
+    if recipe.train.compile:
+        raise RecipeError("train.compile: true: star pretrain compiles nothing; set it to false")
     if recipe.tokens.form == "concat_conv" and recipe.model.modalities != "global":
         raise RecipeError(
             "tokens.form: concat_conv: its tokens are learned, so they cannot be what is to be found; set another form"
         )
+
+
+def without_classes(recipe: settings.Recipe) -> tuple[settings.Recipe, tuple[str, ...]]:
+    """The recipe without what is about classes, and the names of what was taken out: `star train` after it needs them.
+
+    So one recipe serves both commands.
+    """
+    train = recipe.train
+    found = {
+        "train.augment.mixup": train.augment.mixup,
+        "train.label_smoothing": train.label_smoothing,
+        "train.class_weights": train.class_weights,
+    }
+    augment = train.augment.model_copy(update={"mixup": 0.0})
+    plain = train.model_copy(update={"augment": augment, "label_smoothing": 0.0, "class_weights": False})
+    return recipe.model_copy(update={"train": plain}), tuple(name for name, value in found.items() if value)
 
 
 class PretrainStep(TrainStep):

@@ -123,3 +123,36 @@ def test_shape_at_the_defaults():
     maps = HeatmapsStage().compute(sample(3, 16, 2, 13), FRAME, np.array([0.0, 0.0, 320.0, 240.0]))
     assert maps.shape == (16, 13, 28, 28)
     assert HeatmapsStage.arrays["joint_heatmap"].dtype == str(maps.dtype)
+
+
+def one_limb(first, last, frame, region, grid, sigma):
+    """Cell by cell: the Gaussian of the distance to the nearest of many points along the limb."""
+    if not (one_map(first, frame, region, grid, 1, 0.2).any() and one_map(last, frame, region, grid, 1, 0.2).any()):
+        return np.zeros((grid, grid))
+    corner, size = np.array(region[:2]), region[2] - region[0]
+    ends = [(np.array(joint[:2], float) + 0.5 - corner) / size * grid for joint in (first, last)]
+    points = ends[0] + np.linspace(0, 1, 2001)[:, None] * (ends[1] - ends[0])
+    rows, columns = np.mgrid[:grid, :grid] + 0.5
+    distance = ((columns[..., None] - points[:, 0]) ** 2 + (rows[..., None] - points[:, 1]) ** 2).min(-1)
+    return np.exp(-distance / (2 * sigma**2))
+
+
+def test_maps_of_limbs_are_of_the_distance_to_them():
+    """Both ends must be there; a limb of no length is its joint; people apart, or the largest value of all."""
+    keypoints = sample(2)
+    keypoints[1, 0, 1] = keypoints[1, 0, 0]
+    limbs = ((0, 1), (3, 2), (4, 0))
+    stage = HeatmapsStage(sigma=1.5, score_floor=0.2, people="separate", grid=14, limbs=limbs)
+    maps = stage.compute(keypoints, FRAME, REGION)
+    assert maps.shape == (3, 6, 14, 14) and stage.maps(5, 2) == 6
+    for t, p, n in np.ndindex(3, 2, 3):
+        first, last = (keypoints[t, p, joint] for joint in limbs[n])
+        assert np.allclose(maps[t, p * 3 + n], one_limb(first, last, FRAME, REGION, 14, 1.5), atol=6e-4)
+    assert 0 < maps.reshape(3, 6, -1).any(-1).sum() < 18
+    merged = HeatmapsStage(sigma=1.5, score_floor=0.2, grid=14, limbs=limbs).compute(keypoints, FRAME, REGION)
+    assert np.array_equal(merged, maps.reshape(3, 2, 3, 14, 14).max(axis=1))
+
+
+def test_limbs_are_in_the_key_and_joints_are_as_ever():
+    assert "limbs" not in HeatmapsStage().settings()
+    assert HeatmapsStage(limbs=((0, 1),)).settings() == HeatmapsStage().settings() | {"limbs": [[0, 1]]}

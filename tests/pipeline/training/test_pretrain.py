@@ -10,7 +10,7 @@ from star.errors import RecipeError, UsageError
 from star.pipeline.training import checkpoint
 from star.pipeline.training.initial_weights import Start
 from star.pipeline.training.model_factory import load
-from star.pipeline.training.pretrain import PretrainTraining, check
+from star.pipeline.training.pretrain import PretrainTraining, check, without_classes
 from star.pipeline.training.trainer import train
 
 
@@ -74,13 +74,21 @@ def test_star_train_begins_with_it(toy, toys, tmp_path):
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("train.augment.mixup=0.2", "train.augment.mixup: 0.2: star pretrain has no classes and does not use it; set"),
-        ("train.class_weights=true", "train.class_weights: true: star pretrain has no classes and does not use it;"),
+        ("train.compile=true", "train.compile: true: star pretrain compiles nothing; set it to false"),
         ("tokens.form=concat_conv", "tokens.form: concat_conv: its tokens are learned, so they cannot be what is to"),
     ],
 )
-def test_what_would_do_nothing_is_refused(toy, override, told):
+def test_what_cannot_be_done_is_refused(toy, override, told):
     """One line that names it."""
     with pytest.raises(RecipeError) as caught:
         check(toy.recipe(override))
     assert str(caught.value).startswith(told)
+
+
+def test_one_recipe_serves_both_commands(toy):
+    """What is about classes is taken out and named; the rest of `train` stays."""
+    given = toy.recipe("train.label_smoothing=0.1", "train.augment.mixup=0.2", "train.augment.shift=0.1")
+    plain, unused = without_classes(given)
+    assert unused == ("train.augment.mixup", "train.label_smoothing")
+    assert (plain.train.label_smoothing, plain.train.augment.mixup, plain.train.augment.shift) == (0, 0, 0.1)
+    assert without_classes(plain) == (plain, ())
