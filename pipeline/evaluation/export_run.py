@@ -72,7 +72,7 @@ def preprocessing(recipe: Recipe, beginning: str = "tokens") -> dict[str, Any]:
         "crop": asdict(heatmaps.crop),
         "heatmaps": {
             "size": heatmaps.grid, "sigma": heatmaps.sigma, "score_floor": heatmaps.score_floor,
-            "people": heatmaps.people,
+            "people": heatmaps.people, "limbs": [list(limb) for limb in heatmaps.limbs] or None,
         },
         "tokens": {"form": recipe.tokens.form},
         "backbone": {
