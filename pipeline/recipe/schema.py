@@ -52,8 +52,8 @@ class DatasetSettings(Settings):
     )
     list: Path | None = Field(
         default=None,
-        description="videos, joints: the CSV, where it is not the only one in the root; or an export of spans: "
-        "ActivityNet JSON, CVAT XML, Label Studio JSON, or a folder of them",
+        description="videos, joints: the CSV, where it is not the only one in the root; or mmaction2's list; or an "
+        "export of spans: ActivityNet JSON, CVAT XML, Label Studio JSON; or a folder of lists or exports",
     )
     labels: Literal["required", "none"] = Field(
         default="required",

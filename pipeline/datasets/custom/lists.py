@@ -1,4 +1,4 @@
-"""Lists of videos: a CSV, or what an annotation tool exports; which of them a file is, its content tells."""
+"""Lists of videos: a CSV, mmaction2's, or an annotation tool's export; which of them a file is, its content tells."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from ....errors import AnnotationError, DatasetError
 from ..keypoint_files.json_file import load_json
-from . import activitynet, cvat, label_studio
+from . import activitynet, cvat, label_studio, mmaction2_list
 from .csv_list import read_csv, the_list
 from .listing import Listing
 from .media_names import MediaNames
 from .segments import LabelledSpan, listing_of
 
-EXPORTS = (".json", ".xml")
+EXPORTS = (".json", ".xml", ".txt")
 
 
 def read_list(
@@ -33,7 +33,7 @@ def read_list(
     listed = the_list(root, chosen)
     if listed is None:
         return None
-    if listed.is_file() and listed.suffix.lower() not in EXPORTS:
+    if listed.is_file() and _is_csv(listed):
         return Listing(read_csv(listed, root, classes, labelled=labelled), what=f"the list {listed.name}")
     format_, segments = _exported(listed)
     listing = listing_of(segments, names(root))
@@ -44,8 +44,14 @@ def read_list(
     return listing
 
 
+def _is_csv(path: Path) -> bool:
+    """Whether a list is read as a CSV: whatever its ending says is nothing else."""
+    suffix = path.suffix.lower()
+    return suffix not in EXPORTS or (suffix == ".txt" and not mmaction2_list.holds(path))
+
+
 def exports_in(folder: Path, most: int | None = None) -> list[tuple[Path, str]]:
-    """The exports of annotation tools in a folder, by name, each with its format; where it has none, those in its
+    """The exports and lists in a folder, by name, each with its format; where it has none, those in its
     folders, as archives of several tasks unpack. Other files are passed over.
 
     most: files of a folder that are opened to see what they are; None for all.
@@ -101,6 +107,8 @@ def _format(path: Path) -> tuple[str, Callable[[], Iterable[LabelledSpan]]]:
     """The format of an export and what reads it, "" for another file. Raises AnnotationError for broken JSON."""
     if path.suffix.lower() == ".xml":
         return (cvat.NAME if cvat.holds(path) else ""), lambda: cvat.segments(path)
+    if path.suffix.lower() == ".txt":
+        return (mmaction2_list.NAME if mmaction2_list.holds(path) else ""), lambda: mmaction2_list.segments(path)
     document: Any = load_json(path)
     for module in (activitynet, label_studio):
         if module.holds(document):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ....errors import DatasetError
 from ..base import Span
 from .csv_list import Entry
 from .listing import Listing
@@ -44,7 +45,8 @@ def span_of(start: Any, end: Any, unit: str = "s") -> tuple[Span | None, str]:
 
 def listing_of(segments: Iterable[LabelledSpan], names: MediaNames) -> Listing:
     """The segments as entries of a list: equal spans of one video become one with several labels, and validation serves
-    for testing where there is no test. What cannot be used is left out with the reason, one line a video or span."""
+    for testing where there is no test. What cannot be used is left out with the reason, one line a video or span.
+    Raises DatasetError for what stands in two parts of the split."""
     entries: dict[str, Entry] = {}
     left_out: dict[str, str] = {}
     places: dict[tuple[str, ...], tuple[str, str]] = {}
@@ -58,6 +60,11 @@ def listing_of(segments: Iterable[LabelledSpan], names: MediaNames) -> Listing:
             continue
         video += segment.span.fragment() if segment.span else ""
         before = entries.get(video)
+        if before is not None and segment.split != before.split:
+            raise DatasetError(
+                f"{segment.where}: {video} is in {segment.split or 'no part of the split'}, and in "
+                f"{before.split or 'none'} by {before.where}; leave one out"
+            )
         if before is None:
             entries[video] = Entry(video, segment.label, segment.split, (), segment.where, span=segment.span)
         elif segment.label not in before.labels:

@@ -103,12 +103,12 @@ def test_lists_and_exports_of_videos(tmp_path: Path) -> None:
 
 
 def test_class_folders_and_other_files_beside_them(tmp_path: Path) -> None:
-    """JSON and XML that no annotation tool exports are passed over."""
+    """JSON and XML that no annotation tool exports, and lists of another kind, are passed over."""
     root = films(tmp_path / "data", "wave/a.mp4", "bow/b.mp4")
     (root / "notes.json").write_text('{"a": 1}')
     (root / "broken.json").write_text("{")
     (root / "page.xml").write_text("<html/>")
-    (root / "train_list.txt").write_text("wave/a.mp4 0\n")
+    (root / "trainlist01.txt").write_text("wave/a.mp4 1\n")  # UCF101's own
     first, _, warned = init("videos", root)
     assert first == "# A folder per class: 2 videos, 2 classes (bow, wave)."
     assert "warning: broken.json, notes.json, page.xml, …: no list that star reads, so it counts for nothing" in warned
