@@ -43,8 +43,8 @@ class PretrainSettings(Settings):
     span: Positive = Field(default=4, description="frames in a row for which a cell or joint is hidden")
 
 
-def require_whole_frames(kind: str, modalities: str, crop: str) -> None:
-    """Refuse what a pose head cannot do: dataset.kind, model.modalities, backbone.crop. Raises ValueError."""
+def require_whole_frames(kind: str, modalities: str, crop: str, maps: str) -> None:
+    """Refuse what a pose head cannot do; the names of settings are those of its callers. Raises ValueError."""
     told = None
     if kind == "joints":
         told = "dataset.kind: joints has no pictures to find joints in; set it to false"
@@ -52,5 +52,7 @@ def require_whole_frames(kind: str, modalities: str, crop: str) -> None:
         told = "model.modalities: global takes no joints; set it to false"
     elif crop == "person":
         told = "backbone.crop: person cuts frames around joints, which nobody knows of a new video; set it to frame"
+    elif maps == "limbs":
+        told = "heatmaps.of: limbs: it makes maps of joints; set it to joints"
     if told:
         raise ValueError(f"model.pose_head: true: {told}")

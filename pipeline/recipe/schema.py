@@ -73,8 +73,7 @@ class DatasetSettings(Settings):
     )
     split_seed: Seed = Field(default=0, description="videos: another seed draws another split")
     exclude: tuple[str, ...] = Field(
-        default=(),
-        description="videos to leave out, by id or by pattern (* ? [a-z]); the others keep their sides of the split",
+        default=(), description="videos to leave out, by id or by pattern (* ? [a-z]); the others keep their sides"
     )
 
     @field_validator("split")
@@ -364,8 +363,7 @@ class TestSettings(Settings):
     batch: Batch = 32
     views: Literal["first", "all"] = Field(default="all", description="probabilities are averaged over these views")
     checkpoint: Literal["last", "best"] = Field(
-        default="last",
-        description="best: the epoch that the validation videos choose; refused where there are none",
+        default="last", description="best: the epoch that the validation videos choose; refused where there are none"
     )
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
 
@@ -389,7 +387,7 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         if self.model.pose_head:
-            require_whole_frames(self.dataset.kind, self.model.modalities, self.backbone.crop)
+            require_whole_frames(self.dataset.kind, self.model.modalities, self.backbone.crop, self.heatmaps.of)
         if self.model.width % self.model.heads:
             raise ValueError(f"model.width: {self.model.width} is not a multiple of model.heads ({self.model.heads})")
         if self.decode.frames % 2 and {"Z", "B"} & {*self.model.encoder, *self.model.decoder}:
@@ -400,8 +398,6 @@ class Recipe(Settings):
             raise ValueError(
                 "backbone.keep: grid: tokens.form: concat_conv reads the local map in training; set keep to all"
             )
-        if self.heatmaps.of == "limbs" and self.model.pose_head:
-            raise ValueError("heatmaps.of: limbs: model.pose_head makes maps of joints; set it to joints")
         pictureless = (
             ("decode.keep", self.decode.keep, "none"),
             ("model.modalities", self.model.modalities, "joint"),

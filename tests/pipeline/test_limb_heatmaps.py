@@ -83,7 +83,7 @@ def test_the_exported_network_makes_the_maps_itself(small: Path, tmp_path: Path)
         ),
         (
             ("heatmaps.of=limbs", "model.pose_head=true", "backbone.crop=frame"),
-            "heatmaps.of: limbs: model.pose_head makes maps of joints; set it to joints",
+            "model.pose_head: true: heatmaps.of: limbs: it makes maps of joints; set it to joints",
         ),
     ],
 )

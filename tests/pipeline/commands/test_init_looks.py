@@ -108,7 +108,7 @@ def test_class_folders_and_other_files_beside_them(tmp_path: Path) -> None:
     (root / "notes.json").write_text('{"a": 1}')
     (root / "broken.json").write_text("{")
     (root / "page.xml").write_text("<html/>")
-    (root / "trainlist01.txt").write_text("wave/a.mp4 1\n")  # UCF101's own
+    (root / "train_list.txt").write_text("wave/a.mp4 wave\n")
     first, _, warned = init("videos", root)
     assert first == "# A folder per class: 2 videos, 2 classes (bow, wave)."
     assert "warning: broken.json, notes.json, page.xml, …: no list that star reads, so it counts for nothing" in warned
