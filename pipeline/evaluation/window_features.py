@@ -16,6 +16,7 @@ from ..extraction.decode_pool import DecodePool
 from ..extraction.engine import Engine
 from ..extraction.execution import ExecutionConfig
 from ..extraction.frame_people import FrameJoints
+from ..extraction.inference_threads import thread_shares
 from ..extraction.sliding_windows import SharedFrame, SlidingWindow, SlidingWindowTask
 from ..extraction.video_task import SharedTask, VideoResult, VideoResults, VideoTask
 from ..planning.plan import Clip
@@ -159,10 +160,10 @@ def open_window_computer(
     predictor: TrainedPredictor, execution: ExecutionConfig, *, each_person: bool = False
 ) -> Generator[WindowComputer, None, None]:
     """A WindowComputer for what a run's network takes, with networks of its own, closed at the end of the block."""
-    recipe = predictor.recipe
+    recipe, device = predictor.recipe, execution.devices[0]
     pool = DecodePool(1, recipe.decode.timeout)  # which starts no process before the first task, and gets none
     try:
-        engine = Engine(recipe, graph(recipe), execution.devices[0], pool, predictor.skeleton)
+        engine = Engine(_shared_out(recipe, device), graph(recipe), device, pool, predictor.skeleton)
     except BaseException:
         pool.close()
         raise
@@ -170,3 +171,11 @@ def open_window_computer(
         yield WindowComputer(recipe, engine, predictor.stages, each_person)
     finally:
         engine.close()
+
+
+def _shared_out(recipe: Recipe, device: str) -> Recipe:
+    """The recipe with a batch for each thread, where several run networks: windows come a batch at a time, of which a
+    thread would take all and leave the others' cores idle. On a GPU threads wait for one card, and batches stay."""
+    threads = 1 if device.startswith("cuda") else thread_shares(device)[0]
+    batch = -(-max(FEWEST, recipe.backbone.batch) // threads)
+    return recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"batch": batch})})
