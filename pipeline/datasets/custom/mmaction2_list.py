@@ -22,12 +22,14 @@ NAME = "annotation file of mmaction2"
 LINE = re.compile(r"(\S.*?)((?:\s+\d+)+)")
 HEAD = 4096  # characters by which a file is recognised
 LABEL_MAPS = "label_map*.txt"
-UCF101 = re.compile(r"(?:train|test)list\d+")  # that data set's own lists, whose labels count from 1
+PUBLISHED = re.compile(
+    r"(?:train|test)list\d+|.+_test_split\d"
+)  # UCF101's count from 1, HMDB51's numbers are no labels
 
 
 def holds(path: Path) -> bool:
     """Whether a text file is such a list, by its first lines; other text and tables of numbers are not."""
-    if UCF101.fullmatch(path.stem.lower()):
+    if PUBLISHED.fullmatch(path.stem.lower()):
         return False
     try:
         with path.open(encoding="utf-8-sig") as file:

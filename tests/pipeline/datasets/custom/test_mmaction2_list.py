@@ -93,6 +93,7 @@ def test_a_line_that_is_none(tmp_path: Path) -> None:
         ("labels.txt", "wave\nbow\n"), ("actionLabel.txt", "walk: 252 390\nsit: 572 686\n"),
         ("joints.txt", "1 0.2 0.3 4\n2 0.3 0.5 4\n"), ("numbers.txt", "1 2 3\n4 5 6\n"), ("empty.txt", ""),
         ("trainlist01.txt", "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1\n"), ("readme.txt", "Recorded in 2013\n"),
+        ("wave_test_split1.txt", "a_wave_f_cm_np1_fr_med_0.avi 1\nb_wave_f_cm_np1_fr_med_1.avi 2\n"),
     ],
 )  # fmt: skip
 def test_other_text_is_no_list(tmp_path: Path, name: str, text: str) -> None:
