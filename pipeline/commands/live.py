@@ -54,7 +54,7 @@ def run_live(
         file = stack.enter_context(open_timeline_file(out, options.every)) if out else None
         stop = stack.enter_context(StopSignal("stopping"))
         timeline = stack.enter_context(
-            open_timeline(run, options, overrides=overrides, execution=ExecutionConfig(device))
+            open_timeline(run, options, overrides=overrides, execution=ExecutionConfig(device), live=True)
         )
         if file:
             file.begin(source)

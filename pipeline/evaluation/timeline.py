@@ -136,13 +136,14 @@ def open_timeline(
     *,
     overrides: tuple[str, ...] = (),
     execution: ExecutionConfig = ExecutionConfig(),
+    live: bool = False,
 ) -> Generator[TimelinePredictor, None, None]:
-    """A run's network, ready for films, under the run's recipe with the overrides.
+    """A run's network, ready for films, or for a live source, under the run's recipe with the overrides.
 
     Raises UsageError and RecipeError as `predict` does.
     """
     predictor = load_predictor(run, overrides, execution)
     if options.each_person and head_of(predictor.note):
         raise UsageError("--each-person: a pose head looks at whole frames, at everybody together; leave it out")
-    with open_window_computer(predictor, execution, each_person=options.each_person) as windows:
+    with open_window_computer(predictor, execution, each_person=options.each_person, live=live) as windows:
         yield TimelinePredictor(predictor, windows, options)

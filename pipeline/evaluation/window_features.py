@@ -16,7 +16,7 @@ from ..extraction.decode_pool import DecodePool
 from ..extraction.engine import Engine
 from ..extraction.execution import ExecutionConfig
 from ..extraction.frame_people import FrameJoints
-from ..extraction.inference_threads import thread_shares
+from ..extraction.inference_threads import MOST, thread_shares
 from ..extraction.sliding_windows import SharedFrame, SlidingWindow, SlidingWindowTask
 from ..extraction.video_task import SharedTask, VideoResult, VideoResults, VideoTask
 from ..planning.plan import Clip
@@ -157,13 +157,17 @@ def _finished(result: VideoResult) -> Future[VideoResults]:
 
 @contextmanager
 def open_window_computer(
-    predictor: TrainedPredictor, execution: ExecutionConfig, *, each_person: bool = False
+    predictor: TrainedPredictor, execution: ExecutionConfig, *, each_person: bool = False, live: bool = False
 ) -> Generator[WindowComputer, None, None]:
-    """A WindowComputer for what a run's network takes, with networks of its own, closed at the end of the block."""
-    recipe, device = predictor.recipe, execution.devices[0]
+    """A WindowComputer for what a run's network takes, with networks of its own, closed at the end of the block.
+
+    live: windows come one at a time, and each has all cores.
+    """
+    recipe, device, threads = predictor.recipe, execution.devices[0], 1 if live else MOST
     pool = DecodePool(1, recipe.decode.timeout)  # which starts no process before the first task, and gets none
     try:
-        engine = Engine(_shared_out(recipe, device), graph(recipe), device, pool, predictor.skeleton)
+        shared = _shared_out(recipe, device, threads)
+        engine = Engine(shared, graph(recipe), device, pool, predictor.skeleton, threads)
     except BaseException:
         pool.close()
         raise
@@ -173,9 +177,9 @@ def open_window_computer(
         engine.close()
 
 
-def _shared_out(recipe: Recipe, device: str) -> Recipe:
+def _shared_out(recipe: Recipe, device: str, most: int) -> Recipe:
     """The recipe with a batch for each thread, where several run networks: windows come a batch at a time, of which a
     thread would take all and leave the others' cores idle. On a GPU threads wait for one card, and batches stay."""
-    threads = 1 if device.startswith("cuda") else thread_shares(device)[0]
+    threads = 1 if device.startswith("cuda") else thread_shares(device, most)[0]
     batch = -(-max(FEWEST, recipe.backbone.batch) // threads)
     return recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"batch": batch})})

@@ -14,7 +14,7 @@ from ...stages.skeletons import Skeleton
 from ..planning.stage_graph import Graph
 from ..recipe.schema import Recipe
 from .decode_pool import DecodePool, open_decode_pool
-from .inference_threads import InferenceThreads
+from .inference_threads import MOST, InferenceThreads
 from .models import Models
 from .unit_computer import UnitComputer
 from .unit_reader import UnitReader
@@ -25,17 +25,24 @@ class Engine:
     """The parts that take units of work from videos to segments, and what they share; close it at the end.
 
     nodes: the recipe's stages and their keys. device: torch's name of it. pool: the processes that decode, which it
-    closes with itself. skeleton: the data set's. Raises RecipeError where joints cannot be converted.
+    closes with itself. skeleton: the data set's. threads: at most, on a CPU, that run networks. Raises RecipeError
+    where joints cannot be converted.
     """
 
     def __init__(
-        self, recipe: Recipe, nodes: Graph, device: str, pool: DecodePool, skeleton: Skeleton | None = None
+        self,
+        recipe: Recipe,
+        nodes: Graph,
+        device: str,
+        pool: DecodePool,
+        skeleton: Skeleton | None = None,
+        threads: int = MOST,
     ) -> None:
         self.recipe, self.graph, self.pool = recipe, nodes, pool
         store = Store(recipe.cache.root)
         self.models = Models(recipe, nodes, device)
         self.reader = UnitReader(recipe, nodes, store, self.models, skeleton)
-        self.threads = InferenceThreads(device)
+        self.threads = InferenceThreads(device, threads)
         self.computer = UnitComputer(recipe, nodes, self.reader, self.models, pool, self.threads)
         self.writer = UnitWriter(recipe, nodes, store, self.models, self.reader, self.computer)
 

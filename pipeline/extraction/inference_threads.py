@@ -22,12 +22,12 @@ MOST = 8  # threads of a CPU, each of which holds the activations of a batch
 class InferenceThreads:
     """Runs calls on a few threads, each with its share of the cores or its own stream of a GPU.
 
-    device: torch's name of it.
+    device: torch's name of it. most: threads on a CPU; with one, which has all cores, a single call ends soonest.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, most: int = MOST) -> None:
         self.device, self.gpu = device, device.startswith("cuda")
-        self.count, self._threads = thread_shares(device)
+        self.count, self._threads = thread_shares(device, most)
         self._pool = ThreadPoolExecutor(self.count, "inference", self._begin)
         self._own = threading.local()
         self._under_way: deque[Future[Any]] = deque()
@@ -63,8 +63,8 @@ class InferenceThreads:
             return work(*args)
 
 
-def thread_shares(device: str) -> tuple[int, int]:
-    """How many threads run networks on a device, and with how many threads of the CPU each."""
+def thread_shares(device: str, most: int = MOST) -> tuple[int, int]:
+    """How many threads, `most` of a CPU, run networks on a device, and with how many threads of the CPU each."""
     import torch
 
     if device.startswith("cuda"):
@@ -72,4 +72,4 @@ def thread_shares(device: str) -> tuple[int, int]:
     cores = torch.get_num_threads()
     if not device.startswith("cpu"):  # one queue, as Apple's GPU has
         return 1, cores
-    return min(cores, MOST), cores // min(cores, MOST)
+    return min(cores, most), cores // min(cores, most)

@@ -29,6 +29,14 @@ def test_each_lane_of_a_cpu_has_its_share_of_the_cores(two_cores: None) -> None:
     inference_threads.close()
 
 
+def test_a_thread_that_is_the_only_one_has_all_cores(two_cores: None) -> None:
+    """As a live source's windows need it, which come one at a time."""
+    assert thread_shares("cpu", 1) == (1, 2)
+    inference_threads = InferenceThreads("cpu", 1)
+    assert inference_threads.submit(torch.get_num_threads).result() == 2
+    inference_threads.close()
+
+
 def test_threads_run_at_the_same_time_and_no_more_than_one_call_waits(two_cores: None) -> None:
     """Two calls meet at a barrier; a fourth is not taken before the first is done."""
     inference_threads, both, door, taken = (
