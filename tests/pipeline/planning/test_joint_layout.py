@@ -258,7 +258,7 @@ def test_joints_that_the_network_cannot_take_are_refused(run: Path, extracted: P
         check(recipe, PENN_ACTION, run, note)
     assert str(caught.value) == (
         f"--run {run}: its network takes 13 joints, and these settings give 17 (coco); "
-        "set pose.layout, pose.people and heatmaps.people to what it was trained on"
+        "set pose.layout, pose.people, heatmaps.of and heatmaps.people to what it was trained on"
     )
     check(recipe, PENN_ACTION, run, {**note, "arrays": ["global_grid"]})
     check(recipes.load(extracted), PENN_ACTION, run, note)
