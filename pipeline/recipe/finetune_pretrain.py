@@ -44,7 +44,10 @@ class PretrainSettings(Settings):
 
 
 def require_whole_frames(kind: str, modalities: str, crop: str, maps: str) -> None:
-    """Refuse what a pose head cannot do; the names of settings are those of its callers. Raises ValueError."""
+    """Refuse what a pose head cannot do. Raises ValueError.
+
+    kind: dataset.kind. modalities: model.modalities. crop: backbone.crop. maps: heatmaps.of.
+    """
     told = None
     if kind == "joints":
         told = "dataset.kind: joints has no pictures to find joints in; set it to false"

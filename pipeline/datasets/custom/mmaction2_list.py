@@ -22,9 +22,8 @@ NAME = "annotation file of mmaction2"
 LINE = re.compile(r"(\S.*?)((?:\s+\d+)+)")
 HEAD = 4096  # characters by which a file is recognised
 LABEL_MAPS = "label_map*.txt"
-PUBLISHED = re.compile(
-    r"(?:train|test)list\d+|.+_test_split\d"
-)  # UCF101's count from 1, HMDB51's numbers are no labels
+# Published lists that look like these: UCF101's labels count from 1, HMDB51's numbers are no labels.
+PUBLISHED = re.compile(r"(?:train|test)list\d+|.+_test_split\d")
 
 
 def holds(path: Path) -> bool:
